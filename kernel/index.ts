@@ -1,0 +1,24 @@
+/** The kernel's public surface: everything else imports from here and from nowhere else in `kernel/`. */
+export { deadline, sleep, systemClock } from './clock.ts'
+export { defineErrors, exitCodes, isNzError, knownErrors, NzError } from './errors.ts'
+export { defineEvents } from './events.ts'
+export { Kernel } from './kernel.ts'
+export { LifetimeScope } from './lifetime.ts'
+export { defineModule } from './module.ts'
+export { seededRandom, systemRandom } from './random.ts'
+export { defineService } from './service.ts'
+export type { Clock, Deadline, Timer } from './clock.ts'
+export type { ErrorCatalogue, ErrorDocument, ErrorSpec, ExitName, NzErrorInit } from './errors.ts'
+export type { EventBus, EventGap, EventMapOf, EventRecord, EventToken } from './events.ts'
+export type { KernelInit, KernelState } from './kernel.ts'
+export type {
+  AnyModule,
+  Capability,
+  Health,
+  Logger,
+  ModuleContext,
+  ModuleDefinition,
+  ModuleInstance,
+} from './module.ts'
+export type { Random } from './random.ts'
+export type { ServicesOf, ServiceToken, ServiceTokens } from './service.ts'

@@ -1,0 +1,37 @@
+/** The profile's folders, its small state files, and the lock that keeps a second process out. */
+import { mkdir } from 'node:fs/promises'
+import { z } from 'zod'
+import { defineModule } from '../../kernel/index.ts'
+import { HomeService } from './service.ts'
+import { StateFiles } from './state-files.ts'
+
+const path = z.string().min(1)
+
+export default defineModule({
+  name: 'home',
+  config: z.strictObject({
+    profile: z.string().min(1).describe('name of the profile this process runs'),
+    configFile: path.describe('path of the configuration file'),
+    stateDir: path.describe('folder of the state of this profile'),
+    keyFile: path.describe('path of the key file of an unattended node'),
+    logDir: path.describe('folder of the log files'),
+    socketPath: path.describe('path of the local API'),
+  }),
+  requires: {},
+  provides: { home: HomeService },
+  emits: {},
+  capabilities: [],
+  restart: 'essential',
+
+  async setup(_context, _services, paths) {
+    await mkdir(paths.stateDir, { recursive: true, mode: 0o700 })
+    const files = new StateFiles(paths.stateDir)
+    const service: HomeService = {
+      paths,
+      read: async (name) => await files.read(name),
+      write: async (name, bytes) => await files.write(name, bytes),
+      remove: async (name) => await files.remove(name),
+    }
+    return { services: { home: service } }
+  },
+})

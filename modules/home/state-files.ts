@@ -1,0 +1,108 @@
+/** Small durable files: written aside, fsynced, renamed over, directory fsynced. */
+import { randomBytes } from 'node:crypto'
+import { constants } from 'node:fs'
+import { open, rename, rm } from 'node:fs/promises'
+import { basename, join } from 'node:path'
+import { homeErrors } from './service.ts'
+
+/** The largest state file; larger data belongs into the store. */
+export const MAX_STATE_FILE_BYTES = 8_388_608
+
+const GROUP_AND_OTHERS = 0o077
+
+export class StateFiles {
+  readonly #dir: string
+  readonly #queues = new Map<string, Promise<void>>()
+
+  constructor(dir: string) {
+    this.#dir = dir
+  }
+
+  async read(name: string): Promise<Uint8Array | null> {
+    const path = this.#pathOf(name)
+    let handle
+    try {
+      handle = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW)
+    } catch (error) {
+      if (isErrno(error, 'ENOENT')) return null
+      throw homeErrors.NZ_HOME_UNREADABLE({ cause: error, data: { path } })
+    }
+    try {
+      const { mode, size } = await handle.stat()
+      if (process.platform !== 'win32' && (mode & GROUP_AND_OTHERS) !== 0) {
+        throw homeErrors.NZ_HOME_MODE({ data: { path, mode: `0${(mode & 0o777).toString(8)}` } })
+      }
+      if (size > MAX_STATE_FILE_BYTES) throw homeErrors.NZ_HOME_TOO_LARGE({ data: { path, size } })
+      return new Uint8Array(await handle.readFile())
+    } finally {
+      await handle.close()
+    }
+  }
+
+  async write(name: string, bytes: Uint8Array): Promise<void> {
+    const path = this.#pathOf(name)
+    if (bytes.byteLength > MAX_STATE_FILE_BYTES) {
+      throw homeErrors.NZ_HOME_TOO_LARGE({ data: { path, size: bytes.byteLength } })
+    }
+    await this.#inTurn(name, async () => {
+      await this.#replace(path, bytes)
+    })
+  }
+
+  async remove(name: string): Promise<void> {
+    const path = this.#pathOf(name)
+    await this.#inTurn(name, async () => {
+      await rm(path, { force: true })
+      await this.#syncDir()
+    })
+  }
+
+  async #replace(path: string, bytes: Uint8Array): Promise<void> {
+    const aside = join(this.#dir, `.${basename(path)}.${randomBytes(6).toString('hex')}.tmp`)
+    try {
+      const handle = await open(aside, 'wx', 0o600)
+      try {
+        await handle.writeFile(bytes)
+        await handle.sync()
+      } finally {
+        await handle.close()
+      }
+      await rename(aside, path)
+      await this.#syncDir()
+    } catch (error) {
+      await rm(aside, { force: true })
+      throw homeErrors.NZ_HOME_UNWRITABLE({ cause: error, data: { path } })
+    }
+  }
+
+  async #syncDir(): Promise<void> {
+    if (process.platform === 'win32') return
+    const handle = await open(this.#dir, 'r')
+    try {
+      await handle.sync()
+    } finally {
+      await handle.close()
+    }
+  }
+
+  /** Runs `work` after every earlier call for the same name, whatever became of those. */
+  async #inTurn(name: string, work: () => Promise<void>): Promise<void> {
+    const before = this.#queues.get(name) ?? Promise.resolve()
+    const mine = before.then(work, work)
+    this.#queues.set(name, mine)
+    try {
+      await mine
+    } finally {
+      if (this.#queues.get(name) === mine) this.#queues.delete(name)
+    }
+  }
+
+  #pathOf(name: string): string {
+    if (!/^[a-z0-9][a-z0-9._-]{0,63}$/.test(name)) throw new TypeError(`not a state file name: ${name}`)
+    return join(this.#dir, name)
+  }
+}
+
+function isErrno(error: unknown, code: string): boolean {
+  return error instanceof Error && 'code' in error && error.code === code
+}

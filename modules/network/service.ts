@@ -1,0 +1,159 @@
+/**
+ * What others may know of `network`: peers, connections, streams and requests. libp2p stays behind it.
+ * Peers are named by libp2p peer id (base58btc), addresses are multiaddr strings.
+ */
+import { z } from 'zod'
+import { defineErrors, defineEvents, defineService } from '../../kernel/index.ts'
+
+export type Transport = 'tcp' | 'websocket' | 'relay'
+
+/** One connection to a peer. */
+export interface PeerPath {
+  readonly address: string
+  readonly transport: Transport
+  readonly direction: 'inbound' | 'outbound'
+  /** The stack that moves its bytes. */
+  readonly backend: 'libp2p'
+  readonly openedAtMs: number
+  readonly streams: number
+  readonly txBytes: number
+  readonly rxBytes: number
+}
+
+export interface Peer {
+  readonly peerId: string
+  readonly state: 'connected' | 'reconnecting' | 'disconnected'
+  /** Last measured round trip; `null` before the first. */
+  readonly rttMs: number | null
+  readonly connectedAtMs: number | null
+  readonly paths: readonly PeerPath[]
+  readonly agent: string | null
+  /** Whether the node keeps this connection up by itself. */
+  readonly isKept: boolean
+}
+
+/** One try to reach one address: what the ledger keeps, newest last, bounded per peer. */
+export interface DialAttempt {
+  readonly atMs: number
+  readonly address: string
+  readonly transport: Transport
+  /** How far it came. */
+  readonly stage: 'resolve' | 'connect' | 'secure' | 'mux' | 'identify' | 'open'
+  readonly durationMs: number
+  /** `null` when it succeeded, else a stable code such as `NZ_NETWORK_REFUSED`. */
+  readonly code: string | null
+}
+
+/** A stream of bytes to one peer with true back-pressure. Half-close is supported. */
+export interface PeerStream {
+  readonly peerId: string
+  readonly protocol: string
+  /** Aborts when the stream ends in any way. */
+  readonly signal: AbortSignal
+  /** Resolves when there is room for more; the bytes are copied or sent by then. @throws NZ_NETWORK_STREAM_RESET */
+  write(bytes: Uint8Array, options?: { readonly signal?: AbortSignal }): Promise<void>
+  /** The next bytes, at least 1; `null` after the peer closed its side. @throws NZ_NETWORK_STREAM_RESET */
+  read(options?: { readonly signal?: AbortSignal }): Promise<Uint8Array | null>
+  /** Says that no more bytes follow; reading goes on. */
+  closeWrite(options?: { readonly signal?: AbortSignal }): Promise<void>
+  /** Ends both sides in order. */
+  close(options?: { readonly signal?: AbortSignal }): Promise<void>
+  /** Ends both sides at once; the peer sees a reset. Idempotent. */
+  reset(): void
+}
+
+/** Runs for each incoming stream; when it returns or throws the stream is closed or reset. */
+export type StreamHandler = (stream: PeerStream, options: { readonly signal: AbortSignal }) => Promise<void>
+
+/** Answers one request; payloads are at most `maxRequestBytes`. Throw an `NzError` to answer with its code. */
+export type RequestHandler = (
+  payload: Uint8Array,
+  options: { readonly peerId: string; readonly signal: AbortSignal },
+) => Promise<Uint8Array>
+
+export interface NetworkCounters {
+  readonly connectionsOpened: number
+  readonly connectionsRefused: Readonly<Record<string, number>>
+  readonly handshakesEvicted: number
+  readonly bufferedBytes: number
+  readonly bufferBudgetBytes: number
+  readonly txBytes: number
+  readonly rxBytes: number
+}
+
+export interface NetworkService {
+  readonly peerId: string
+  /** Addresses this node can be dialled at, with `/p2p/<peerId>`, most reachable first. */
+  addresses(): readonly string[]
+  peers(): readonly Peer[]
+  peer(peerId: string): Peer | undefined
+  /** Connects, or returns the peer when it is connected. Tries `addresses` and what is known. @throws NZ_NETWORK_UNREACHABLE */
+  connect(
+    peerId: string,
+    options: { readonly addresses?: readonly string[]; readonly signal: AbortSignal },
+  ): Promise<Peer>
+  /** Closes every connection to the peer and stops keeping it. */
+  disconnect(peerId: string, options: { readonly signal: AbortSignal }): Promise<void>
+  /** Keeps a connection to the peer: reconnects with jittered back-off until `release` is called. */
+  keep(peerId: string, addresses: readonly string[]): { release(): void }
+  /** Round-trip time in milliseconds. */
+  ping(peerId: string, options: { readonly signal: AbortSignal }): Promise<number>
+  attempts(peerId: string): readonly DialAttempt[]
+  openStream(peerId: string, protocol: string, options: { readonly signal: AbortSignal }): Promise<PeerStream>
+  /** Serves `protocol` until `signal` aborts. At most `maxStreamsPerPeer` at once (default 32). */
+  handleStreams(
+    protocol: string,
+    handler: StreamHandler,
+    options: { readonly signal: AbortSignal; readonly maxStreamsPerPeer?: number },
+  ): void
+  /** One call over the framed request stream of the peer; many calls are in flight on one stream. */
+  request(
+    peerId: string,
+    method: string,
+    payload: Uint8Array,
+    options: { readonly signal: AbortSignal },
+  ): Promise<Uint8Array>
+  handleRequests(method: string, handler: RequestHandler, options: { readonly signal: AbortSignal }): void
+  /** Refuses peers (by peer id) and addresses (IP or CIDR), now and later; open connections are closed. */
+  block(subject: string): Promise<void>
+  unblock(subject: string): Promise<void>
+  blocked(): readonly string[]
+  counters(): NetworkCounters
+}
+
+export const NetworkService = defineService<NetworkService>('network')
+
+export const networkEvents = defineEvents('network', {
+  listening: z.strictObject({ addresses: z.array(z.string()) }),
+  peerConnected: z.strictObject({
+    peerId: z.string(),
+    address: z.string(),
+    direction: z.enum(['inbound', 'outbound']),
+  }),
+  peerDisconnected: z.strictObject({ peerId: z.string() }),
+  connectionRefused: z.strictObject({ address: z.string(), reason: z.string() }),
+})
+
+export const networkErrors = defineErrors({
+  NZ_NETWORK_UNREACHABLE: {
+    message: 'the peer cannot be reached',
+    fix: ['nzcore doctor', 'check that the peer runs: nzcore status (on its machine)'],
+    status: 502,
+    exit: 'unreachable',
+    retryable: true,
+  },
+  NZ_NETWORK_NOT_CONNECTED: {
+    message: 'the peer is not connected',
+    fix: ['nzcore connect <peer>'],
+    status: 409,
+    exit: 'unreachable',
+    retryable: true,
+  },
+  NZ_NETWORK_STREAM_RESET: {
+    message: 'the stream was cut by the peer or the network',
+    fix: ['try again; the node reconnects by itself'],
+    status: 502,
+    exit: 'unreachable',
+    retryable: true,
+  },
+})

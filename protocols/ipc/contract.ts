@@ -1,0 +1,5 @@
+/** The whole contract of the local API: one group a file, in contract/. */
+import { networkContract } from './contract/network.ts'
+import { defineContract } from './endpoint.ts'
+
+export const contract = defineContract({ ...networkContract })

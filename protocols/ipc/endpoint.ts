@@ -1,0 +1,84 @@
+/**
+ * The shape of the local API's contract. An endpoint is data: the server, the SDK, the CLI, the JSON Schemas and the
+ * OpenAPI document are all derived from it, so they cannot differ.
+ */
+import type { StandardJSONSchemaV1, StandardSchemaV1 } from '@standard-schema/spec'
+
+/** A schema that validates and that can also describe itself as JSON Schema. */
+export interface Schema<Input = unknown, Output = unknown> {
+  readonly '~standard': StandardSchemaV1.Props<Input, Output> & StandardJSONSchemaV1.Props<Input, Output>
+}
+
+export interface Endpoint<Params extends Schema = Schema, Result extends Schema = Schema> {
+  /** `GET` reads, `POST` changes; duplex endpoints are `POST`. */
+  readonly method: 'GET' | 'POST'
+  /** Path below `/v1`, without parameters: they travel in the query (`GET`, duplex) or the JSON body (`POST`). */
+  readonly path: `/${string}`
+  /** First line of the CLI help and of the OpenAPI operation. */
+  readonly summary: string
+  readonly params: Params
+  /** One answer (`call`), one item (`stream`), or one control message of the node (`duplex`). */
+  readonly result: Result
+  /**
+   * `call` answers once; `stream` answers with server-sent events, one result each; `duplex` upgrades to frames of
+   * application bytes and control messages in both directions (duplex.ts).
+   */
+  readonly kind: 'call' | 'stream' | 'duplex'
+  /** What the caller must have been granted, `area.verb`. */
+  readonly capability: `${string}.${string}`
+  /** Codes this endpoint may answer with, besides the ones every endpoint may. */
+  readonly errors: readonly string[]
+  /** Words of the CLI command, such as `['peers', 'list']`. */
+  readonly command: readonly [string, ...string[]]
+  /** Names of params that the CLI takes as positional arguments, in order. */
+  readonly positional?: readonly string[]
+  /** `name/version` of the JSON document that `--json` prints, such as `nz.peers/1`. */
+  readonly schemaName: `nz.${string}/${number}`
+}
+
+export type Contract = Readonly<Record<string, Endpoint>>
+
+export type InputOf<E extends Endpoint> = StandardSchemaV1.InferInput<E['params']>
+export type ParamsOf<E extends Endpoint> = StandardSchemaV1.InferOutput<E['params']>
+export type ResultOf<E extends Endpoint> = StandardSchemaV1.InferOutput<E['result']>
+
+export interface CallOptions {
+  readonly signal?: AbortSignal
+}
+
+/** One end of a duplex: application bytes and control messages, both with back-pressure. */
+export interface Duplex<Send = unknown, Receive = unknown> {
+  /** Aborts when the duplex ends in any way. */
+  readonly signal: AbortSignal
+  /** Resolves when there is room for more. */
+  write(bytes: Uint8Array): Promise<void>
+  send(message: Send): Promise<void>
+  /** The next frame; `null` after the other end said `end`. @throws what the other end failed with */
+  read(): Promise<{ readonly bytes: Uint8Array } | { readonly message: Receive } | null>
+  /** No more frames follow; reading goes on. */
+  end(): Promise<void>
+  /** Ends both directions; the other end's `read` throws `error`. Idempotent. */
+  fail(error: unknown): void
+}
+
+/** What the server must implement. */
+export type Handlers<C extends Contract> = {
+  readonly [Id in keyof C]: C[Id]['kind'] extends 'stream'
+    ? (params: ParamsOf<C[Id]>, options: Required<CallOptions>) => AsyncIterable<ResultOf<C[Id]>>
+    : C[Id]['kind'] extends 'duplex'
+      ? (params: ParamsOf<C[Id]>, duplex: Duplex<ResultOf<C[Id]>>, options: Required<CallOptions>) => Promise<void>
+      : (params: ParamsOf<C[Id]>, options: Required<CallOptions>) => Promise<ResultOf<C[Id]>>
+}
+
+/** What the SDK offers. */
+export type Client<C extends Contract> = {
+  readonly [Id in keyof C]: C[Id]['kind'] extends 'stream'
+    ? (params: InputOf<C[Id]>, options?: CallOptions) => AsyncIterable<ResultOf<C[Id]>>
+    : C[Id]['kind'] extends 'duplex'
+      ? (params: InputOf<C[Id]>, options?: CallOptions) => Promise<Duplex<unknown, ResultOf<C[Id]>>>
+      : (params: InputOf<C[Id]>, options?: CallOptions) => Promise<ResultOf<C[Id]>>
+}
+
+export function defineContract<const C extends Contract>(contract: C): C {
+  return Object.freeze(contract)
+}
