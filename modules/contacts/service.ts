@@ -24,6 +24,10 @@ export interface ContactsService {
    * @throws NZ_CONTACTS_NOT_FOUND, NZ_CONTACTS_AMBIGUOUS
    */
   resolve(reference: string): Contact
+  /** @throws NZ_CONTACTS_NOT_FOUND, NZ_CONTACTS_AMBIGUOUS, NZ_CONTACTS_NAME_INVALID, NZ_CONTACTS_NAME_TAKEN */
+  rename(reference: string, name: string): Promise<Contact>
+  /** Forgets the contact and hangs up. @throws NZ_CONTACTS_NOT_FOUND, NZ_CONTACTS_AMBIGUOUS */
+  remove(reference: string, options: { readonly signal: AbortSignal }): Promise<void>
 }
 
 export const ContactsService = defineService<ContactsService>('contacts')
@@ -31,6 +35,7 @@ export const ContactsService = defineService<ContactsService>('contacts')
 export const contactsEvents = defineEvents('contacts', {
   added: z.strictObject({ peerId: z.string(), name: z.string() }),
   removed: z.strictObject({ peerId: z.string(), name: z.string() }),
+  renamed: z.strictObject({ peerId: z.string(), name: z.string() }),
 })
 
 export const contactsErrors = defineErrors({
@@ -46,6 +51,34 @@ export const contactsErrors = defineErrors({
     fix: ['give more of the id: nzcore peers --full'],
     status: 409,
     exit: 'conflict',
+    retryable: false,
+  },
+  NZ_CONTACTS_NAME_INVALID: {
+    message: 'that name cannot be used for a contact',
+    fix: ['use at most 32 letters, digits, spaces or ._+- and none that read like an id (nz1…)'],
+    status: 400,
+    exit: 'usage',
+    retryable: false,
+  },
+  NZ_CONTACTS_NAME_TAKEN: {
+    message: 'another contact has that name',
+    fix: ['nzcore contacts', 'nzcore contacts rename <contact> <name>'],
+    status: 409,
+    exit: 'conflict',
+    retryable: false,
+  },
+  NZ_CONTACTS_FULL: {
+    message: 'the address book is full',
+    fix: ['nzcore contacts remove <contact>'],
+    status: 507,
+    exit: 'conflict',
+    retryable: false,
+  },
+  NZ_CONTACTS_DAMAGED: {
+    message: 'the address book cannot be read',
+    fix: ['restore the file in data.file in the state folder from a backup', 'nzcore doctor'],
+    status: 500,
+    exit: 'damaged',
     retryable: false,
   },
 })
