@@ -99,6 +99,11 @@ export interface NetworkService {
   /** Round-trip time in milliseconds. */
   ping(peerId: string, options: { readonly signal: AbortSignal }): Promise<number>
   attempts(peerId: string): readonly DialAttempt[]
+  /**
+   * Opens a stream; connects first when the peer is not connected and an address of it is known.
+   *
+   * @throws NZ_NETWORK_NOT_CONNECTED when no address is known, NZ_NETWORK_UNREACHABLE, NZ_NETWORK_PROTOCOL_UNKNOWN
+   */
   openStream(peerId: string, protocol: string, options: { readonly signal: AbortSignal }): Promise<PeerStream>
   /** Serves `protocol` until `signal` aborts. At most `maxStreamsPerPeer` at once (default 32). */
   handleStreams(
@@ -106,7 +111,12 @@ export interface NetworkService {
     handler: StreamHandler,
     options: { readonly signal: AbortSignal; readonly maxStreamsPerPeer?: number },
   ): void
-  /** One call over the framed request stream of the peer; many calls are in flight on one stream. */
+  /**
+   * One call over the framed request stream of the peer; many calls are in flight on one stream. Connects like
+   * `openStream`. A peer's `NzError` arrives with its code when this node knows the code.
+   *
+   * @throws NZ_NETWORK_METHOD_UNKNOWN, NZ_NETWORK_REQUEST_FAILED, NZ_NETWORK_REQUEST_TOO_LARGE, and what the peer throws
+   */
   request(
     peerId: string,
     method: string,
@@ -146,6 +156,55 @@ export const networkErrors = defineErrors({
     message: 'the peer is not connected',
     fix: ['nzcore connect <peer>'],
     status: 409,
+    exit: 'unreachable',
+    retryable: true,
+  },
+  NZ_NETWORK_PROTOCOL_UNKNOWN: {
+    message: 'the peer does not speak this protocol',
+    fix: ['update the node on the other machine: nzcore version'],
+    status: 502,
+    exit: 'incompatible',
+    retryable: false,
+  },
+  NZ_NETWORK_METHOD_UNKNOWN: {
+    message: 'the peer does not answer this request',
+    fix: ['update the node on the other machine: nzcore version'],
+    status: 502,
+    exit: 'incompatible',
+    retryable: false,
+  },
+  NZ_NETWORK_REQUEST_FAILED: {
+    message: 'the peer could not answer the request',
+    fix: ['try again', 'look at the log of the other machine: nzcore logs'],
+    status: 502,
+    exit: 'failed',
+    retryable: true,
+  },
+  NZ_NETWORK_REQUEST_TOO_LARGE: {
+    message: 'a request or its answer is larger than it may be',
+    fix: ['send large data over a stream'],
+    status: 413,
+    exit: 'failed',
+    retryable: false,
+  },
+  NZ_NETWORK_BLOCKED: {
+    message: 'the peer or its address is blocked',
+    fix: ['nzcore blocked', 'nzcore unblock <peer|address>'],
+    status: 403,
+    exit: 'refusedByTrust',
+    retryable: false,
+  },
+  NZ_NETWORK_REFUSED: {
+    message: 'the host answered that nothing listens there',
+    fix: ['start the node on the other machine: nzcore up', 'check the port of the address'],
+    status: 502,
+    exit: 'unreachable',
+    retryable: true,
+  },
+  NZ_NETWORK_NO_ROUTE: {
+    message: 'there is no way to the address',
+    fix: ['check this machine’s network connection', 'nzcore doctor'],
+    status: 502,
     exit: 'unreachable',
     retryable: true,
   },

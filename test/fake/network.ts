@@ -1,0 +1,403 @@
+/**
+ * An in-memory mesh of `NetworkService`s with the promises of the real one: connections that can be cut and healed,
+ * streams with back-pressure and half-close, requests, keep, block, attempts. No sockets, no crypto.
+ *
+ *   const mesh = createFakeNetwork()
+ *   const desk = mesh.add('desk')
+ *   const laptop = mesh.add('laptop')
+ *   await desk.connect('laptop', { addresses: laptop.addresses(), signal })
+ *   mesh.cut('desk', 'laptop') // both see their streams reset
+ */
+import { isNzError, sleep, systemClock } from '../../kernel/index.ts'
+import { networkErrors, networkEvents } from '../../modules/network/service.ts'
+import { fakeStreamPair, orAbort } from './stream.ts'
+import type { Clock, EventBus } from '../../kernel/index.ts'
+import type {
+  DialAttempt,
+  NetworkService,
+  Peer,
+  PeerStream,
+  RequestHandler,
+  StreamHandler,
+} from '../../modules/network/service.ts'
+
+const MAX_REQUEST_BYTES = 1024 * 1024
+
+export interface FakeNetworkInit {
+  readonly clock?: Clock
+  /** One way. Above zero, time must pass on `clock`. */
+  readonly latencyMs?: number
+  /** Default 256 KiB, as yamux. */
+  readonly windowBytes?: number
+}
+
+export interface FakeNetwork {
+  /** A new node of the mesh, reachable by everyone who knows its address. Emits its events on `events`. */
+  add(peerId: string, options?: { readonly events?: EventBus }): NetworkService
+  /** Takes the node off the mesh; its connections break. */
+  remove(peerId: string): void
+  /** Breaks the connection of the two and refuses new ones until `heal`. */
+  cut(a: string, b: string): void
+  /** Lets the two connect again; kept connections come back. */
+  heal(a: string, b: string): void
+}
+
+export function createFakeNetwork(init: FakeNetworkInit = {}): FakeNetwork {
+  const mesh = new Mesh(init)
+  return {
+    add: (peerId, options = {}) => mesh.add(peerId, options.events),
+    remove: (peerId) => mesh.remove(peerId),
+    cut: (a, b) => mesh.cut(a, b),
+    heal: (a, b) => mesh.heal(a, b),
+  }
+}
+
+class Mesh {
+  readonly clock: Clock
+  readonly latencyMs: number
+  readonly windowBytes: number
+  readonly nodes = new Map<string, FakeNode>()
+  readonly #cuts = new Set<string>()
+  #nextPort = 4001
+
+  constructor({ clock = systemClock, latencyMs = 0, windowBytes = 256 * 1024 }: FakeNetworkInit) {
+    this.clock = clock
+    this.latencyMs = latencyMs
+    this.windowBytes = windowBytes
+  }
+
+  add(peerId: string, events?: EventBus): NetworkService {
+    if (this.nodes.has(peerId)) throw new Error(`peer is in the mesh already: ${peerId}`)
+    const node = new FakeNode(this, peerId, `/ip4/127.0.0.1/tcp/${this.#nextPort++}/p2p/${peerId}`, events)
+    this.nodes.set(peerId, node)
+    return node
+  }
+
+  remove(peerId: string): void {
+    const node = this.nodes.get(peerId)
+    this.nodes.delete(peerId)
+    for (const other of node?.connected() ?? []) this.breakLink(peerId, other, node)
+  }
+
+  isCut(a: string, b: string): boolean {
+    return this.#cuts.has(pairOf(a, b))
+  }
+
+  cut(a: string, b: string): void {
+    this.#cuts.add(pairOf(a, b))
+    this.breakLink(a, b)
+  }
+
+  heal(a: string, b: string): void {
+    this.#cuts.delete(pairOf(a, b))
+    this.nodes.get(a)?.reconnect(b)
+    this.nodes.get(b)?.reconnect(a)
+  }
+
+  breakLink(a: string, b: string, gone?: FakeNode): void {
+    ;(this.nodes.get(a) ?? gone)?.lose(b)
+    this.nodes.get(b)?.lose(a)
+  }
+
+  async delay(signal: AbortSignal): Promise<void> {
+    if (this.latencyMs > 0) await sleep(this.clock, this.latencyMs, { signal })
+    else await orAbort(Promise.resolve(), signal)
+  }
+}
+
+interface Link {
+  readonly direction: 'inbound' | 'outbound'
+  readonly openedAtMs: number
+  readonly address: string
+  readonly streams: Set<PeerStream>
+  readonly broken: AbortController
+}
+
+class FakeNode implements NetworkService {
+  readonly peerId: string
+  readonly #mesh: Mesh
+  readonly #address: string
+  readonly #events: EventBus | undefined
+  readonly #links = new Map<string, Link>()
+  readonly #known = new Map<string, string>()
+  readonly #rttMs = new Map<string, number>()
+  readonly #kept = new Map<string, number>()
+  readonly #attempts = new Map<string, DialAttempt[]>()
+  readonly #streamHandlers = new Map<string, { handler: StreamHandler; signal: AbortSignal; limit: number }>()
+  readonly #requestHandlers = new Map<string, RequestHandler>()
+  readonly #blocked = new Set<string>()
+  #opened = 0
+
+  constructor(mesh: Mesh, peerId: string, address: string, events: EventBus | undefined) {
+    this.#mesh = mesh
+    this.peerId = peerId
+    this.#address = address
+    this.#events = events
+  }
+
+  addresses(): readonly string[] {
+    return [this.#address]
+  }
+
+  connected(): readonly string[] {
+    return [...this.#links.keys()]
+  }
+
+  peers(): readonly Peer[] {
+    const ids = new Set([...this.#links.keys(), ...this.#kept.keys(), ...this.#known.keys()])
+    return [...ids].map((peerId) => this.#describe(peerId))
+  }
+
+  peer(peerId: string): Peer | undefined {
+    return this.peers().find((peer) => peer.peerId === peerId)
+  }
+
+  async connect(peerId: string, { addresses = [], signal }: { addresses?: readonly string[]; signal: AbortSignal }) {
+    await this.#mesh.delay(signal)
+    if (!this.#links.has(peerId)) this.#dial(peerId, addresses)
+    return this.#describe(peerId)
+  }
+
+  async disconnect(peerId: string): Promise<void> {
+    this.#kept.delete(peerId)
+    this.#mesh.breakLink(this.peerId, peerId)
+  }
+
+  keep(peerId: string, addresses: readonly string[]): { release(): void } {
+    this.#kept.set(peerId, (this.#kept.get(peerId) ?? 0) + 1)
+    if (addresses[0] !== undefined) this.#known.set(peerId, addresses[0])
+    queueMicrotask(() => this.reconnect(peerId))
+    let isReleased = false
+    return {
+      release: () => {
+        if (isReleased) return
+        isReleased = true
+        const holders = (this.#kept.get(peerId) ?? 1) - 1
+        if (holders > 0) this.#kept.set(peerId, holders)
+        else this.#kept.delete(peerId)
+      },
+    }
+  }
+
+  async ping(peerId: string, { signal }: { signal: AbortSignal }): Promise<number> {
+    if (!this.#links.has(peerId)) throw networkErrors.NZ_NETWORK_NOT_CONNECTED({ data: { peerId } })
+    await this.#mesh.delay(signal)
+    await this.#mesh.delay(signal)
+    const rttMs = this.#mesh.latencyMs * 2
+    this.#rttMs.set(peerId, rttMs)
+    return rttMs
+  }
+
+  attempts(peerId: string): readonly DialAttempt[] {
+    return this.#attempts.get(peerId) ?? []
+  }
+
+  async openStream(peerId: string, protocol: string, { signal }: { signal: AbortSignal }): Promise<PeerStream> {
+    const { link, other } = await this.#linkTo(peerId, signal)
+    const [mine, theirs] = fakeStreamPair({
+      protocol,
+      peerIds: [this.peerId, peerId],
+      clock: this.#mesh.clock,
+      latencyMs: this.#mesh.latencyMs,
+      windowBytes: this.#mesh.windowBytes,
+    })
+    if (!other.accept(this.peerId, theirs))
+      throw networkErrors.NZ_NETWORK_PROTOCOL_UNKNOWN({ data: { peerId, protocol } })
+    own(link, mine)
+    return mine
+  }
+
+  handleStreams(
+    protocol: string,
+    handler: StreamHandler,
+    { signal, maxStreamsPerPeer: limit = 32 }: { signal: AbortSignal; maxStreamsPerPeer?: number },
+  ): void {
+    if (this.#streamHandlers.has(protocol)) throw new Error(`protocol is served already: ${protocol}`)
+    this.#streamHandlers.set(protocol, { handler, signal, limit })
+    signal.addEventListener('abort', () => this.#streamHandlers.delete(protocol), { once: true })
+  }
+
+  async request(
+    peerId: string,
+    method: string,
+    payload: Uint8Array,
+    { signal }: { signal: AbortSignal },
+  ): Promise<Uint8Array> {
+    if (payload.byteLength > MAX_REQUEST_BYTES) throw networkErrors.NZ_NETWORK_REQUEST_TOO_LARGE()
+    const { link, other } = await this.#linkTo(peerId, signal)
+    const limit = AbortSignal.any([signal, link.broken.signal])
+    await this.#mesh.delay(limit)
+    const answer = (await orAbort(other.answer(this.peerId, method, payload.slice(), limit), limit)).slice()
+    await this.#mesh.delay(limit)
+    return answer
+  }
+
+  handleRequests(method: string, handler: RequestHandler, { signal }: { signal: AbortSignal }): void {
+    if (this.#requestHandlers.has(method)) throw new Error(`method is served already: ${method}`)
+    this.#requestHandlers.set(method, handler)
+    signal.addEventListener('abort', () => this.#requestHandlers.delete(method), { once: true })
+  }
+
+  async block(subject: string): Promise<void> {
+    this.#blocked.add(subject)
+    if (this.#links.has(subject)) this.#mesh.breakLink(this.peerId, subject)
+  }
+
+  async unblock(subject: string): Promise<void> {
+    this.#blocked.delete(subject)
+  }
+
+  blocked(): readonly string[] {
+    return [...this.#blocked]
+  }
+
+  counters() {
+    return {
+      connectionsOpened: this.#opened,
+      connectionsRefused: {},
+      handshakesEvicted: 0,
+      bufferedBytes: 0,
+      bufferBudgetBytes: 64 * 1024 * 1024,
+      txBytes: 0,
+      rxBytes: 0,
+    }
+  }
+
+  /** Serves a stream that `peerId` opened; `false` when nobody serves its protocol. */
+  accept(peerId: string, stream: PeerStream): boolean {
+    const link = this.#links.get(peerId)
+    const served = this.#streamHandlers.get(stream.protocol)
+    if (link === undefined || served === undefined) return false
+    const open = [...link.streams].filter(({ protocol }) => protocol === stream.protocol).length
+    own(link, stream)
+    if (open >= served.limit) stream.reset()
+    else void serve(stream, served.handler, AbortSignal.any([served.signal, stream.signal]))
+    return true
+  }
+
+  async answer(peerId: string, method: string, payload: Uint8Array, signal: AbortSignal): Promise<Uint8Array> {
+    const handler = this.#requestHandlers.get(method)
+    if (handler === undefined) throw networkErrors.NZ_NETWORK_METHOD_UNKNOWN({ data: { peerId: this.peerId, method } })
+    try {
+      return await handler(payload, { peerId, signal })
+    } catch (cause) {
+      if (isNzError(cause)) throw cause
+      throw networkErrors.NZ_NETWORK_REQUEST_FAILED({ cause, data: { peerId: this.peerId, method } })
+    }
+  }
+
+  /** Tries again what is kept; what fails stays `reconnecting`. */
+  reconnect(peerId: string): void {
+    if (!this.#kept.has(peerId) || this.#links.has(peerId)) return
+    try {
+      this.#dial(peerId, [])
+    } catch (error) {
+      if (!isNzError(error)) throw error
+    }
+  }
+
+  isRefusing(peerId: string): boolean {
+    return this.#blocked.has(peerId)
+  }
+
+  gain(peerId: string, direction: Link['direction'], address: string): void {
+    const openedAtMs = this.#mesh.clock.nowMs()
+    this.#links.set(peerId, { direction, address, openedAtMs, streams: new Set(), broken: new AbortController() })
+    this.#known.set(peerId, address)
+    this.#opened += 1
+    this.#events?.emit(networkEvents.peerConnected, { peerId, address, direction })
+  }
+
+  lose(peerId: string): void {
+    const link = this.#links.get(peerId)
+    if (link === undefined) return
+    this.#links.delete(peerId)
+    this.#rttMs.delete(peerId)
+    for (const stream of link.streams) stream.reset()
+    link.broken.abort(networkErrors.NZ_NETWORK_STREAM_RESET({ data: { peerId } }))
+    this.#events?.emit(networkEvents.peerDisconnected, { peerId })
+  }
+
+  async #linkTo(peerId: string, signal: AbortSignal): Promise<{ link: Link; other: FakeNode }> {
+    if (!this.#links.has(peerId) && !this.#known.has(peerId))
+      throw networkErrors.NZ_NETWORK_NOT_CONNECTED({ data: { peerId } })
+    await this.connect(peerId, { signal })
+    const link = this.#links.get(peerId)
+    const other = this.#mesh.nodes.get(peerId)
+    if (link === undefined || other === undefined) throw networkErrors.NZ_NETWORK_NOT_CONNECTED({ data: { peerId } })
+    return { link, other }
+  }
+
+  #dial(peerId: string, addresses: readonly string[]): void {
+    const known = this.#known.get(peerId)
+    const candidates = [...addresses, ...(known === undefined ? [] : [known])]
+    const other = this.#mesh.nodes.get(peerId)
+    const address = candidates.find((candidate) => other?.addresses().includes(candidate))
+    const code = this.isRefusing(peerId)
+      ? 'NZ_NETWORK_BLOCKED'
+      : other === undefined || address === undefined || other.isRefusing(this.peerId)
+        ? 'NZ_NETWORK_REFUSED'
+        : this.#mesh.isCut(this.peerId, peerId)
+          ? 'NZ_NETWORK_NO_ROUTE'
+          : null
+    for (const tried of address === undefined ? candidates : [address]) this.#note(peerId, tried, code)
+    if (code === 'NZ_NETWORK_BLOCKED') throw networkErrors.NZ_NETWORK_BLOCKED({ data: { peerId } })
+    if (code !== null || other === undefined || address === undefined)
+      throw networkErrors.NZ_NETWORK_UNREACHABLE({ data: { peerId, attempts: this.attempts(peerId) } })
+    this.gain(peerId, 'outbound', address)
+    other.gain(this.peerId, 'inbound', this.#address)
+  }
+
+  #note(peerId: string, address: string, code: string | null): void {
+    const attempts = this.#attempts.get(peerId) ?? []
+    this.#attempts.set(peerId, attempts)
+    const stage = code === null ? 'open' : 'connect'
+    const durationMs = this.#mesh.latencyMs
+    attempts.push({ atMs: this.#mesh.clock.nowMs(), address, transport: 'tcp', stage, durationMs, code })
+    if (attempts.length > 32) attempts.shift()
+  }
+
+  #describe(peerId: string): Peer {
+    const link = this.#links.get(peerId)
+    return {
+      peerId,
+      state: link !== undefined ? 'connected' : this.#kept.has(peerId) ? 'reconnecting' : 'disconnected',
+      rttMs: this.#rttMs.get(peerId) ?? null,
+      connectedAtMs: link?.openedAtMs ?? null,
+      paths: link === undefined ? [] : [pathOf(link)],
+      agent: link === undefined ? null : 'nzcore/fake',
+      isKept: this.#kept.has(peerId),
+    }
+  }
+}
+
+function pathOf({ address, direction, openedAtMs, streams }: Link): Peer['paths'][number] {
+  return {
+    address,
+    transport: 'tcp',
+    direction,
+    backend: 'libp2p',
+    openedAtMs,
+    streams: streams.size,
+    txBytes: 0,
+    rxBytes: 0,
+  }
+}
+
+function own(link: Link, stream: PeerStream): void {
+  link.streams.add(stream)
+  stream.signal.addEventListener('abort', () => link.streams.delete(stream), { once: true })
+}
+
+async function serve(stream: PeerStream, handler: StreamHandler, signal: AbortSignal): Promise<void> {
+  try {
+    await handler(stream, { signal })
+    await stream.close()
+  } catch {
+    stream.reset()
+  }
+}
+
+function pairOf(a: string, b: string): string {
+  return JSON.stringify([a, b].toSorted())
+}
