@@ -1,7 +1,9 @@
 /** The profile's folders, its small state files, and the lock that keeps a second process out. */
-import { mkdir } from 'node:fs/promises'
+import { join } from 'node:path'
 import { z } from 'zod'
 import { defineModule } from '../../kernel/index.ts'
+import { makePrivateFolder, removeLeftovers } from './private-folder.ts'
+import { lockProfile } from './profile-lock.ts'
 import { HomeService } from './service.ts'
 import { StateFiles } from './state-files.ts'
 
@@ -23,8 +25,11 @@ export default defineModule({
   capabilities: [],
   restart: 'essential',
 
-  async setup(_context, _services, paths) {
-    await mkdir(paths.stateDir, { recursive: true, mode: 0o700 })
+  async setup({ clock, scope }, _services, paths) {
+    await makePrivateFolder(paths.stateDir)
+    const lock = await lockProfile(join(paths.stateDir, 'lock'))
+    scope.defer(async () => await lock.release())
+    await removeLeftovers(paths.stateDir, clock.nowMs())
     const files = new StateFiles(paths.stateDir)
     const service: HomeService = {
       paths,

@@ -17,7 +17,7 @@ export interface HomeService {
    * @throws NZ_HOME_UNWRITABLE
    */
   write(name: string, bytes: Uint8Array): Promise<void>
-  /** Durable when it resolves; no error when the file does not exist. */
+  /** Durable when it resolves; no error when the file does not exist. @throws NZ_HOME_UNWRITABLE */
   remove(name: string): Promise<void>
 }
 
@@ -34,6 +34,13 @@ export const homeErrors = defineErrors({
   NZ_HOME_MODE: {
     message: 'a private file or folder may be read by others',
     fix: ['chmod go-rwx the path in data.path, and change what may have been read'],
+    status: 500,
+    exit: 'permission',
+    retryable: false,
+  },
+  NZ_HOME_OWNER: {
+    message: 'the state folder belongs to another user',
+    fix: ['run nzcore as the user who owns the path in data.path', 'NZ_HOME=<another folder> nzcore up'],
     status: 500,
     exit: 'permission',
     retryable: false,

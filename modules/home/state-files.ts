@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto'
 import { constants } from 'node:fs'
 import { open, rename, rm } from 'node:fs/promises'
 import { basename, join } from 'node:path'
+import { isNzError } from '../../kernel/index.ts'
 import { homeErrors } from './service.ts'
 
 /** The largest state file; larger data belongs into the store. */
@@ -34,6 +35,8 @@ export class StateFiles {
       }
       if (size > MAX_STATE_FILE_BYTES) throw homeErrors.NZ_HOME_TOO_LARGE({ data: { path, size } })
       return new Uint8Array(await handle.readFile())
+    } catch (error) {
+      throw isNzError(error) ? error : homeErrors.NZ_HOME_UNREADABLE({ cause: error, data: { path } })
     } finally {
       await handle.close()
     }
@@ -52,8 +55,12 @@ export class StateFiles {
   async remove(name: string): Promise<void> {
     const path = this.#pathOf(name)
     await this.#inTurn(name, async () => {
-      await rm(path, { force: true })
-      await this.#syncDir()
+      try {
+        await rm(path, { force: true })
+        await this.#syncDir()
+      } catch (error) {
+        throw homeErrors.NZ_HOME_UNWRITABLE({ cause: error, data: { path } })
+      }
     })
   }
 
@@ -70,7 +77,8 @@ export class StateFiles {
       await rename(aside, path)
       await this.#syncDir()
     } catch (error) {
-      await rm(aside, { force: true })
+      // What made the write fail may make this fail too; the first cause is the one to tell.
+      await rm(aside, { force: true }).catch(() => undefined)
       throw homeErrors.NZ_HOME_UNWRITABLE({ cause: error, data: { path } })
     }
   }
@@ -98,7 +106,8 @@ export class StateFiles {
   }
 
   #pathOf(name: string): string {
-    if (!/^[a-z0-9][a-z0-9._-]{0,63}$/.test(name)) throw new TypeError(`not a state file name: ${name}`)
+    // `lock` is the profile's lock.
+    if (!/^(?!lock)[a-z0-9][a-z0-9._-]{0,63}$/.test(name)) throw new TypeError(`not a state file name: ${name}`)
     return join(this.#dir, name)
   }
 }
