@@ -30,6 +30,13 @@ export const kernelErrors = defineErrors({
     exit: 'usage',
     retryable: false,
   },
+  NZ_KERNEL_CONFIG_KEY_UNKNOWN: {
+    message: 'there is no such configuration key',
+    fix: ['nzcore config show'],
+    status: 404,
+    exit: 'notFound',
+    retryable: false,
+  },
   NZ_KERNEL_START_TIMEOUT: {
     message: 'module did not start in time',
     fix: ['nzcore logs', 'nzcore doctor'],

@@ -2,10 +2,12 @@ import { kernelErrors } from './catalogue.ts'
 import type { AnyModule } from './module.ts'
 
 /** Orders modules so that each comes after every module whose service it requires. */
-export function startOrder(modules: readonly AnyModule[]): AnyModule[] {
+export function startOrder(modules: readonly AnyModule[], provided: ReadonlySet<string> = new Set()): AnyModule[] {
   const providers = new Map<string, AnyModule>()
   for (const module of modules) {
     for (const { id } of tokens(module.provides)) {
+      if (provided.has(id))
+        throw kernelErrors.NZ_KERNEL_SERVICE_TWICE({ data: { service: id, modules: ['composition', module.name] } })
       const other = providers.get(id)
       if (other !== undefined)
         throw kernelErrors.NZ_KERNEL_SERVICE_TWICE({ data: { service: id, modules: [other.name, module.name] } })
@@ -22,6 +24,7 @@ export function startOrder(modules: readonly AnyModule[]): AnyModule[] {
       throw kernelErrors.NZ_KERNEL_DEPENDENCY_CYCLE({ data: { path: [...path, module.name] } })
     state.set(module, 'visiting')
     for (const { id } of tokens(module.requires)) {
+      if (provided.has(id)) continue
       const provider = providers.get(id)
       if (provider === undefined)
         throw kernelErrors.NZ_KERNEL_SERVICE_MISSING({ data: { service: id, module: module.name } })

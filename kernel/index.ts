@@ -1,16 +1,23 @@
 /** The kernel's public surface: everything else imports from here and from nowhere else in `kernel/`. */
 export { deadline, sleep, systemClock } from './clock.ts'
+export { redacted, explainKey, ResolvedConfig, resolveConfig } from './config.ts'
+export { configJsonSchema, configKeys } from './config-keys.ts'
+export { environmentLayer, flagLayer } from './config-text.ts'
 export { defineErrors, exitCodes, isNzError, knownErrors, NzError } from './errors.ts'
 export { defineEvents } from './events.ts'
+export { kernelEvents, KernelService, moduleStates } from './inspection.ts'
 export { Kernel } from './kernel.ts'
 export { LifetimeScope } from './lifetime.ts'
 export { defineModule } from './module.ts'
 export { seededRandom, systemRandom } from './random.ts'
-export { defineService } from './service.ts'
+export { defineService, provide } from './service.ts'
 export type { Clock, Deadline, Timer } from './clock.ts'
+export type { ConfigEntry, ConfigIssue, ConfigLayer, ConfigOrigin } from './config.ts'
+export type { ConfigKey, ConfigSchema, ConfigSource, JsonSchema } from './config-keys.ts'
 export type { ErrorCatalogue, ErrorDocument, ErrorSpec, ExitName, NzErrorInit } from './errors.ts'
 export type { EventBus, EventGap, EventMapOf, EventRecord, EventToken } from './events.ts'
-export type { KernelInit, KernelState } from './kernel.ts'
+export type { KernelInit, StopReport } from './kernel.ts'
+export type { KernelState, ModuleState, ModuleStatus, ReloadReport } from './inspection.ts'
 export type {
   AnyModule,
   Capability,
@@ -21,4 +28,4 @@ export type {
   ModuleInstance,
 } from './module.ts'
 export type { Random } from './random.ts'
-export type { ServicesOf, ServiceToken, ServiceTokens } from './service.ts'
+export type { ProvidedService, ServicesOf, ServiceToken, ServiceTokens } from './service.ts'

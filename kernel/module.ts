@@ -1,6 +1,6 @@
 /** What a module is: one folder, one `index.ts`, one `defineModule` as its default export. */
-import type { StandardSchemaV1 } from '@standard-schema/spec'
 import type { Clock } from './clock.ts'
+import type { ConfigSchema } from './config-keys.ts'
 import type { EventBus, EventToken } from './events.ts'
 import type { LifetimeScope } from './lifetime.ts'
 import type { Random } from './random.ts'
@@ -29,6 +29,8 @@ export interface ModuleContext {
   readonly scope: LifetimeScope
   /** Reports a failure outside of any call; the supervisor handles it by the module's restart policy. */
   fail(error: unknown): void
+  /** Reports that the module's work has ended in order: `permanent` modules are run again, `transient` ones rest. */
+  finish(): void
 }
 
 export type Health =
@@ -55,7 +57,7 @@ export interface ModuleDefinition<
 > {
   readonly name: string
   /** Validated strictly; `setup` receives the parsed value with defaults filled in. */
-  readonly config: StandardSchemaV1<unknown, Config>
+  readonly config: ConfigSchema<Config>
   readonly requires: Requires
   readonly provides: Provides
   readonly emits: Readonly<Record<string, EventToken>>
@@ -65,7 +67,10 @@ export interface ModuleDefinition<
    * `transient`: restarted only when it failed.
    */
   readonly restart: 'essential' | 'permanent' | 'transient'
-  /** Builds the instance. Quick, no network. What it opens it defers to `context.scope`. */
+  /**
+   * Builds the instance. Quick, no network. What it opens it defers to `context.scope`. All modules are set up before
+   * the first one starts: keep the services given, and call what needs them running from `start` on.
+   */
   setup(
     context: ModuleContext,
     services: ServicesOf<Requires>,

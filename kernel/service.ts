@@ -15,3 +15,14 @@ export type ServiceTokens = Readonly<Record<string, ServiceToken<unknown>>>
 export type ServicesOf<Tokens extends ServiceTokens> = {
   readonly [Key in keyof Tokens]: Tokens[Key] extends ServiceToken<infer Service> ? Service : never
 }
+
+/** A service that exists already, given to the kernel by the composition. */
+export interface ProvidedService {
+  readonly token: ServiceToken<unknown>
+  readonly value: unknown
+}
+
+/** Pairs a token with its implementation: `services: [provide(LogsService, logs)]`. */
+export function provide<Service>(token: ServiceToken<Service>, value: NoInfer<Service>): ProvidedService {
+  return Object.freeze({ token, value })
+}

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
 import { z } from 'zod'
-import { defineModule, defineService, Kernel } from '../../kernel/index.ts'
-import type { AnyModule, Logger } from '../../kernel/index.ts'
+import { defineModule, defineService, Kernel } from '../../../kernel/index.ts'
+import type { AnyModule, Logger } from '../../../kernel/index.ts'
 
 const silent: Logger = { debug() {}, info() {}, warn() {}, error() {} }
 
