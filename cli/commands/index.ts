@@ -1,0 +1,21 @@
+/**
+ * Every group of commands, one line each. Groups are loaded when one of their commands runs, so a group's imports cost
+ * the other commands nothing.
+ */
+import type { CommandGroups } from '../command-table.ts'
+
+export const commandGroups: CommandGroups = {
+  about: async () => {
+    const { aboutCommands, aboutPresenters } = await import('./about.ts')
+    return { commands: aboutCommands, presenters: aboutPresenters }
+  },
+}
+
+/** What the parents of nested commands are about. */
+export const parentSummaries: Readonly<Record<string, string>> = {
+  config: 'Read, check and change the configuration',
+  forward: 'Carry a local TCP port to a service of a peer',
+  identity: 'Create, back up, recover and protect the identity',
+  profile: 'Keep several identities apart on one machine',
+  token: 'Let programs use the local API over TCP',
+}

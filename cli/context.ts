@@ -1,0 +1,67 @@
+/** What a command gets to work with, made on first use where making it costs. */
+import { readFileSync } from 'node:fs'
+import { dirname, join, resolve } from 'node:path'
+import { homeOf, isProfileName } from '../protocols/ipc/home.ts'
+import { cliErrors } from './errors.ts'
+import type { CliContext, Output, Prompt } from './command.ts'
+import type { GlobalOptions } from './program.ts'
+import type { Home } from '../protocols/ipc/home.ts'
+import type { NzClient } from '../sdk/client.ts'
+
+/** The environment with what the global options say on top; a started daemon inherits it. */
+export function environmentOf(env: CliContext['env'], { home, profile }: GlobalOptions): CliContext['env'] {
+  const chosen = home === undefined ? env : { ...env, NZ_HOME: resolve(home) }
+  const name = profile ?? chosen['NZ_PROFILE'] ?? usedProfile(chosen)
+  if (!isProfileName(name)) {
+    throw cliErrors.NZ_CLI_USAGE({
+      why: `"${name}" is no profile name: letters, digits, - and _, at most 32, the first a letter or digit`,
+    })
+  }
+  return { ...chosen, NZ_PROFILE: name }
+}
+
+/** The file beside the configuration that holds the name `nzcore profile use` has chosen. */
+export function profileFileOf(env: CliContext['env']): string {
+  return join(dirname(homeOf({ env, profile: 'default' }).configFile), 'profile')
+}
+
+function usedProfile(env: CliContext['env']): string {
+  try {
+    return readFileSync(profileFileOf(env), 'utf8').trim()
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return 'default'
+    throw error
+  }
+}
+
+export interface ContextInit {
+  readonly env: CliContext['env']
+  readonly output: Output
+  readonly prompt: Prompt
+  readonly signal: AbortSignal
+  readonly stdin: () => AsyncIterable<Uint8Array>
+  readonly connect: (home: Home, options: { readonly signal: AbortSignal }) => Promise<NzClient>
+  readonly offline: (context: CliContext) => ReturnType<CliContext['offline']>
+}
+
+export function createContext({ env, output, prompt, signal, stdin, connect, offline }: ContextInit): CliContext {
+  const home = homeOf({ env })
+  let client: Promise<NzClient> | undefined
+  return {
+    home,
+    env,
+    output,
+    prompt,
+    signal,
+    get stdin() {
+      return stdin()
+    },
+    async client() {
+      client ??= connect(home, { signal })
+      return await client
+    },
+    async offline() {
+      return await offline(this)
+    },
+  }
+}

@@ -1,0 +1,30 @@
+/**
+ * Schemas of the documents that commands with a flow of their own print with `--json`; those of derived commands are
+ * in the contract. Loaded by tests and by whoever publishes the schemas, never by a command.
+ */
+import { z } from 'zod'
+
+const exit = z.string().describe('name of the exit code')
+
+export const documents = {
+  'nz.error/1': z.strictObject({
+    code: z.string().regex(/^NZ_[A-Z0-9_]+$/),
+    what: z.string(),
+    why: z.string().nullable(),
+    do: z.array(z.string()),
+    retryable: z.boolean(),
+    data: z.record(z.string(), z.unknown()),
+  }),
+  'nz.version/1': z.strictObject({
+    nzcore: z.string(),
+    node: z.string().describe('version of Node.js'),
+    platform: z.string().describe('operating system and processor'),
+  }),
+  'nz.explain/1': z.strictObject({
+    code: z.string(),
+    what: z.string(),
+    do: z.array(z.string()),
+    exit,
+    retryable: z.boolean(),
+  }),
+} satisfies Readonly<Record<`nz.${string}/${number}`, z.ZodType>>

@@ -1,0 +1,14 @@
+/** Every error code of every module, by loading the files that define them. */
+import { knownErrors } from '../kernel/index.ts'
+import './errors.ts'
+import type { ErrorSpec } from '../kernel/index.ts'
+
+export async function errorCatalogue(): Promise<ReadonlyMap<string, ErrorSpec>> {
+  await Promise.all([
+    import('../modules/home/service.ts'),
+    import('../modules/identity/service.ts'),
+    import('../modules/network/service.ts'),
+    import('../modules/contacts/service.ts'),
+  ])
+  return knownErrors
+}

@@ -1,0 +1,54 @@
+/** Error codes of the command line itself. */
+import { defineErrors } from '../kernel/index.ts'
+
+export const cliErrors = defineErrors({
+  NZ_CLI_USAGE: {
+    message: 'the command line is not understood',
+    fix: ['nzcore --help'],
+    status: 400,
+    exit: 'usage',
+    retryable: false,
+  },
+  NZ_CLI_NO_TTY: {
+    message: 'a question cannot be asked because there is no terminal',
+    fix: ['give the answer as an option: run the command with --help', 'run the command in a terminal'],
+    status: 400,
+    exit: 'usage',
+    retryable: false,
+  },
+  NZ_CLI_NOT_RUNNING: {
+    message: 'no daemon runs this profile',
+    fix: ['nzcore up'],
+    status: 503,
+    exit: 'notRunning',
+    retryable: true,
+  },
+  NZ_CLI_INTERRUPTED: {
+    message: 'interrupted',
+    fix: [],
+    status: 499,
+    exit: 'interrupted',
+    retryable: true,
+  },
+  NZ_CLI_OUTPUT_CLOSED: {
+    message: 'the reader of the output has gone',
+    fix: [],
+    status: 499,
+    exit: 'ok',
+    retryable: true,
+  },
+  NZ_CLI_UNKNOWN_CODE: {
+    message: 'no error has this code',
+    fix: ['see spec/errors.md for all codes'],
+    status: 404,
+    exit: 'notFound',
+    retryable: false,
+  },
+  NZ_CLI_UNEXPECTED: {
+    message: 'nzcore failed in a way it does not know',
+    fix: ['nzcore logs', 'run it again with NZ_DEBUG=1 and report what it prints'],
+    status: 500,
+    exit: 'failed',
+    retryable: false,
+  },
+})
