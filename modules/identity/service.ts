@@ -41,6 +41,57 @@ export interface IdentityService {
   deriveKey(label: SigningPurpose): Uint8Array
 }
 
+/** Public facts of the identity of a profile, as the keystore on disk tells them. */
+export interface IdentityFacts {
+  readonly self: PublicIdentity
+  readonly protection: 'passphrase' | 'key-file'
+  readonly createdAtMs: number
+  /** Whether the words were shown to a person or an export was written, as far as this profile knows. */
+  readonly isBackedUp: boolean
+}
+
+/**
+ * What is done to a profile's identity while no node runs it (`nzcore identity …`). Every passphrase and phrase given
+ * stays the caller's to zero. Methods that change the keystore must be called by the holder of the profile's lock.
+ *
+ * Every method that reads the keystore may throw NZ_IDENTITY_FILE_UNSAFE, NZ_IDENTITY_DAMAGED,
+ * NZ_IDENTITY_VERSION_UNKNOWN, NZ_IDENTITY_BOUND_ELSEWHERE; those that need the keys also
+ * NZ_IDENTITY_PASSPHRASE_MISSING, NZ_IDENTITY_PASSPHRASE_WRONG, NZ_IDENTITY_TRY_LATER, NZ_IDENTITY_KEY_FILE_MISSING,
+ * NZ_IDENTITY_KEY_FILE_FOREIGN.
+ */
+export interface IdentityAdmin {
+  /** `null` when this profile has no identity. Needs no passphrase; reads only. */
+  facts(): Promise<IdentityFacts | null>
+  /** The identity's keys until they are disposed of. @throws NZ_IDENTITY_NONE */
+  unlock(): Promise<IdentityService & Disposable>
+  /** A new identity, protected by `passphrase`, else by the key file. @throws NZ_IDENTITY_EXISTS */
+  create(options: NewProtection): Promise<IdentityFacts>
+  /** The identity of 24 words. @throws NZ_IDENTITY_EXISTS, NZ_IDENTITY_WORDS_INVALID */
+  recover(phrase: Uint8Array, options: NewProtection): Promise<IdentityFacts>
+  /** The identity of an export. @throws NZ_IDENTITY_EXISTS, NZ_IDENTITY_EXPORT_INVALID, NZ_IDENTITY_PASSPHRASE_WRONG */
+  import(file: Uint8Array, exportPassphrase: Uint8Array, options: NewProtection): Promise<IdentityFacts>
+  /** An encrypted file from which `import` makes the same identity on any machine. Records the backup. */
+  export(exportPassphrase: Uint8Array): Promise<Uint8Array>
+  /** The 24 words, ASCII, joined by spaces. The caller zeroes them and calls `markBackedUp` once they were read. */
+  phrase(): Promise<Uint8Array>
+  markBackedUp(): Promise<void>
+  /** Protects the keystore anew: by another passphrase, or by a key file when there is none. */
+  protect(options: NewProtection): Promise<IdentityFacts>
+  /** Takes the keystore as it lies here after its folder was moved or its owner renumbered. */
+  adopt(): Promise<IdentityFacts>
+}
+
+export interface NewProtection {
+  /** 8 to 1,024 bytes; `null`: by the key file. @throws NZ_IDENTITY_PASSPHRASE_UNFIT */
+  readonly passphrase: Uint8Array | null
+}
+
+/**
+ * Where the passphrase of a profile comes from. Asked at most once per unlocking; `null` when there is no source.
+ * The asker zeroes the bytes.
+ */
+export type PassphraseSource = () => Promise<Uint8Array | null>
+
 export const IdentityService = defineService<IdentityService>('identity')
 
 export const identityEvents = defineEvents('identity', {
@@ -54,6 +105,135 @@ export const identityErrors = defineErrors({
     fix: ['ask the sender to seal it to this identity: nzcore id'],
     status: 422,
     exit: 'failed',
+    retryable: false,
+  },
+  NZ_IDENTITY_BOX_KEY_INVALID: {
+    message: 'nothing can be sealed to this key',
+    fix: ['ask the peer for its identity again'],
+    status: 422,
+    exit: 'failed',
+    retryable: false,
+  },
+  NZ_IDENTITY_LOCKED: {
+    message: 'the identity is locked',
+    fix: ['nzcore up'],
+    status: 423,
+    exit: 'permission',
+    retryable: false,
+  },
+  NZ_IDENTITY_NONE: {
+    message: 'this profile has no identity yet',
+    fix: ['nzcore up', 'nzcore identity create', 'nzcore identity recover'],
+    status: 404,
+    exit: 'notFound',
+    retryable: false,
+  },
+  NZ_IDENTITY_EXISTS: {
+    message: 'this profile already has an identity',
+    fix: ['nzcore identity show', 'nzcore profile create <name>'],
+    status: 409,
+    exit: 'conflict',
+    retryable: false,
+  },
+  NZ_IDENTITY_BOUND_ELSEWHERE: {
+    message: 'this identity belongs to another user or path',
+    fix: [
+      'use it where it was made: data.path',
+      'after moving its folder, when no other copy is in use: nzcore identity adopt',
+    ],
+    status: 409,
+    exit: 'conflict',
+    retryable: false,
+  },
+  NZ_IDENTITY_KEY_FILE_MISSING: {
+    message: 'the key file that opens this identity is missing',
+    fix: ['put the key file back at data.path', 'nzcore --profile <new> identity recover'],
+    status: 423,
+    exit: 'permission',
+    retryable: false,
+  },
+  NZ_IDENTITY_KEY_FILE_FOREIGN: {
+    message: 'the key file belongs to another identity or path',
+    fix: ['put the state folder named in data.path back, or move the key file away', 'nzcore profile create <name>'],
+    status: 409,
+    exit: 'conflict',
+    retryable: false,
+  },
+  NZ_IDENTITY_FILE_UNSAFE: {
+    message: 'a secret file or its folder is not safe to use',
+    fix: ['chmod 600 the file, chmod 700 its folder, both owned by the user of the node; no symbolic links'],
+    status: 500,
+    exit: 'permission',
+    retryable: false,
+  },
+  NZ_IDENTITY_FILE_FAILED: {
+    message: 'a file of the identity cannot be read or written',
+    fix: ['check disk space and permissions of data.path', 'nzcore doctor'],
+    status: 507,
+    exit: 'failed',
+    retryable: true,
+  },
+  NZ_IDENTITY_DAMAGED: {
+    message: 'a file of the identity is damaged',
+    fix: ['restore data.path from a backup', 'nzcore --profile <new> identity recover'],
+    status: 500,
+    exit: 'damaged',
+    retryable: false,
+  },
+  NZ_IDENTITY_VERSION_UNKNOWN: {
+    message: 'the file was written by a newer version of nzcore',
+    fix: ['update nzcore on this machine'],
+    status: 501,
+    exit: 'incompatible',
+    retryable: false,
+  },
+  NZ_IDENTITY_EXPORT_INVALID: {
+    message: 'this is not an intact export of an identity',
+    fix: ['copy the export file again, in binary mode', 'nzcore identity recover'],
+    status: 422,
+    exit: 'damaged',
+    retryable: false,
+  },
+  NZ_IDENTITY_PASSPHRASE_MISSING: {
+    message: 'the identity is protected by a passphrase, and none was given',
+    fix: ['run it on a terminal', 'NZ_PASSPHRASE_FILE=<file> nzcore up'],
+    status: 423,
+    exit: 'permission',
+    retryable: false,
+  },
+  NZ_IDENTITY_PASSPHRASE_WRONG: {
+    message: 'the passphrase is wrong',
+    fix: ['try again', 'nzcore --profile <new> identity recover'],
+    status: 403,
+    exit: 'permission',
+    retryable: false,
+  },
+  NZ_IDENTITY_PASSPHRASE_UNFIT: {
+    message: 'this cannot be a passphrase',
+    fix: ['use at least 8 characters, at most 1,024 bytes, on one line'],
+    status: 400,
+    exit: 'usage',
+    retryable: false,
+  },
+  NZ_IDENTITY_PASSPHRASE_UNREADABLE: {
+    message: 'the passphrase cannot be read from where the environment says',
+    fix: ['check NZ_PASSPHRASE_FILE or NZ_PASSPHRASE_FD: one of them, readable by this user alone'],
+    status: 500,
+    exit: 'permission',
+    retryable: false,
+  },
+  NZ_IDENTITY_TRY_LATER: {
+    message: 'too many wrong passphrases',
+    fix: ['wait for data.waitMs milliseconds, then try again'],
+    status: 429,
+    exit: 'permission',
+    retryable: true,
+  },
+  NZ_IDENTITY_WORDS_INVALID: {
+    message: 'these are not the 24 words of an identity',
+    fix: ['check them against the paper; the words are those of the BIP-39 English list'],
+    status: 400,
+    exit: 'usage',
     retryable: false,
   },
 })

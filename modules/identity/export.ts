@@ -1,0 +1,44 @@
+/** An identity as a passphrase-protected file for another machine. spec/NZ-IDENTITY-01.md §11. */
+import { lock, parse, unlock } from './locked-file.ts'
+import { requireFitPassphrase } from './passphrase.ts'
+import { MAX_PRIVATE_FILE_BYTES } from './private-file.ts'
+import { identityErrors } from './service.ts'
+import { ENTROPY_BYTES } from './words.ts'
+import type { LockedFileHeader } from './locked-file.ts'
+
+/** Encrypts `entropy`; both it and the passphrase stay the caller's to zero. @throws NZ_IDENTITY_PASSPHRASE_UNFIT */
+export async function exportOf(
+  subject: LockedFileHeader['subject'],
+  entropy: Uint8Array,
+  passphrase: Uint8Array,
+  cost: { readonly logN?: number },
+): Promise<Uint8Array> {
+  requireFitPassphrase(passphrase)
+  return await lock({ kind: 'export', subject, boundTo: null }, entropy, { by: 'passphrase', passphrase }, cost)
+}
+
+/**
+ * The entropy of an export, which the caller zeroes.
+ *
+ * @throws NZ_IDENTITY_EXPORT_INVALID, NZ_IDENTITY_VERSION_UNKNOWN, NZ_IDENTITY_PASSPHRASE_WRONG
+ */
+export async function importOf(bytes: Uint8Array, passphrase: Uint8Array): Promise<Uint8Array> {
+  if (bytes.byteLength > MAX_PRIVATE_FILE_BYTES) throw invalid('it is larger than an export can be')
+  const result = parse(bytes)
+  if (result.state === 'newer') throw identityErrors.NZ_IDENTITY_VERSION_UNKNOWN()
+  if (result.state === 'damaged') throw invalid(result.why)
+  const { file } = result
+  if (file.header.kind !== 'export' || file.header.protection.by !== 'passphrase') {
+    throw invalid('it is a keystore, which opens only where it was made')
+  }
+  const entropy = await unlock(file, { by: 'passphrase', passphrase })
+  if (entropy === 'wrong-secret') throw identityErrors.NZ_IDENTITY_PASSPHRASE_WRONG()
+  if (entropy === 'damaged') throw invalid('its contents were changed')
+  if (entropy.byteLength === ENTROPY_BYTES) return entropy
+  entropy.fill(0)
+  throw invalid('it holds something else')
+}
+
+function invalid(why: string): Error {
+  return identityErrors.NZ_IDENTITY_EXPORT_INVALID({ why })
+}
