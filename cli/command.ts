@@ -2,7 +2,7 @@
  * What a command of `nzcore` is, apart from any argument parser. Commands that only call one endpoint are derived from
  * the contract (`Presenters` say how their answers read); commands with a flow of their own are `CommandSpec`s.
  */
-import type { IdentityService } from '../modules/identity/service.ts'
+import type { IdentityAdmin } from '../modules/identity/service.ts'
 import type { Home } from '../protocols/ipc/home.ts'
 import type { NzClient } from '../sdk/client.ts'
 
@@ -64,6 +64,11 @@ export interface Prompt {
   secret(question: string): Promise<Uint8Array>
 }
 
+export interface OfflineOptions {
+  /** Takes no lock: for what changes nothing and may be done beside a running node. Default: `false`. */
+  readonly isReadOnly?: boolean
+}
+
 export interface CliContext {
   readonly home: Home
   readonly env: Readonly<Record<string, string | undefined>>
@@ -75,10 +80,11 @@ export interface CliContext {
   /** The running node's API. @throws NZ_CLI_NOT_RUNNING */
   client(): Promise<NzClient>
   /**
-   * The identity module alone, without a daemon and without the network, for identity commands.
-   * `await using` it. @throws NZ_HOME_LOCKED when a daemon runs this profile
+   * The profile's identity alone, without a daemon and without the network, for identity commands. `await using` it.
+   *
+   * @throws NZ_HOME_LOCKED when a daemon runs this profile, unless `isReadOnly`
    */
-  offline(): Promise<{ readonly identity: IdentityService } & AsyncDisposable>
+  offline(options?: OfflineOptions): Promise<{ readonly identity: IdentityAdmin } & AsyncDisposable>
 }
 
 /** How the answer of a derived command reads: endpoint id → human text. */

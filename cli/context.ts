@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import { homeOf, isProfileName } from '../protocols/ipc/home.ts'
 import { cliErrors } from './errors.ts'
-import type { CliContext, Output, Prompt } from './command.ts'
+import type { CliContext, OfflineOptions, Output, Prompt } from './command.ts'
 import type { GlobalOptions } from './program.ts'
 import type { Home } from '../protocols/ipc/home.ts'
 import type { NzClient } from '../sdk/client.ts'
@@ -41,7 +41,7 @@ export interface ContextInit {
   readonly signal: AbortSignal
   readonly stdin: () => AsyncIterable<Uint8Array>
   readonly connect: (home: Home, options: { readonly signal: AbortSignal }) => Promise<NzClient>
-  readonly offline: (context: CliContext) => ReturnType<CliContext['offline']>
+  readonly offline: (context: CliContext, options: OfflineOptions) => ReturnType<CliContext['offline']>
 }
 
 export function createContext({ env, output, prompt, signal, stdin, connect, offline }: ContextInit): CliContext {
@@ -60,8 +60,8 @@ export function createContext({ env, output, prompt, signal, stdin, connect, off
       client ??= connect(home, { signal })
       return await client
     },
-    async offline() {
-      return await offline(this)
+    async offline(options = {}) {
+      return await offline(this, options)
     },
   }
 }

@@ -18,7 +18,7 @@ const KeyFileContent = z.strictObject({
   peerId: z.string().min(1).max(128),
   /** The keystore it opens. */
   keystore: z.string().min(1).max(4_096),
-  key: z.instanceof(Uint8Array).refine((key) => key.byteLength === KEY_BYTES),
+  key: z.instanceof(Uint8Array).refine((key) => key.byteLength === KEY_BYTES) as z.ZodType<Uint8Array>,
 })
 
 export type KeyFileContent = z.infer<typeof KeyFileContent>
