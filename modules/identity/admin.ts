@@ -80,14 +80,14 @@ class FileIdentityAdmin implements IdentityAdmin {
     return { ...facts, isBackedUp: true }
   }
 
-  async import(file: Uint8Array, exportPassphrase: Uint8Array, options: NewProtection): Promise<IdentityFacts> {
+  async importFile(file: Uint8Array, exportPassphrase: Uint8Array, options: NewProtection): Promise<IdentityFacts> {
     if ((await this.#keystore.header()) !== null) throw identityErrors.NZ_IDENTITY_EXISTS()
     const facts = await this.#createFrom(await importOf(file, exportPassphrase), options)
     await this.markBackedUp()
     return { ...facts, isBackedUp: true }
   }
 
-  async export(exportPassphrase: Uint8Array): Promise<Uint8Array> {
+  async exportFile(exportPassphrase: Uint8Array): Promise<Uint8Array> {
     const { keys, header, entropy } = await this.#keystore.open()
     keys[Symbol.dispose]()
     try {

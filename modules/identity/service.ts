@@ -69,9 +69,9 @@ export interface IdentityAdmin {
   /** The identity of 24 words. @throws NZ_IDENTITY_EXISTS, NZ_IDENTITY_WORDS_INVALID */
   recover(phrase: Uint8Array, options: NewProtection): Promise<IdentityFacts>
   /** The identity of an export. @throws NZ_IDENTITY_EXISTS, NZ_IDENTITY_EXPORT_INVALID, NZ_IDENTITY_PASSPHRASE_WRONG */
-  import(file: Uint8Array, exportPassphrase: Uint8Array, options: NewProtection): Promise<IdentityFacts>
-  /** An encrypted file from which `import` makes the same identity on any machine. Records the backup. */
-  export(exportPassphrase: Uint8Array): Promise<Uint8Array>
+  importFile(file: Uint8Array, exportPassphrase: Uint8Array, options: NewProtection): Promise<IdentityFacts>
+  /** An encrypted file from which `importFile` makes the same identity on any machine. Records the backup. */
+  exportFile(exportPassphrase: Uint8Array): Promise<Uint8Array>
   /** The 24 words, ASCII, joined by spaces. The caller zeroes them and calls `markBackedUp` once they were read. */
   phrase(): Promise<Uint8Array>
   markBackedUp(): Promise<void>
