@@ -32,6 +32,13 @@ export interface Endpoint<Params extends Schema = Schema, Result extends Schema 
   readonly command: readonly [string, ...string[]]
   /** Names of params that the CLI takes as positional arguments, in order. */
   readonly positional?: readonly string[]
+  /**
+   * Streams only: how a reader goes on after a cut. Each result carries its place in the field `cursor` (sent as the
+   * event's `id:`); the param `param` asks for what comes after such a place (filled from `Last-Event-ID`).
+   */
+  readonly resume?: { readonly cursor: string; readonly param: string }
+  /** Calls only: how long the node may take to answer, in milliseconds; default `CALL_DEADLINE_MS`. */
+  readonly deadlineMs?: number
   /** `name/version` of the JSON document that `--json` prints, such as `nz.peers/1`. */
   readonly schemaName: `nz.${string}/${number}`
 }
@@ -50,7 +57,7 @@ export interface CallOptions {
 export interface Duplex<Send = unknown, Receive = unknown> {
   /** Aborts when the duplex ends in any way. */
   readonly signal: AbortSignal
-  /** Resolves when there is room for more. */
+  /** Resolves when there is room for more. The bytes may not be changed afterwards; boundaries are not kept. */
   write(bytes: Uint8Array): Promise<void>
   send(message: Send): Promise<void>
   /** The next frame; `null` after the other end said `end`. @throws what the other end failed with */

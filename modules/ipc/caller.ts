@@ -1,0 +1,19 @@
+/** Who calls: the owner on the Unix socket, or the holder of an access token. */
+import type { IncomingMessage } from 'node:http'
+
+export interface Caller {
+  /** `owner` or the id of the token. */
+  readonly id: string
+  /** `area.verb`, `area.*` or `*`. */
+  readonly capabilities: readonly string[]
+}
+
+export const owner: Caller = Object.freeze({ id: 'owner', capabilities: ['*'] })
+
+/** @throws NZ_IPC_HOST_REFUSED, NZ_IPC_ORIGIN_REFUSED, NZ_IPC_TOKEN_REFUSED, NZ_IPC_LOGIN_LIMITED */
+export type Authenticate = (request: IncomingMessage) => Promise<Caller>
+
+export function permits({ capabilities }: Caller, capability: string): boolean {
+  const [area = ''] = capability.split('.')
+  return capabilities.some((held) => held === '*' || held === capability || held === `${area}.*`)
+}

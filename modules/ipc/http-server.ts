@@ -1,0 +1,62 @@
+/** A `node:http` server with every bound set, whose refusals carry codes also where node:http gives up. */
+import { createServer } from 'node:http'
+import type { Server } from 'node:http'
+import type { Socket } from 'node:net'
+import { ipcErrors } from '../../protocols/ipc/errors.ts'
+import {
+  HEADERS_DEADLINE_MS,
+  MAX_CONNECTIONS,
+  MAX_HEADER_BYTES,
+  REQUEST_DEADLINE_MS,
+  STREAM_BUFFER_BYTES,
+} from '../../protocols/ipc/limits.ts'
+import { refuseRaw } from './router.ts'
+import type { Router } from './router.ts'
+
+export interface HttpServer {
+  readonly server: Server
+  /** Stops accepting and cuts every connection. */
+  close(): Promise<void>
+}
+
+export function createHttpServer(router: Router): HttpServer {
+  const sockets = new Set<Socket>()
+  const server = createServer(
+    {
+      maxHeaderSize: MAX_HEADER_BYTES,
+      headersTimeout: HEADERS_DEADLINE_MS,
+      requestTimeout: REQUEST_DEADLINE_MS,
+      connectionsCheckingInterval: 1_000,
+      highWaterMark: STREAM_BUFFER_BYTES,
+      keepAliveTimeout: 5_000,
+      requireHostHeader: true,
+    },
+    (request, response) => void router.onRequest(request, response),
+  )
+  server.maxHeadersCount = 64
+  server.on('connection', (socket: Socket) => {
+    sockets.add(socket)
+    socket.once('close', () => sockets.delete(socket))
+    if (sockets.size <= MAX_CONNECTIONS) return
+    socket.on('error', () => socket.destroy())
+    refuseRaw(socket, ipcErrors.NZ_IPC_TOO_MANY_CONNECTIONS({ data: { limit: MAX_CONNECTIONS } }))
+  })
+  server.on('upgrade', (request, socket, head) => void router.onUpgrade(request, socket, head))
+  server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
+    if (error.code === 'ECONNRESET' || !socket.writable) return void socket.destroy()
+    if (error.code === 'HPE_HEADER_OVERFLOW') refuseRaw(socket, ipcErrors.NZ_IPC_HEADERS_TOO_LARGE())
+    else refuseRaw(socket, ipcErrors.NZ_IPC_REQUEST_MALFORMED({ data: { reason: error.code ?? 'unknown' } }))
+  })
+  return {
+    server,
+    async close() {
+      if (!server.listening) return
+      const closed = Promise.withResolvers<void>()
+      server.close(() => closed.resolve())
+      // Lets answers that are being written leave; upgraded connections are not known to node:http.
+      server.closeIdleConnections()
+      for (const socket of sockets) socket.destroySoon()
+      await closed.promise
+    },
+  }
+}
