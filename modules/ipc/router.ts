@@ -45,7 +45,8 @@ export class Router {
 
   constructor(init: RouterInit) {
     this.#init = init
-    for (const [id, endpoint] of Object.entries(init.contract)) this.#routes.set(`/v1${endpoint.path}`, { id, endpoint })
+    for (const [id, endpoint] of Object.entries(init.contract))
+      this.#routes.set(`/v1${endpoint.path}`, { id, endpoint })
   }
 
   /** Answers every request; never rejects. */
@@ -142,8 +143,7 @@ export class Router {
 }
 
 async function paramsOf({ endpoint, query }: Target, request: IncomingMessage): Promise<Record<string, unknown>> {
-  const params =
-    endpoint.method === 'GET' ? decodeQuery(endpoint.params, query) : await readJsonBody(request)
+  const params = endpoint.method === 'GET' ? decodeQuery(endpoint.params, query) : await readJsonBody(request)
   const place = request.headers['last-event-id']
   if (endpoint.resume === undefined || typeof place !== 'string') return params
   return { ...params, [endpoint.resume.param]: place }

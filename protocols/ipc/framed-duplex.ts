@@ -179,7 +179,7 @@ function sizeOf(item: Item): number {
 }
 
 /** Two ends of one duplex inside this process. */
-export function duplexPair(): [Duplex<unknown, never>, Duplex<unknown, never>] {
+export function duplexPair(): [FramedDuplex, FramedDuplex] {
   const there = new PairQueue()
   const back = new PairQueue()
   return [new FramedDuplex(pipeOf(there, back)), new FramedDuplex(pipeOf(back, there))]

@@ -1,0 +1,100 @@
+/** Local API: the node as a whole. */
+import { z } from 'zod'
+import { moduleStates } from '../../../kernel/index.ts'
+import { defineContract } from '../endpoint.ts'
+
+const bytes = z.number().int().min(0)
+const timeMs = z.number().describe('milliseconds since 1970')
+
+export const ModuleHealth = z.strictObject({
+  name: z.string().describe('name of the module'),
+  state: z.enum(moduleStates).describe('where it is in its life'),
+  sinceMs: timeMs,
+  health: z.enum(['healthy', 'degraded', 'unhealthy']).nullable().describe('last probe; null without one'),
+  code: z.string().nullable().describe('why it is not healthy, as an error code'),
+  why: z.string().nullable().describe('why it is not healthy'),
+  restarts: z.number().int().describe('restarts by the supervisor since the node started'),
+  restartAtMs: timeMs.nullable().describe('when it is run again; null when no restart is due'),
+})
+
+export const PeerLine = z.strictObject({
+  peerId: z.string().describe('libp2p peer id, base58btc'),
+  name: z.string().nullable().describe('name in the contacts; null for a stranger'),
+  id: z.string().nullable().describe('nz1… of a contact; null for a stranger'),
+  state: z.enum(['connected', 'reconnecting', 'disconnected']),
+  isKept: z.boolean().describe('whether the node keeps the connection up by itself'),
+  transport: z.enum(['tcp', 'websocket', 'relay']).nullable().describe('of the path in use; null without one'),
+  direction: z.enum(['inbound', 'outbound']).nullable().describe('who opened the path in use'),
+  backend: z.string().nullable().describe('the stack that moves the bytes of the path in use'),
+  address: z.string().nullable().describe('multiaddr of the path in use'),
+  rttMs: z.number().min(0).nullable().describe('last round trip in milliseconds'),
+  txBytes: bytes.describe('sent over the open paths'),
+  rxBytes: bytes.describe('received over the open paths'),
+  connectedAtMs: timeMs.nullable(),
+})
+
+export const nodeContract = defineContract({
+  nodeStatus: {
+    method: 'GET',
+    path: '/node/status',
+    kind: 'call',
+    summary: 'Show how the node, its modules and its connections are',
+    command: ['status'],
+    schemaName: 'nz.status/1',
+    params: z.strictObject({}),
+    result: z.strictObject({
+      profile: z.string(),
+      pid: z.number().int(),
+      version: z.string(),
+      state: z.enum(['created', 'starting', 'running', 'degraded', 'stopping', 'stopped']),
+      startedAtMs: timeMs,
+      uptimeMs: z.number().min(0),
+      peerId: z.string().describe('libp2p peer id of this node'),
+      id: z.string().describe('nz1… of this node'),
+      fingerprint: z.array(z.string()).describe('words for people to compare'),
+      protection: z.enum(['passphrase', 'key-file']).describe('how the keystore is protected'),
+      addresses: z.array(z.string()).describe('multiaddrs this node can be dialled at'),
+      memoryBytes: bytes.describe('resident memory of the process'),
+      cpuPercent: z.number().min(0).describe('of one core, since the last status or over the last seconds'),
+      bufferedBytes: bytes.describe('network buffers in use'),
+      bufferBudgetBytes: bytes.describe('what network buffers may use together'),
+      txBytes: bytes.describe('sent to peers since the start'),
+      rxBytes: bytes.describe('received from peers since the start'),
+      connected: z.number().int().describe('peers connected now'),
+      contacts: z.number().int().describe('peers in the contacts'),
+      peers: z.array(PeerLine),
+      modules: z.array(ModuleHealth),
+    }),
+    capability: 'node.read',
+    errors: [],
+  },
+  nodeVersion: {
+    method: 'GET',
+    path: '/node/version',
+    kind: 'call',
+    summary: 'Show the versions of the running node',
+    command: ['version'],
+    schemaName: 'nz.version/1',
+    params: z.strictObject({}),
+    result: z.strictObject({
+      version: z.string().describe('version of nzcore'),
+      apiVersion: z.number().int().describe('version of the local API'),
+      runtime: z.string().describe('version of Node.js'),
+      platform: z.string().describe('operating system and processor'),
+    }),
+    capability: 'node.read',
+    errors: [],
+  },
+  nodeStop: {
+    method: 'POST',
+    path: '/node/stop',
+    kind: 'call',
+    summary: 'Stop the node',
+    command: ['down'],
+    schemaName: 'nz.down/1',
+    params: z.strictObject({ reason: z.string().max(200).default('asked over the local API').describe('for the log') }),
+    result: z.strictObject({ pid: z.number().int().describe('process that is stopping') }),
+    capability: 'node.stop',
+    errors: [],
+  },
+})
