@@ -100,7 +100,11 @@ export async function openDuplex(
   return duplex
 }
 
-function requestOptions(target: Target, { method, path }: Endpoint, queryParams: object): RequestOptions {
+function requestOptions(
+  target: Target,
+  { method, path }: Endpoint,
+  queryParams: object,
+): RequestOptions & { headers: Record<string, string> } {
   const query = encodeQuery(queryParams).toString()
   const pathAndQuery = `/v1${path}${query === '' ? '' : `?${query}`}`
   if ('socketPath' in target) {
