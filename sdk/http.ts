@@ -104,7 +104,7 @@ function requestOptions(
   target: Target,
   { method, path }: Endpoint,
   queryParams: object,
-): RequestOptions & { headers: Record<string, string> } {
+): Omit<RequestOptions, 'headers'> & { readonly headers: Readonly<Record<string, string>> } {
   const query = encodeQuery(queryParams).toString()
   const pathAndQuery = `/v1${path}${query === '' ? '' : `?${query}`}`
   if ('socketPath' in target) {
