@@ -2,13 +2,14 @@
 import { IncomingMessage, request as httpRequest } from 'node:http'
 import type { Agent, RequestOptions } from 'node:http'
 import type { Socket } from 'node:net'
+import { systemClock } from '../kernel/index.ts'
 import { DUPLEX_PROTOCOL } from '../protocols/ipc/duplex.ts'
 import { ipcErrors } from '../protocols/ipc/errors.ts'
 import { FramedDuplex } from '../protocols/ipc/framed-duplex.ts'
 import { MAX_ANSWER_BYTES } from '../protocols/ipc/limits.ts'
 import { errorFromProblem, PROBLEM_TYPE } from '../protocols/ipc/problem.ts'
 import { encodeQuery } from '../protocols/ipc/query.ts'
-import { pipeOfSocket } from '../protocols/ipc/stream-pipe.ts'
+import { pipeOfSocket } from '../protocols/ipc/socket-pipe.ts'
 import type { CallOptions, Duplex, Endpoint } from '../protocols/ipc/endpoint.ts'
 
 export type Target = { readonly agent: Agent } & (
@@ -92,7 +93,7 @@ export async function openDuplex(
     request.end()
   })
   if (answer instanceof IncomingMessage) throw await answeredError(answer)
-  const duplex = new FramedDuplex(pipeOfSocket(answer))
+  const duplex = new FramedDuplex(pipeOfSocket(answer, systemClock))
   const onAbort = (): void => duplex.fail(signal?.reason)
   if (signal?.aborted === true) onAbort()
   signal?.addEventListener('abort', onAbort, { once: true })

@@ -9,7 +9,7 @@ import { FramedDuplex } from '../../protocols/ipc/framed-duplex.ts'
 import { MAX_STREAMS_PER_CALLER } from '../../protocols/ipc/limits.ts'
 import { PROBLEM_TYPE, problemOf, publicError } from '../../protocols/ipc/problem.ts'
 import { decodeQuery } from '../../protocols/ipc/query.ts'
-import { pipeOfSocket } from '../../protocols/ipc/stream-pipe.ts'
+import { pipeOfSocket } from '../../protocols/ipc/socket-pipe.ts'
 import { readJsonBody } from './body.ts'
 import { permits } from './caller.ts'
 import { sendEvents } from './sse.ts'
@@ -87,7 +87,7 @@ export class Router {
       if (socket.destroyed) return
       if (head.byteLength > 0) socket.unshift(head)
       socket.write(`HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: ${DUPLEX_PROTOCOL}\r\n\r\n`)
-      const duplex = new FramedDuplex(pipeOfSocket(socket))
+      const duplex = new FramedDuplex(pipeOfSocket(socket, this.#init.clock))
       const onStop = (): void => duplex.fail(ipcErrors.NZ_IPC_STOPPING())
       this.#init.signal.addEventListener('abort', onStop, { once: true })
       await run(duplex, { signal: this.#init.signal })
