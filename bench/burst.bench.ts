@@ -1,0 +1,24 @@
+/** 10,000 messages of 1 KiB over one stream between two processes: what one message costs. */
+import { measureRounds } from './rounds.ts'
+import { FULL_ROUNDS, ratesOf, SMALL_ROUNDS } from './scenario.ts'
+import type { Scenario } from './scenario.ts'
+
+export const burst: Scenario = {
+  name: 'burst',
+  async run({ size, isCompared, signal }) {
+    const count = size === 'full' ? 10_000 : 500
+    const rounds = size === 'full' ? FULL_ROUNDS : SMALL_ROUNDS
+    const results = await measureRounds({
+      variants: isCompared ? ['libp2p', 'tcp', 'tcp-corked', 'tls'] : ['libp2p'],
+      work: { kind: 'send', count, size: 1_024 },
+      rounds,
+      signal,
+    })
+    return {
+      scenario: 'burst',
+      title: `${count.toLocaleString('en-US')} messages of 1 KiB, one stream`,
+      rounds,
+      figures: ratesOf(results, count, 'messages/s'),
+    }
+  },
+}

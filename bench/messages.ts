@@ -1,0 +1,72 @@
+/**
+ * Messages that say who they are: the number in the first four bytes, then a part of one random block that starts
+ * elsewhere in each message. The receiver counts, orders and compares every byte.
+ */
+import { createHash } from 'node:crypto'
+
+const BLOCK_BYTES = 131_072
+/** Enough of the block that a message of the largest size can start anywhere in the first part of it. */
+const STARTS = 4_093
+export const MAX_MESSAGE_BYTES = BLOCK_BYTES - STARTS
+
+const block = new Uint8Array(
+  Buffer.concat(
+    Array.from({ length: BLOCK_BYTES / 32 }, (_, i) => createHash('sha256').update(`nzcore bench ${i}`).digest()),
+  ),
+)
+
+/** A new array for each call: a transport may keep it. */
+export function messageOf(index: number, size: number): Uint8Array {
+  const message = block.slice(startOf(index), startOf(index) + size)
+  new DataView(message.buffer).setUint32(0, index)
+  return message
+}
+
+/** Cuts a stream of bytes into messages of one size and checks each. */
+export class MessageCheck {
+  readonly #size: number
+  readonly #partial: Uint8Array
+  #held = 0
+  #next = 0
+
+  constructor(size: number) {
+    this.#size = size
+    this.#partial = new Uint8Array(size)
+  }
+
+  /** Messages that came whole. */
+  get count(): number {
+    return this.#next
+  }
+
+  /** @throws Error when a message is not the one that comes next, byte by byte */
+  push(bytes: Uint8Array): void {
+    let offset = 0
+    while (offset < bytes.byteLength) {
+      const part = bytes.subarray(offset, offset + this.#size - this.#held)
+      offset += part.byteLength
+      if (part.byteLength === this.#size) {
+        this.#check(part)
+        continue
+      }
+      this.#partial.set(part, this.#held)
+      this.#held += part.byteLength
+      if (this.#held === this.#size) {
+        this.#held = 0
+        this.#check(this.#partial)
+      }
+    }
+  }
+
+  #check(message: Uint8Array): void {
+    const index = this.#next++
+    const start = startOf(index)
+    const number = new DataView(message.buffer, message.byteOffset).getUint32(0)
+    const isIntact = Buffer.compare(message.subarray(4), block.subarray(start + 4, start + this.#size)) === 0
+    if (number !== index || !isIntact) throw new Error(`message ${index} came as ${number}, intact: ${isIntact}`)
+  }
+}
+
+function startOf(index: number): number {
+  return (index * 61) % STARTS
+}

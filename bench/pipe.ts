@@ -1,0 +1,28 @@
+/** What every variant of a bench looks like: an ordered stream of bytes in both directions. */
+
+export interface Pipe {
+  /** Sends one message; a promise when there is no room for more yet. */
+  write(bytes: Uint8Array): Promise<void> | undefined
+  /** Sends what is still held back. */
+  flush(): void
+  /** Called once, before anything is written. */
+  onBytes(listener: (bytes: Uint8Array) => void): void
+  close(): Promise<void>
+}
+
+export interface Server {
+  /** Where `connect` finds it; a JSON value. */
+  readonly address: string
+  close(): Promise<void>
+}
+
+export interface Client {
+  /** A new stream; a connection that already stands is used where the transport has one for many streams. */
+  open(): Promise<Pipe>
+  close(): Promise<void>
+}
+
+export interface Transport {
+  serve(onPipe: (pipe: Pipe) => void): Promise<Server>
+  connect(address: string): Promise<Client>
+}

@@ -1,0 +1,79 @@
+/** One question a bench answers, and how the answer reads. */
+import type { VariantResult } from './rounds.ts'
+
+export interface ScenarioOptions {
+  /** `small` is for the test suite: it shows that the bench works, its figures are noise. */
+  readonly size: 'small' | 'full'
+  /** Whether the alternatives are measured as well. */
+  readonly isCompared: boolean
+  readonly signal: AbortSignal
+}
+
+export interface Figure {
+  /** What was measured, such as `nzcore` or `ready`. */
+  readonly name: string
+  readonly median: number
+  readonly min: number
+  readonly max: number
+  readonly unit: 'ms' | 'µs' | 'messages/s' | 'MB/s' | 'MB'
+  /** This figure over the one of the first row, so that more is better for rates and less for times. */
+  readonly ratio: number | null
+}
+
+export interface ScenarioResult {
+  readonly scenario: string
+  readonly title: string
+  readonly rounds: number
+  readonly figures: readonly Figure[]
+}
+
+export interface Scenario {
+  readonly name: string
+  run(options: ScenarioOptions): Promise<ScenarioResult>
+}
+
+export const SMALL_ROUNDS = 2
+/** Fewer would make a median of luck. */
+export const FULL_ROUNDS = 9
+
+/** Rates: `perRound` of something in each round, divided by the time of the round. */
+export function ratesOf(results: readonly VariantResult[], perRound: number, unit: Figure['unit']): readonly Figure[] {
+  return withRatios(
+    results.map(({ variant, ms }) => ({
+      name: variant,
+      median: perRound / (ms.median / 1_000),
+      min: perRound / (ms.max / 1_000),
+      max: perRound / (ms.min / 1_000),
+      unit,
+    })),
+  )
+}
+
+export function withRatios(figures: readonly Omit<Figure, 'ratio'>[]): readonly Figure[] {
+  const first = figures[0]?.median
+  return figures.map((figure, i) => ({
+    ...figure,
+    ratio: i === 0 || first === undefined ? null : figure.median / first,
+  }))
+}
+
+/** The figures as lines of a Markdown table, which is also readable on a terminal. */
+export function tableOf({ title, rounds, figures }: ScenarioResult): string {
+  const cells = figures.map(({ name, median, min, max, unit, ratio }) => [
+    name,
+    `${digits(median)} ${unit}`,
+    `${digits(min)} – ${digits(max)}`,
+    ratio === null ? '' : `${ratio.toFixed(2)}×`,
+  ])
+  const rows = [['', 'median', 'lowest – highest', 'to first'], ...cells]
+  const widths = [0, 1, 2, 3].map((column) => Math.max(...rows.map((row) => (row[column] ?? '').length)))
+  const lines = rows.map((row) => `| ${row.map((cell, i) => cell.padEnd(widths[i] ?? 0)).join(' | ')} |`)
+  const rule = `|${widths.map((width) => '-'.repeat(width + 2)).join('|')}|`
+  return [`${title} (${rounds} rounds)`, '', lines[0], rule, ...lines.slice(1)].join('\n')
+}
+
+/** Three significant digits, with separators from 10,000 on. */
+export function digits(value: number): string {
+  if (value >= 10_000) return Number(value.toPrecision(3)).toLocaleString('en-US')
+  return value >= 100 ? value.toFixed(0) : value >= 10 ? value.toFixed(1) : value.toFixed(2)
+}

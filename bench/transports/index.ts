@@ -1,0 +1,15 @@
+/** The variants by name, loaded when they are measured. */
+import type { Transport } from '../pipe.ts'
+
+export const transports = {
+  libp2p: async () => (await import('./libp2p.ts')).libp2p,
+  tcp: async () => (await import('./socket.ts')).tcpNaive,
+  'tcp-corked': async () => (await import('./socket.ts')).tcpCorked,
+  tls: async () => (await import('./socket.ts')).tls,
+} satisfies Readonly<Record<string, () => Promise<Transport>>>
+
+export type TransportName = keyof typeof transports
+
+export function isTransportName(name: string): name is TransportName {
+  return Object.hasOwn(transports, name)
+}

@@ -1,0 +1,18 @@
+/** Every bench at its small size, so that none rots: it runs, checks its messages and yields a figure a variant. */
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { tableOf } from '../../bench/scenario.ts'
+import { scenarios } from '../../bench/scenarios.ts'
+
+describe('the benches', () => {
+  for (const scenario of scenarios) {
+    it(`answer: ${scenario.name}`, async () => {
+      const result = await scenario.run({ size: 'small', isCompared: true, signal: AbortSignal.timeout(50_000) })
+      assert.ok(result.figures.length > 0)
+      for (const { name, median, min, max } of result.figures) {
+        assert.ok(median > 0 && min <= max && Number.isFinite(median), name)
+      }
+      assert.equal(tableOf(result).split('\n').length, result.figures.length + 4)
+    })
+  }
+})
