@@ -1,46 +1,66 @@
-/** The address book, and the connections the node keeps to everyone in it. */
+/** The address book, the connections the node keeps to everyone in it, and how peers get into it: invites and joins. */
+import { hostname } from 'node:os'
 import { z } from 'zod'
 import { defineModule } from '../../kernel/index.ts'
+import { JOIN_PROTOCOL } from '../../protocols/invite/messages.ts'
+import { displayName, MAX_NAME_LENGTH } from '../../protocols/invite/name.ts'
 import { HomeService } from '../home/service.ts'
+import { IdentityService } from '../identity/service.ts'
 import { NetworkService } from '../network/service.ts'
 import { AddressBook } from './address-book.ts'
+import { ChangeSignal } from './change-signal.ts'
+import { InviteList } from './invite-list.ts'
+import { createInvites } from './invites.ts'
+import { Joins } from './joins.ts'
 import { KeptConnections } from './kept-connections.ts'
-import { contactsEvents, ContactsService } from './service.ts'
+import { createContacts } from './contacts.ts'
+import { contactsEvents, ContactsService, InvitesService } from './service.ts'
+
+const config = z.strictObject({
+  name: z
+    .string()
+    .max(MAX_NAME_LENGTH)
+    .refine(
+      (name) => displayName(name) === name,
+      'use letters, digits, spaces or ._+- and nothing that reads like an id',
+    )
+    .optional()
+    .describe('what this node proposes to be called by others; default: the host name'),
+})
 
 export default defineModule({
   name: 'contacts',
-  config: z.strictObject({}),
-  requires: { home: HomeService, network: NetworkService },
-  provides: { contacts: ContactsService },
+  config,
+  requires: { home: HomeService, identity: IdentityService, network: NetworkService },
+  provides: { contacts: ContactsService, invites: InvitesService },
   emits: contactsEvents,
   capabilities: [],
   restart: 'permanent',
 
-  async setup({ events, scope }, { home, network }) {
+  async setup({ events, scope, clock, random, log }, { home, identity, network }, { name = nameOfHost() }) {
     const book = await AddressBook.open(home)
+    const invites = await InviteList.open(home, clock)
     const kept = new KeptConnections(network)
     scope.defer(() => kept.releaseAll())
-    const service: ContactsService = {
-      list: () => book.list(),
-      get: (peerId) => book.get(peerId),
-      resolve: (reference) => book.resolve(reference),
-      rename: async (reference, name) => {
-        const contact = await book.rename(reference, name)
-        events.emit(contactsEvents.renamed, { peerId: contact.peerId, name })
-        return contact
-      },
-      remove: async (reference, { signal }) => {
-        const { peerId, name } = await book.remove(reference)
-        kept.release(peerId)
-        events.emit(contactsEvents.removed, { peerId, name })
-        await network.disconnect(peerId, { signal })
-      },
-    }
+    const contacts = createContacts({ book, kept, network, events, clock })
+    const changed = new ChangeSignal()
+    const { signal } = scope
+    const { addContact } = contacts
+    const services = { identity, network, invites, clock, random, log, events, changed, signal, addContact }
+    const joins = new Joins(services, { name })
     return {
-      services: { contacts: service },
+      services: { contacts: contacts.service, invites: createInvites({ ...services, joins }, { name }) },
       async start() {
         for (const { peerId, addresses } of book.list()) kept.keep(peerId, addresses)
+        network.handleStreams(JOIN_PROTOCOL, async (stream) => await joins.serve(stream), {
+          signal,
+          maxStreamsPerPeer: 2,
+        })
       },
     }
   },
 })
+
+function nameOfHost(): string {
+  return displayName(hostname()) ?? 'node'
+}
