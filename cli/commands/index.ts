@@ -9,6 +9,10 @@ export const commandGroups: CommandGroups = {
     const { aboutCommands, aboutPresenters } = await import('./about.ts')
     return { commands: aboutCommands, presenters: aboutPresenters }
   },
+  identity: async () => {
+    const { identityCommands, identityPresenters } = await import('./identity.ts')
+    return { commands: identityCommands, presenters: identityPresenters }
+  },
 }
 
 /** What the parents of nested commands are about. */

@@ -6,11 +6,12 @@ import type { Handlers } from '../../protocols/ipc/endpoint.ts'
 import { ipcErrors } from '../../protocols/ipc/errors.ts'
 import { ContactsService } from '../contacts/service.ts'
 import { HomeService } from '../home/service.ts'
-import { IdentityService } from '../identity/service.ts'
+import { IdentityFactsService, IdentityService } from '../identity/service.ts'
 import { NetworkService } from '../network/service.ts'
 import { owner } from './caller.ts'
 import type { Authenticate } from './caller.ts'
 import { Dispatcher } from './dispatch.ts'
+import { identityHandlers } from './handlers/identity.ts'
 import { networkHandlers } from './handlers/network.ts'
 import { nodeHandlers } from './handlers/node.ts'
 import { createHttpServer } from './http-server.ts'
@@ -28,6 +29,7 @@ export default defineModule({
     kernel: KernelService,
     home: HomeService,
     identity: IdentityService,
+    facts: IdentityFactsService,
     network: NetworkService,
     contacts: ContactsService,
   },
@@ -39,6 +41,7 @@ export default defineModule({
   setup({ log, clock, scope }, services, config) {
     const handlers: Handlers<typeof contract> = {
       ...nodeHandlers({ ...services, clock }),
+      ...identityHandlers(services),
       ...networkHandlers(services),
     }
     const dispatcher = new Dispatcher({ contract, handlers, clock, log })
