@@ -5,6 +5,10 @@
 import type { CommandGroups } from '../command-table.ts'
 
 export const commandGroups: CommandGroups = {
+  contacts: async () => {
+    const { contactsCommands, contactsPresenters } = await import('./contacts.ts')
+    return { commands: contactsCommands, presenters: contactsPresenters }
+  },
   about: async () => {
     const { aboutCommands, aboutPresenters } = await import('./about.ts')
     return { commands: aboutCommands, presenters: aboutPresenters }

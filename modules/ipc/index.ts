@@ -4,7 +4,7 @@ import { defineModule, KernelService } from '../../kernel/index.ts'
 import { contract } from '../../protocols/ipc/contract.ts'
 import type { Handlers } from '../../protocols/ipc/endpoint.ts'
 import { ipcErrors } from '../../protocols/ipc/errors.ts'
-import { ContactsService } from '../contacts/service.ts'
+import { ContactsService, InvitesService } from '../contacts/service.ts'
 import { HomeService } from '../home/service.ts'
 import { IdentityFactsService, IdentityService } from '../identity/service.ts'
 import { NetworkService } from '../network/service.ts'
@@ -15,6 +15,7 @@ import { identityHandlers } from './handlers/identity.ts'
 import { networkHandlers } from './handlers/network.ts'
 import { nodeHandlers } from './handlers/node.ts'
 import { tokensHandlers } from './handlers/tokens.ts'
+import { contactsHandlers } from './handlers/contacts.ts'
 import { createHttpServer } from './http-server.ts'
 import { createLocalClient } from './local-client.ts'
 import { LoginLimit } from './login-limit.ts'
@@ -38,6 +39,7 @@ export default defineModule({
     facts: IdentityFactsService,
     network: NetworkService,
     contacts: ContactsService,
+    invites: InvitesService,
   },
   provides: { ipc: IpcService },
   emits: {},
@@ -53,6 +55,7 @@ export default defineModule({
       ...eventsHandlers({ ...services, events }),
       ...tokensHandlers({ tokens, contract }),
       ...identityHandlers(services),
+      ...contactsHandlers(services),
       ...networkHandlers(services),
     }
     const stopping = new AbortController()

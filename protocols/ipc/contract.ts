@@ -1,4 +1,5 @@
 /** The whole contract of the local API: one group a file, in contract/. */
+import { contactsContract } from './contract/contacts.ts'
 import { identityContract } from './contract/identity.ts'
 import { eventsContract } from './contract/events.ts'
 import { networkContract } from './contract/network.ts'
@@ -12,4 +13,5 @@ export const contract = defineContract({
   ...tokensContract,
   ...identityContract,
   ...networkContract,
+  ...contactsContract,
 })
