@@ -1,6 +1,12 @@
-/** Who calls, and what it may. */
+/** Who calls: the owner on the Unix socket, or the holder of an access token. */
 import type { IncomingMessage } from 'node:http'
-import type { Caller } from '../../protocols/ipc/endpoint.ts'
+
+export interface Caller {
+  /** `owner` or the id of the token. */
+  readonly id: string
+  /** `area.verb`, `area.*` or `*`. */
+  readonly capabilities: readonly string[]
+}
 
 export const owner: Caller = Object.freeze({ id: 'owner', capabilities: ['*'] })
 

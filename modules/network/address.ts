@@ -1,0 +1,72 @@
+/** Multiaddrs and IP addresses as this module needs them: as strings. */
+import { isIP, isIPv4, isIPv6 } from 'node:net'
+import type { Transport } from './service.ts'
+
+export function transportOf(address: string): Transport {
+  if (address.includes('/p2p-circuit')) return 'relay'
+  return /\/wss?(\/|$)/.test(address) ? 'websocket' : 'tcp'
+}
+
+/** The host part: an IP address or a DNS name; `null` when there is none. */
+export function hostOf(address: string): string | null {
+  const [, protocol, value] = address.split('/')
+  return value !== undefined && /^(ip4|ip6|dns|dns4|dns6|dnsaddr)$/.test(protocol ?? '') ? value : null
+}
+
+/** The peer id the address ends with; `null` when it names none. */
+export function peerIdOf(address: string): string | null {
+  return /\/p2p\/([1-9A-HJ-NP-Za-km-z]+)$/.exec(address)?.[1] ?? null
+}
+
+/** The address with the peer id at its end, so that whoever answers must prove to be that peer. */
+export function withPeerId(address: string, peerId: string): string {
+  return peerIdOf(address) === null ? `${address.replace(/\/$/, '')}/p2p/${peerId}` : address
+}
+
+/** `::ffff:192.0.2.1` and `fe80::1%eth0` without their additions. */
+export function plainIp(ip: string): string {
+  const bare = ip.split('%')[0] ?? ip
+  const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(bare)?.[1]
+  return mapped ?? bare.toLowerCase()
+}
+
+/** The network that one user of the Internet usually holds: /24 of IPv4, /64 of IPv6. */
+export function networkOf(ip: string): string {
+  if (isIPv4(ip)) return `${ip.split('.').slice(0, 3).join('.')}.0/24`
+  return isIPv6(ip) ? `${expandIpv6(ip).slice(0, 4).join(':')}::/64` : ip
+}
+
+export function isLoopback(ip: string): boolean {
+  return ip.startsWith('127.') || ip === '::1'
+}
+
+export function isPrivate(ip: string): boolean {
+  if (isLoopback(ip)) return true
+  if (isIPv6(ip)) return /^f[cd]|^fe[89ab]/i.test(ip)
+  return /^(10|192\.168|169\.254|172\.(1[6-9]|2\d|3[01])|100\.(6[4-9]|[7-9]\d|1[01]\d|12[0-7]))\./.test(ip)
+}
+
+/** Public addresses first, then private ones, loopback last; TCP before WebSocket; else as given. */
+export function mostReachableFirst(addresses: readonly string[]): string[] {
+  const rank = (address: string): number => {
+    const host = hostOf(address)
+    const distance = host === null || isIP(host) === 0 || !isPrivate(host) ? 0 : isLoopback(host) ? 2 : 1
+    return distance * 2 + (transportOf(address) === 'tcp' ? 0 : 1)
+  }
+  return addresses.toSorted((a, b) => rank(a) - rank(b))
+}
+
+/** One spelling for each address. */
+export function canonicalIp(ip: string): string {
+  const plain = plainIp(ip)
+  return isIPv6(plain) ? expandIpv6(plain).join(':') : plain
+}
+
+/** The eight groups of an IPv6 address, without leading zeros. */
+function expandIpv6(ip: string): string[] {
+  const [head = '', tail] = ip.split('::')
+  const left = head === '' ? [] : head.split(':')
+  const right = tail === undefined || tail === '' ? [] : tail.split(':')
+  const zeros = tail === undefined ? 0 : Math.max(0, 8 - left.length - right.length)
+  return [...left, ...Array<string>(zeros).fill('0'), ...right].map((group) => Number.parseInt(group, 16).toString(16))
+}

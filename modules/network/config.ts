@@ -1,0 +1,58 @@
+/** The configuration of the network module. */
+import { z } from 'zod'
+
+const count = (fallback: number, description: string) =>
+  z.number().int().min(1).max(1_000_000).default(fallback).describe(description)
+const milliseconds = (fallback: number, description: string) =>
+  z.number().int().min(10).max(3_600_000).default(fallback).describe(description).meta({ unit: 'ms' })
+
+const limits = z
+  .strictObject({
+    maxConnections: count(512, 'open connections, incoming and outgoing together'),
+    maxConnectionsPerPeer: count(8, 'open connections to one peer'),
+    maxConnectionsPerAddress: count(64, 'open incoming connections from one IP address'),
+    maxStreamsPerConnection: count(256, 'streams the peer, and as many this node, may have open on one connection'),
+    maxSilentPerNetwork: count(64, 'connections of one network (/24 or /64) that have sent nothing yet'),
+    maxSilent: count(1_024, 'connections that have sent nothing yet'),
+    maxHandshakesPerNetwork: count(32, 'handshakes under way with one network (/24 or /64)'),
+    maxHandshakes: count(256, 'handshakes under way'),
+    handshakesPerSecondPerAddress: count(10, 'handshakes one IP address may begin in a second').meta({ unit: '1/s' }),
+    handshakesPerSecondFromLoopback: count(1_000, 'the same for programs of this machine').meta({ unit: '1/s' }),
+  })
+  .prefault({})
+  .describe('what others may cost this node')
+
+export const networkConfig = z.strictObject({
+  listen: z
+    .array(z.string().min(1))
+    .optional()
+    .describe(
+      'multiaddrs to listen at; when not given, TCP 4001 and WebSocket 4002 at all addresses, or free ports when taken',
+    ),
+  announce: z.array(z.string().min(1)).default([]).describe('multiaddrs to tell others in place of the ones found'),
+  clusterSecretFile: z
+    .string()
+    .min(1)
+    .optional()
+    .describe('file, readable by its owner only, with a secret of at least 16 characters; only nodes with it connect'),
+  clusterSecret: z
+    .string()
+    .min(16)
+    .optional()
+    .describe('the cluster secret itself; prefer clusterSecretFile')
+    .meta({ isSecret: true }),
+  bufferBudgetBytes: z
+    .number()
+    .int()
+    .min(1024 * 1024)
+    .default(64 * 1024 * 1024)
+    .describe('bytes that arrived and were not read, or wait to be sent, over all peers; one peer may hold a quarter')
+    .meta({ unit: 'bytes' }),
+  handshakeTimeoutMs: milliseconds(5_000, 'from an accepted connection to the proven peer id'),
+  dialTimeoutMs: milliseconds(5_000, 'for one address of a peer'),
+  keepAliveIntervalMs: milliseconds(15_000, 'between two pings of an open connection'),
+  keepAliveTimeoutMs: milliseconds(10_000, 'for the answer to a ping; two missing answers end a connection'),
+  limits,
+})
+
+export type NetworkConfig = z.output<typeof networkConfig>

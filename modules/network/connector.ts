@@ -1,0 +1,136 @@
+/** Gets a connection to a peer: one dial at a time for each peer, joined by all who ask for it. */
+import { multiaddr } from '@multiformats/multiaddr'
+import { deadline } from '../../kernel/index.ts'
+import { hostOf, mostReachableFirst, peerIdOf, transportOf } from './address.ts'
+import { AttemptLedger } from './attempt-ledger.ts'
+import { Dialer } from './dialer.ts'
+import { orAbort } from './or-abort.ts'
+import { networkErrors } from './service.ts'
+import type { Libp2p } from '@libp2p/interface'
+import type { NetworkServices } from './network.ts'
+import type { OpenPath, Paths } from './paths.ts'
+import type { PeerBook } from './peer-book.ts'
+import type { DialAttempt } from './service.ts'
+
+/** For all addresses of a peer together. */
+const CONNECT_TIMEOUT_MS = 30_000
+/** Addresses tried for one peer at a time. */
+const MAX_ADDRESSES_TO_DIAL = 16
+
+export interface ConnectorServices extends Pick<NetworkServices, 'peerId' | 'clock' | 'gate' | 'blockList' | 'config'> {
+  readonly paths: Paths
+  readonly book: PeerBook
+}
+
+export class Connector {
+  readonly #services: ConnectorServices
+  readonly #ledger = new AttemptLedger()
+  readonly #dialling = new Map<string, Promise<void>>()
+  #dialer: Dialer | null = null
+  #stopped = new AbortController()
+
+  constructor(services: ConnectorServices) {
+    this.#services = services
+  }
+
+  start(swarm: Libp2p): void {
+    const { clock, config } = this.#services
+    this.#stopped = new AbortController()
+    this.#dialer = new Dialer(
+      { swarm, ledger: this.#ledger, clock, isBlocked: (address) => this.isBlockedAddress(address) },
+      {
+        dialTimeoutMs: config.dialTimeoutMs,
+        hasClusterSecret: config.clusterSecret !== undefined || config.clusterSecretFile !== undefined,
+      },
+    )
+  }
+
+  stop(): void {
+    this.#dialer = null
+    this.#stopped.abort(networkErrors.NZ_NETWORK_STOPPED())
+  }
+
+  attempts(peerId: string): readonly DialAttempt[] {
+    return this.#ledger.of(peerId)
+  }
+
+  isBlockedAddress(address: string): boolean {
+    const host = hostOf(address)
+    return host !== null && this.#services.blockList.hasIp(host)
+  }
+
+  /** @throws NZ_NETWORK_UNREACHABLE, NZ_NETWORK_BLOCKED, NZ_NETWORK_PEER_INVALID, NZ_NETWORK_ADDRESS_INVALID */
+  async connect(peerId: string, addresses: readonly string[], signal: AbortSignal): Promise<void> {
+    const { paths, book } = this.#services
+    this.#check(peerId)
+    const given = addresses.map((address) => addressOf(address, peerId))
+    if (given.length > 0) book.learn(peerId, given)
+    while (paths.best(peerId) === undefined) {
+      const joined = this.#dialling.get(peerId)
+      if (joined === undefined) return await orAbort(this.#dial(peerId, given), signal)
+      // Whoever dials already may not have known the addresses given here.
+      await orAbort(
+        joined.catch(() => undefined),
+        signal,
+      )
+    }
+  }
+
+  /** For streams and requests: connects when an address is known. @throws NZ_NETWORK_NOT_CONNECTED */
+  async connectKnown(peerId: string, signal: AbortSignal): Promise<OpenPath> {
+    const { paths, book } = this.#services
+    if (book.addresses(peerId).length === 0) throw networkErrors.NZ_NETWORK_NOT_CONNECTED({ data: { peerId } })
+    await this.connect(peerId, [], signal)
+    const path = paths.best(peerId)
+    if (path === undefined) throw networkErrors.NZ_NETWORK_NOT_CONNECTED({ data: { peerId } })
+    return path
+  }
+
+  async #dial(peerId: string, given: readonly string[]): Promise<void> {
+    const dial = this.#dialNow(peerId, given)
+    this.#dialling.set(peerId, dial)
+    try {
+      await dial
+    } finally {
+      this.#dialling.delete(peerId)
+    }
+  }
+
+  async #dialNow(peerId: string, given: readonly string[]): Promise<void> {
+    const { clock, book, paths, config } = this.#services
+    const dialer = this.#dialer
+    if (dialer === null) throw networkErrors.NZ_NETWORK_STOPPED()
+    if (paths.all().length >= config.limits.maxConnections)
+      throw networkErrors.NZ_NETWORK_LIMITED({ why: 'as many connections are open as may be' })
+    using limit = deadline(clock, CONNECT_TIMEOUT_MS, {
+      signal: this.#stopped.signal,
+      reason: () => networkErrors.NZ_NETWORK_UNREACHABLE({ data: { peerId, attempts: this.attempts(peerId) } }),
+    })
+    const known = mostReachableFirst(book.addresses(peerId).filter((address) => !given.includes(address)))
+    const candidates = [...mostReachableFirst(given), ...known].slice(0, MAX_ADDRESSES_TO_DIAL)
+    const { remoteAddr } = await dialer.dial(peerId, candidates, limit.signal)
+    book.learn(peerId, [remoteAddr.toString()])
+  }
+
+  #check(peerId: string): void {
+    const { blockList, peerId: own } = this.#services
+    if (!/^[1-9A-HJ-NP-Za-km-z]{32,64}$/.test(peerId))
+      throw networkErrors.NZ_NETWORK_PEER_INVALID({ why: 'not a peer id', data: { peerId: peerId.slice(0, 64) } })
+    if (peerId === own) throw networkErrors.NZ_NETWORK_PEER_INVALID({ why: 'that is this node itself' })
+    if (blockList.hasPeer(peerId)) throw networkErrors.NZ_NETWORK_BLOCKED({ data: { peerId } })
+  }
+}
+
+/** @throws NZ_NETWORK_ADDRESS_INVALID for text that is no multiaddr, or one of another peer */
+function addressOf(text: string, peerId: string): string {
+  const data = { address: text.slice(0, 256) }
+  try {
+    const address = multiaddr(text).toString()
+    const named = peerIdOf(address)
+    if (transportOf(address) === 'relay' || (named !== null && named !== peerId))
+      throw networkErrors.NZ_NETWORK_ADDRESS_INVALID({ why: 'the address names another peer', data })
+    return address
+  } catch (cause) {
+    throw networkErrors.NZ_NETWORK_ADDRESS_INVALID({ cause, data })
+  }
+}

@@ -1,0 +1,94 @@
+/** Dials the addresses of a peer one after the other, so that each leaves its own entry in the ledger. */
+import { multiaddr } from '@multiformats/multiaddr'
+import { deadline } from '../../kernel/index.ts'
+import { transportOf, withPeerId } from './address.ts'
+import { codeOf, stageOf } from './dial-outcome.ts'
+import { networkErrors } from './service.ts'
+import type { Connection, Libp2p } from '@libp2p/interface'
+import type { Clock } from '../../kernel/index.ts'
+import type { AttemptLedger } from './attempt-ledger.ts'
+import type { DialStage } from './dial-outcome.ts'
+
+export interface DialerServices {
+  readonly swarm: Libp2p
+  readonly ledger: AttemptLedger
+  readonly clock: Clock
+  /** Addresses for which this is true are not tried. */
+  readonly isBlocked: (address: string) => boolean
+}
+
+export interface DialerOptions {
+  /** For one address, from the first packet to the open connection. */
+  readonly dialTimeoutMs: number
+  readonly hasClusterSecret: boolean
+}
+
+export class Dialer {
+  readonly #services: DialerServices
+  readonly #options: DialerOptions
+
+  constructor(services: DialerServices, options: DialerOptions) {
+    this.#services = services
+    this.#options = options
+  }
+
+  /**
+   * The first connection that comes about, addresses tried in the order given.
+   *
+   * @throws NZ_NETWORK_UNREACHABLE with the attempts of this call in `data.attempts`
+   */
+  async dial(peerId: string, addresses: readonly string[], signal: AbortSignal): Promise<Connection> {
+    const { ledger } = this.#services
+    const earlier = ledger.of(peerId).at(-1)
+    for (const address of addresses) {
+      signal.throwIfAborted()
+      const connection = await this.#try(peerId, address, signal)
+      if (connection !== null) return connection
+    }
+    const attempts = ledger.of(peerId)
+    const fresh = attempts.slice(earlier === undefined ? 0 : attempts.indexOf(earlier) + 1)
+    throw networkErrors.NZ_NETWORK_UNREACHABLE({
+      why: addresses.length === 0 ? 'no address of the peer is known' : reasonsOf(fresh.map(({ code }) => code)),
+      data: { peerId, attempts: fresh },
+    })
+  }
+
+  /** `null` when it failed; why is in the ledger. */
+  async #try(peerId: string, address: string, signal: AbortSignal): Promise<Connection | null> {
+    const { swarm, ledger, clock, isBlocked } = this.#services
+    const startedMs = clock.monotonicMs()
+    let stage: DialStage = 'resolve'
+    const record = (code: string | null): void =>
+      ledger.record(peerId, {
+        atMs: clock.nowMs(),
+        address,
+        transport: transportOf(address),
+        stage,
+        durationMs: Math.round((clock.monotonicMs() - startedMs) * 100) / 100,
+        code,
+      })
+    if (isBlocked(address)) {
+      record('NZ_NETWORK_BLOCKED')
+      return null
+    }
+    using limit = deadline(clock, this.#options.dialTimeoutMs, { signal })
+    try {
+      const connection = await swarm.dial(multiaddr(withPeerId(address, peerId)), {
+        signal: limit.signal,
+        onProgress: ({ type }) => (stage = stageOf(type) ?? stage),
+      })
+      stage = 'open'
+      record(null)
+      return connection
+    } catch (error) {
+      signal.throwIfAborted()
+      const { hasClusterSecret } = this.#options
+      record(codeOf({ error, stage, isOverTime: limit.isOver, hasClusterSecret }))
+      return null
+    }
+  }
+}
+
+function reasonsOf(codes: readonly (string | null)[]): string {
+  return `tried ${codes.length}: ${[...new Set(codes)].join(', ')}`
+}

@@ -1,0 +1,151 @@
+/** The network module: wiring only. */
+import { defineModule, isNzError } from '../../kernel/index.ts'
+import { HomeService } from '../home/service.ts'
+import { IdentityService } from '../identity/service.ts'
+import { AcceptGate } from './accept-gate.ts'
+import { BlockList } from './block-list.ts'
+import { ByteBudget } from './byte-budget.ts'
+import { clusterKeyOf, readClusterSecret } from './cluster-secret.ts'
+import { networkConfig } from './config.ts'
+import { GatedSockets } from './gated-listener.ts'
+import { choosePorts, listenEverywhere } from './listen.ts'
+import { Liveness } from './liveness.ts'
+import { Network } from './network.ts'
+import { networkErrors, networkEvents, NetworkService } from './service.ts'
+import type { Libp2p } from '@libp2p/interface'
+import type { ModuleContext } from '../../kernel/index.ts'
+import type { AcceptLimits } from './accept-gate.ts'
+import type { NetworkConfig } from './config.ts'
+
+interface Parts {
+  readonly network: Network
+  readonly gate: AcceptGate
+  readonly sockets: GatedSockets
+  readonly blockList: BlockList
+}
+
+export default defineModule({
+  name: 'network',
+  config: networkConfig,
+  requires: { home: HomeService, identity: IdentityService },
+  provides: { network: NetworkService },
+  emits: networkEvents,
+  capabilities: [],
+  restart: 'permanent',
+
+  setup(context, { home, identity }, config) {
+    const { clock, log, scope } = context
+    const blockList = new BlockList(home)
+    const parts = assemble(context, identity.self.peerId, config, blockList)
+    const { network, sockets } = parts
+    const liveness = new Liveness(
+      {
+        clock,
+        log,
+        paths: () => network.paths.all(),
+        ping: async (path, options) => void (await network.pingOver(path, options)),
+      },
+      { intervalMs: config.keepAliveIntervalMs, timeoutMs: config.keepAliveTimeoutMs },
+    )
+    scope.defer(() => liveness.stop())
+
+    return {
+      services: { network },
+      async start() {
+        await blockList.load()
+        const swarm = await createSwarm(parts, { home, identity, config })
+        try {
+          await network.start(swarm)
+        } catch (cause) {
+          await network.stop({ signal: AbortSignal.abort() }).catch(() => undefined)
+          if (isNzError(cause)) throw cause
+          throw networkErrors.NZ_NETWORK_LISTEN_FAILED({ cause, why: reasonOf(cause) })
+        }
+        liveness.start()
+        context.events.emit(networkEvents.listening, { addresses: [...network.addresses()] })
+      },
+      async stop({ signal }) {
+        liveness.stop()
+        sockets.stop()
+        await network.stop({ signal })
+      },
+    }
+  },
+})
+
+function assemble(
+  { clock, random, log, events }: ModuleContext,
+  peerId: string,
+  config: NetworkConfig,
+  blockList: BlockList,
+): Parts {
+  const budget = new ByteBudget({ limitBytes: config.bufferBudgetBytes })
+  const gate = new AcceptGate(acceptLimits(config), {
+    isBlocked: (ip) => blockList.hasIp(ip),
+    monotonicMs: () => clock.monotonicMs(),
+  })
+  const sockets = new GatedSockets({
+    gate,
+    clock,
+    handshakeTimeoutMs: config.handshakeTimeoutMs,
+    onRefused: (address, reason) => log.debug('network.connectionRefused', { address, reason }),
+  })
+  const network = new Network({ peerId, clock, random, log, events, budget, gate, sockets, blockList, config })
+  return { network, gate, sockets, blockList }
+}
+
+function acceptLimits({ limits }: NetworkConfig): AcceptLimits {
+  const { maxHandshakesPerNetwork: maxGreetingPerNetwork, maxHandshakes: maxGreeting, ...rest } = limits
+  return { ...rest, maxGreetingPerNetwork, maxGreeting }
+}
+
+async function createSwarm(
+  { network, gate, sockets, blockList }: Parts,
+  { home, identity, config }: { home: HomeService; identity: IdentityService; config: NetworkConfig },
+): Promise<Libp2p> {
+  const [swarmFile, listen, clusterKey] = await Promise.all([
+    import('./swarm.ts'),
+    config.listen ?? choosePorts(home).then(listenEverywhere),
+    clusterKeyFor(config),
+  ])
+  const nodePrivateKey = identity.nodePrivateKey()
+  try {
+    return await swarmFile.createSwarm({
+      nodePrivateKey,
+      listen,
+      announce: config.announce,
+      sockets,
+      gater: swarmFile.gaterOf({
+        gate,
+        sockets,
+        isBlockedPeer: (peerId) => blockList.hasPeer(peerId),
+        hasRoomFor: (peerId) => network.paths.of(peerId).length < config.limits.maxConnectionsPerPeer,
+      }),
+      handshakeTimeoutMs: config.handshakeTimeoutMs,
+      maxStreamsPerConnection: config.limits.maxStreamsPerConnection,
+      clusterKey,
+    })
+  } finally {
+    nodePrivateKey.fill(0)
+    clusterKey?.fill(0)
+  }
+}
+
+async function clusterKeyFor({ clusterSecret, clusterSecretFile }: NetworkConfig): Promise<Uint8Array | null> {
+  if (clusterSecret === undefined && clusterSecretFile === undefined) return null
+  const secret =
+    clusterSecretFile === undefined
+      ? Buffer.from(clusterSecret ?? '', 'utf8')
+      : await readClusterSecret(clusterSecretFile)
+  try {
+    return await clusterKeyOf(secret)
+  } finally {
+    secret.fill(0)
+  }
+}
+
+/** The first line that says what went wrong; libp2p's message is a page. */
+function reasonOf(cause: unknown): string {
+  const text = cause instanceof Error ? cause.message : String(cause)
+  return /listen [A-Z]+: .*/.exec(text)?.[0]?.slice(0, 200) ?? text.split('\n')[0]?.slice(0, 200) ?? ''
+}

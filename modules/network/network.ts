@@ -1,0 +1,314 @@
+/** `NetworkService` over a libp2p swarm: puts the parts of this folder together. */
+import { deadline } from '../../kernel/index.ts'
+import { RPC_PROTOCOL } from '../../protocols/rpc/frame.ts'
+import { mostReachableFirst } from './address.ts'
+import { orAbort } from './or-abort.ts'
+import { Connector } from './connector.ts'
+import { Keeper } from './keeper.ts'
+import { PeerBook } from './peer-book.ts'
+import { describePath, Paths } from './paths.ts'
+import { answerPings, PING_PROTOCOL, pingOver } from './ping.ts'
+import { Requests } from './requests.ts'
+import { networkErrors, networkEvents } from './service.ts'
+import { StreamServer } from './stream-server.ts'
+import type { Libp2p } from '@libp2p/interface'
+import type { OpenPath } from './paths.ts'
+import type { Clock, EventBus, Logger, Random } from '../../kernel/index.ts'
+import type { AcceptGate } from './accept-gate.ts'
+import type { BlockList } from './block-list.ts'
+import type { ByteBudget } from './byte-budget.ts'
+import type { GatedSockets } from './gated-listener.ts'
+import type { NetworkConfig } from './config.ts'
+import type {
+  DialAttempt,
+  NetworkCounters,
+  NetworkService,
+  Peer,
+  PeerStream,
+  RequestHandler,
+  StreamHandler,
+} from './service.ts'
+
+/** For opening a stream on a connection that is there. */
+const OPEN_STREAM_TIMEOUT_MS = 10_000
+/** For closing the connections of one peer in order. */
+const DISCONNECT_TIMEOUT_MS = 2_000
+
+export interface NetworkServices {
+  readonly peerId: string
+  readonly clock: Clock
+  readonly random: Random
+  readonly log: Logger
+  readonly events: EventBus
+  readonly budget: ByteBudget
+  readonly gate: AcceptGate
+  readonly sockets: GatedSockets
+  readonly blockList: BlockList
+  readonly config: NetworkConfig
+}
+
+export class Network implements NetworkService {
+  readonly peerId: string
+  readonly paths: Paths
+  readonly #services: NetworkServices
+  readonly #book = new PeerBook()
+  readonly #connector: Connector
+  readonly #keeper: Keeper
+  readonly #requests: Requests
+  readonly #streams: StreamServer
+  #swarm: Libp2p | null = null
+
+  constructor(services: NetworkServices) {
+    const { clock, random, log, events, budget } = services
+    this.#services = services
+    this.peerId = services.peerId
+    this.paths = new Paths({
+      clock,
+      budget,
+      onConnected: (peerId, { connection }) =>
+        events.emit(networkEvents.peerConnected, {
+          peerId,
+          address: connection.remoteAddr.toString(),
+          direction: connection.direction,
+        }),
+      onDisconnected: (peerId) => {
+        this.#book.measured(peerId, null)
+        events.emit(networkEvents.peerDisconnected, { peerId })
+      },
+    })
+    this.#connector = new Connector({ ...services, paths: this.paths, book: this.#book })
+    this.#keeper = new Keeper({
+      clock,
+      random,
+      log,
+      connect: async (peerId, options) => await this.connect(peerId, options),
+      lost: async (peerId) => await this.paths.lost(peerId),
+    })
+    this.#requests = new Requests({ openStream: async (...args) => await this.openStream(...args), clock, log })
+    this.#streams = new StreamServer({ paths: this.paths, log })
+    const forever = new AbortController().signal
+    this.handleStreams(PING_PROTOCOL, answerPings, { signal: forever, maxStreamsPerPeer: 4 })
+    this.handleStreams(RPC_PROTOCOL, async (stream, options) => await this.#requests.serve(stream, options), {
+      signal: forever,
+      maxStreamsPerPeer: 2,
+    })
+  }
+
+  /** Takes over a swarm that has been put together and not started. */
+  async start(swarm: Libp2p): Promise<void> {
+    this.#swarm = swarm
+    const { gate, sockets } = this.#services
+    swarm.addEventListener('connection:open', ({ detail }) => {
+      this.paths.add(detail)
+      if (detail.direction === 'outbound') gate.changeOutgoing(1)
+    })
+    swarm.addEventListener('connection:close', ({ detail }) => {
+      this.paths.remove(detail)
+      if (detail.direction === 'outbound') gate.changeOutgoing(-1)
+      else sockets.closed(detail.remoteAddr.toString())
+    })
+    swarm.addEventListener('peer:identify', ({ detail }) =>
+      this.#book.learnClaims(detail.peerId.toString(), {
+        addresses: detail.listenAddrs.slice(0, 8).map(String),
+        agent: detail.agentVersion ?? null,
+      }),
+    )
+    // libp2p's own address book has no bound; ours does.
+    swarm.addEventListener('peer:disconnect', ({ detail }) => void this.#forget(swarm, detail))
+    await this.#streams.start(swarm)
+    this.#connector.start(swarm)
+    await swarm.start()
+  }
+
+  /** Stops keeping and dialling, ends every stream, closes every connection. */
+  async stop({ signal }: { readonly signal: AbortSignal }): Promise<void> {
+    const swarm = this.#swarm
+    this.#swarm = null
+    this.#keeper.stop()
+    this.#connector.stop()
+    for (const { streams } of this.paths.all()) for (const stream of streams) stream.reset()
+    if (swarm === null) return
+    await Promise.all(this.paths.peerIds().map(async (peerId) => await this.#close(peerId, signal)))
+    await orAbort(Promise.resolve(swarm.stop()), signal)
+  }
+
+  addresses(): readonly string[] {
+    return mostReachableFirst((this.#swarm?.getMultiaddrs() ?? []).map(String))
+  }
+
+  peers(): readonly Peer[] {
+    const ids = new Set([...this.paths.peerIds(), ...this.#keeper.peerIds(), ...this.#book.peerIds()])
+    return [...ids].map((peerId) => this.#describe(peerId))
+  }
+
+  peer(peerId: string): Peer | undefined {
+    const isKnown =
+      this.paths.of(peerId).length > 0 || this.#keeper.isKept(peerId) || this.#book.peerIds().includes(peerId)
+    return isKnown ? this.#describe(peerId) : undefined
+  }
+
+  async connect(
+    peerId: string,
+    { addresses = [], signal }: { readonly addresses?: readonly string[]; readonly signal: AbortSignal },
+  ): Promise<Peer> {
+    await this.#connector.connect(peerId, addresses, signal)
+    return this.#describe(peerId)
+  }
+
+  async disconnect(peerId: string, { signal }: { readonly signal: AbortSignal }): Promise<void> {
+    this.#keeper.drop(peerId)
+    await this.#close(peerId, signal)
+  }
+
+  keep(peerId: string, addresses: readonly string[]): { release(): void } {
+    this.#book.learn(peerId, addresses)
+    return this.#keeper.keep(peerId)
+  }
+
+  async ping(peerId: string, options: { readonly signal: AbortSignal }): Promise<number> {
+    const path = this.paths.best(peerId)
+    if (path === undefined) throw networkErrors.NZ_NETWORK_NOT_CONNECTED({ data: { peerId } })
+    return await this.pingOver(path, options)
+  }
+
+  /** Round-trip time of one connection in milliseconds. */
+  async pingOver(path: OpenPath, { signal }: { readonly signal: AbortSignal }): Promise<number> {
+    const { clock, random } = this.#services
+    const stream = await this.#openOn(path, PING_PROTOCOL, signal)
+    try {
+      const rttMs = await pingOver(stream, { clock, random, signal })
+      this.#book.measured(stream.peerId, rttMs)
+      return rttMs
+    } finally {
+      void stream.close()
+    }
+  }
+
+  attempts(peerId: string): readonly DialAttempt[] {
+    return this.#connector.attempts(peerId)
+  }
+
+  async openStream(
+    peerId: string,
+    protocol: string,
+    { signal }: { readonly signal: AbortSignal },
+  ): Promise<PeerStream> {
+    const path = this.paths.best(peerId) ?? (await this.#connector.connectKnown(peerId, signal))
+    return await this.#openOn(path, protocol, signal)
+  }
+
+  async #openOn({ connection }: OpenPath, protocol: string, signal: AbortSignal): Promise<PeerStream> {
+    const peerId = connection.remotePeer.toString()
+    const { maxStreamsPerConnection: maxOutboundStreams } = this.#services.config.limits
+    using limit = deadline(this.#services.clock, OPEN_STREAM_TIMEOUT_MS, {
+      signal,
+      reason: () => networkErrors.NZ_NETWORK_TIMEOUT({ data: { peerId, protocol } }),
+    })
+    try {
+      const stream = await connection.newStream(protocol, { signal: limit.signal, maxOutboundStreams })
+      const adopted = this.paths.adopt(connection, stream)
+      if (adopted !== null) return adopted
+      stream.abort(new Error('the connection is gone'))
+    } catch (cause) {
+      throw openError(cause, { peerId, protocol, signal: limit.signal })
+    }
+    throw networkErrors.NZ_NETWORK_STREAM_RESET({ data: { peerId, protocol } })
+  }
+
+  handleStreams(
+    protocol: string,
+    handler: StreamHandler,
+    options: { readonly signal: AbortSignal; readonly maxStreamsPerPeer?: number },
+  ): void {
+    this.#streams.handle(protocol, handler, options)
+  }
+
+  async request(
+    peerId: string,
+    method: string,
+    payload: Uint8Array,
+    options: { readonly signal: AbortSignal },
+  ): Promise<Uint8Array> {
+    return await this.#requests.request(peerId, method, payload, options)
+  }
+
+  handleRequests(method: string, handler: RequestHandler, options: { readonly signal: AbortSignal }): void {
+    this.#requests.handle(method, handler, options)
+  }
+
+  async block(subject: string): Promise<void> {
+    const { blockList, clock } = this.#services
+    await blockList.add(subject)
+    const isBlocked = (peerId: string): boolean =>
+      blockList.hasPeer(peerId) ||
+      this.paths.of(peerId).some(({ connection }) => this.#connector.isBlockedAddress(connection.remoteAddr.toString()))
+    using limit = deadline(clock, DISCONNECT_TIMEOUT_MS)
+    for (const peerId of this.paths.peerIds().filter(isBlocked)) await this.disconnect(peerId, { signal: limit.signal })
+    this.#keeper.drop(subject)
+  }
+
+  async unblock(subject: string): Promise<void> {
+    await this.#services.blockList.remove(subject)
+  }
+
+  blocked(): readonly string[] {
+    return this.#services.blockList.subjects()
+  }
+
+  counters(): NetworkCounters {
+    const { gate, budget } = this.#services
+    const { opened, txBytes, rxBytes } = this.paths.totals
+    return {
+      connectionsOpened: opened,
+      connectionsRefused: gate.refused,
+      handshakesEvicted: gate.evicted,
+      bufferedBytes: this.paths.bufferedBytes(),
+      bufferBudgetBytes: budget.limitBytes,
+      txBytes,
+      rxBytes,
+    }
+  }
+
+  async #close(peerId: string, signal: AbortSignal): Promise<void> {
+    using limit = deadline(this.#services.clock, DISCONNECT_TIMEOUT_MS, { signal })
+    for (const { connection, streams } of this.paths.of(peerId)) {
+      for (const stream of streams) stream.reset()
+      try {
+        await connection.close({ signal: limit.signal })
+      } catch (error) {
+        connection.abort(error instanceof Error ? error : new Error(String(error)))
+      }
+    }
+  }
+
+  async #forget(swarm: Libp2p, peerId: Libp2p['peerId']): Promise<void> {
+    try {
+      await swarm.peerStore.delete(peerId)
+    } catch (error) {
+      this.#services.log.debug('network.peerNotForgotten', { peerId: peerId.toString(), error })
+    }
+  }
+
+  #describe(peerId: string): Peer {
+    const paths = this.paths.of(peerId)
+    const isKept = this.#keeper.isKept(peerId)
+    return {
+      peerId,
+      state: paths.length > 0 ? 'connected' : isKept ? 'reconnecting' : 'disconnected',
+      rttMs: this.#book.rttMs(peerId),
+      connectedAtMs: paths[0]?.openedAtMs ?? null,
+      paths: paths.map(describePath),
+      agent: this.#book.agent(peerId),
+      isKept,
+    }
+  }
+}
+
+function openError(cause: unknown, context: { peerId: string; protocol: string; signal: AbortSignal }): unknown {
+  const { signal, ...data } = context
+  if (signal.aborted) return signal.reason
+  const name = cause instanceof Error ? cause.name : ''
+  if (name === 'UnsupportedProtocolError') return networkErrors.NZ_NETWORK_PROTOCOL_UNKNOWN({ cause, data })
+  if (name === 'TooManyOutboundProtocolStreamsError') return networkErrors.NZ_NETWORK_LIMITED({ cause, data })
+  return networkErrors.NZ_NETWORK_STREAM_RESET({ cause, data })
+}

@@ -1,0 +1,59 @@
+/** Where peers were reached or said to be reachable, and how they called themselves. In memory, bounded. */
+
+export const MAX_KNOWN_PEERS = 1_024
+export const MAX_ADDRESSES_PER_PEER = 16
+const MAX_AGENT_LENGTH = 128
+
+interface Entry {
+  /** Most lately confirmed first. */
+  addresses: string[]
+  agent: string | null
+  rttMs: number | null
+}
+
+export class PeerBook {
+  readonly #entries = new Map<string, Entry>()
+
+  /** Peers in the book, the one touched longest ago first. */
+  peerIds(): readonly string[] {
+    return [...this.#entries.keys()]
+  }
+
+  addresses(peerId: string): readonly string[] {
+    return [...(this.#entries.get(peerId)?.addresses ?? [])]
+  }
+
+  agent(peerId: string): string | null {
+    return this.#entries.get(peerId)?.agent ?? null
+  }
+
+  rttMs(peerId: string): number | null {
+    return this.#entries.get(peerId)?.rttMs ?? null
+  }
+
+  /** Puts `addresses` before the ones known; at the bound the last are forgotten. */
+  learn(peerId: string, addresses: readonly string[]): void {
+    const entry = this.#touch(peerId)
+    entry.addresses = [...new Set([...addresses, ...entry.addresses])].slice(0, MAX_ADDRESSES_PER_PEER)
+  }
+
+  /** What the peer itself says comes after what was proven by a connection. */
+  learnClaims(peerId: string, { addresses, agent }: { addresses: readonly string[]; agent: string | null }): void {
+    const entry = this.#touch(peerId)
+    entry.addresses = [...new Set([...entry.addresses, ...addresses])].slice(0, MAX_ADDRESSES_PER_PEER)
+    entry.agent = agent?.slice(0, MAX_AGENT_LENGTH) ?? null
+  }
+
+  measured(peerId: string, rttMs: number | null): void {
+    this.#touch(peerId).rttMs = rttMs
+  }
+
+  #touch(peerId: string): Entry {
+    const entry = this.#entries.get(peerId) ?? { addresses: [], agent: null, rttMs: null }
+    this.#entries.delete(peerId)
+    this.#entries.set(peerId, entry)
+    const oldest = this.#entries.keys().next()
+    if (this.#entries.size > MAX_KNOWN_PEERS && oldest.done !== true) this.#entries.delete(oldest.value)
+    return entry
+  }
+}

@@ -1,0 +1,78 @@
+/** Serves incoming streams: one handler a protocol, so many streams of a peer at once. */
+import type { Connection, Libp2p, Stream } from '@libp2p/interface'
+import type { Logger } from '../../kernel/index.ts'
+import type { Paths } from './paths.ts'
+import type { Libp2pPeerStream } from './peer-stream.ts'
+import type { StreamHandler } from './service.ts'
+
+const DEFAULT_MAX_STREAMS_PER_PEER = 32
+
+interface Served {
+  readonly handler: StreamHandler
+  readonly signal: AbortSignal
+  readonly maxStreamsPerPeer: number
+}
+
+export class StreamServer {
+  readonly #paths: Paths
+  readonly #log: Logger
+  readonly #served = new Map<string, Served>()
+  #swarm: Libp2p | null = null
+
+  constructor({ paths, log }: { readonly paths: Paths; readonly log: Logger }) {
+    this.#paths = paths
+    this.#log = log
+  }
+
+  async start(swarm: Libp2p): Promise<void> {
+    this.#swarm = swarm
+    await Promise.all([...this.#served.keys()].map(async (protocol) => await this.#register(protocol)))
+  }
+
+  handle(
+    protocol: string,
+    handler: StreamHandler,
+    {
+      signal,
+      maxStreamsPerPeer = DEFAULT_MAX_STREAMS_PER_PEER,
+    }: { readonly signal: AbortSignal; readonly maxStreamsPerPeer?: number },
+  ): void {
+    if (this.#served.has(protocol)) throw new Error(`protocol is served already: ${protocol}`)
+    if (signal.aborted) return
+    this.#served.set(protocol, { handler, signal, maxStreamsPerPeer })
+    signal.addEventListener('abort', () => void this.#remove(protocol), { once: true })
+    void this.#register(protocol)
+  }
+
+  async #register(protocol: string): Promise<void> {
+    const served = this.#served.get(protocol)
+    if (this.#swarm === null || served === undefined) return
+    const onStream = (stream: Stream, connection: Connection): void => this.#accept(served, stream, connection)
+    // The limit for one connection is libp2p's; the one for the peer is checked in `#accept`.
+    await this.#swarm.handle(protocol, onStream, { maxInboundStreams: served.maxStreamsPerPeer + 1 })
+  }
+
+  async #remove(protocol: string): Promise<void> {
+    this.#served.delete(protocol)
+    await this.#swarm?.unhandle(protocol)
+  }
+
+  #accept({ handler, signal, maxStreamsPerPeer }: Served, stream: Stream, connection: Connection): void {
+    const peerId = connection.remotePeer.toString()
+    const isTooMany = this.#paths.countStreams(peerId, stream.protocol) >= maxStreamsPerPeer
+    const adopted = isTooMany || this.#paths.isOverBudget(peerId) ? null : this.#paths.adopt(connection, stream)
+    if (adopted === null) return stream.abort(new Error('no more streams are served'))
+    void this.#serve(adopted, handler, signal)
+  }
+
+  async #serve(stream: Libp2pPeerStream, handler: StreamHandler, signal: AbortSignal): Promise<void> {
+    try {
+      await handler(stream, { signal: AbortSignal.any([signal, stream.signal]) })
+      await stream.close()
+    } catch (error) {
+      const { peerId, protocol } = stream
+      this.#log.debug('network.streamHandlerEnded', { peerId, protocol, error })
+      stream.reset()
+    }
+  }
+}

@@ -1,0 +1,101 @@
+/** The one place where libp2p is put together. Loaded only when the module starts: it costs a quarter of a second. */
+import { noise } from '@libp2p/noise'
+import { identify } from '@libp2p/identify'
+import { privateKeyFromRaw } from '@libp2p/crypto/keys'
+import { tcp } from '@libp2p/tcp'
+import { webSockets } from '@libp2p/websockets'
+import { yamux } from '@libp2p/yamux'
+import { createLibp2p } from 'libp2p'
+import type { ConnectionGater, ConnectionProtector, Libp2p } from '@libp2p/interface'
+import type { AcceptGate } from './accept-gate.ts'
+import type { GatedSockets } from './gated-listener.ts'
+
+export interface SwarmInit {
+  /** Ed25519, 64 bytes; copied, so the caller may zero its bytes. */
+  readonly nodePrivateKey: Uint8Array
+  /** Multiaddrs; port 0 takes any. */
+  readonly listen: readonly string[]
+  /** Multiaddrs told to others in place of those found; none: those found. */
+  readonly announce: readonly string[]
+  readonly sockets: GatedSockets
+  readonly gater: ConnectionGater
+  readonly handshakeTimeoutMs: number
+  readonly maxStreamsPerConnection: number
+  /** 32 bytes; only peers with the same key get past the first bytes. */
+  readonly clusterKey: Uint8Array | null
+}
+
+/** Largest receive window of a stream: what a peer may send to a reader that has stopped. */
+export const MAX_STREAM_WINDOW_BYTES = 2 * 1024 * 1024
+/** Own limits stand in front (accept-gate.ts); libp2p's are set so that they never decide. */
+const UNLIMITED = 1_000_000
+
+/** A node that does not listen yet: `start()` it. */
+export async function createSwarm(init: SwarmInit): Promise<Libp2p> {
+  const { handshakeTimeoutMs, maxStreamsPerConnection, sockets, clusterKey } = init
+  return await createLibp2p({
+    privateKey: privateKeyFromRaw(init.nodePrivateKey.slice()),
+    start: false,
+    nodeInfo: { name: 'nzcore', version: '1', userAgent: 'nzcore/1' },
+    addresses: { listen: [...init.listen], announce: [...init.announce] },
+    transports: [
+      sockets.gated(tcp({ inboundSocketInactivityTimeout: 0, outboundSocketInactivityTimeout: 0 }), 'tcp'),
+      sockets.gated(webSockets(), 'websocket'),
+    ],
+    connectionEncrypters: [noise()],
+    streamMuxers: [
+      yamux({
+        maxInboundStreams: maxStreamsPerConnection,
+        maxOutboundStreams: maxStreamsPerConnection,
+        maxEarlyStreams: 10,
+        streamOptions: {
+          maxStreamWindowSize: MAX_STREAM_WINDOW_BYTES,
+          // Never reached by a peer that keeps to its window.
+          maxReadBufferLength: MAX_STREAM_WINDOW_BYTES * 2,
+        },
+      }),
+    ],
+    services: { identify: identify({ maxInboundStreams: 4, maxOutboundStreams: 4 }) },
+    connectionGater: init.gater,
+    connectionMonitor: { enabled: false },
+    connectionManager: {
+      maxConnections: UNLIMITED,
+      maxIncomingPendingConnections: UNLIMITED,
+      inboundConnectionThreshold: UNLIMITED,
+      inboundUpgradeTimeout: handshakeTimeoutMs,
+      inboundStreamProtocolNegotiationTimeout: handshakeTimeoutMs,
+      maxParallelDials: 64,
+    },
+    ...(clusterKey === null ? {} : { connectionProtector: await protector(clusterKey) }),
+  })
+}
+
+export interface GaterInit {
+  readonly gate: AcceptGate
+  readonly sockets: GatedSockets
+  readonly isBlockedPeer: (peerId: string) => boolean
+  /** Whether the peer may have one more connection. */
+  readonly hasRoomFor: (peerId: string) => boolean
+}
+
+/** What is decided once the peer has proven its id; what is decided before is the accept gate's. */
+export function gaterOf({ gate, sockets, isBlockedPeer, hasRoomFor }: GaterInit): ConnectionGater {
+  return {
+    denyDialPeer: (peerId) => isBlockedPeer(peerId.toString()),
+    denyInboundEncryptedConnection: (peerId) => {
+      if (isBlockedPeer(peerId.toString())) return gate.refuse('blocked') !== null
+      return hasRoomFor(peerId.toString()) ? false : gate.refuse('peer-full') !== null
+    },
+    denyOutboundEncryptedConnection: (peerId) => isBlockedPeer(peerId.toString()),
+    denyInboundUpgradedConnection: (_peerId, { remoteAddr }) => {
+      sockets.opened(remoteAddr.toString())
+      return false
+    },
+  }
+}
+
+async function protector(clusterKey: Uint8Array): Promise<() => ConnectionProtector> {
+  const { preSharedKey } = await import('@libp2p/pnet')
+  const text = `/key/swarm/psk/1.0.0/\n/base16/\n${Buffer.from(clusterKey).toString('hex')}`
+  return preSharedKey({ psk: new TextEncoder().encode(text) })
+}
