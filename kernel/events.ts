@@ -49,9 +49,16 @@ export interface EventGap {
 }
 
 export interface EventBus {
-  /** Tells every listener later, in order; never blocks, never throws for a listener's sake. */
+  /**
+   * Tells every listener later, in order; never blocks, never throws for a listener's sake. The payload is plain
+   * data; listeners get a frozen copy.
+   */
   emit<Payload>(event: EventToken<string, Payload>, payload: Payload): void
-  /** Listens until `signal` aborts. There is no `off`: a listener lives as long as its owner. */
+  /**
+   * Listens until `signal` aborts. There is no `off`: a listener lives as long as its owner. It is told one event
+   * after the other, the next when its promise has settled; what waits for it is bounded, the oldest is dropped and
+   * counted.
+   */
   on<Payload>(
     event: EventToken<string, Payload>,
     listener: (payload: Payload, record: EventRecord) => void | Promise<void>,
@@ -67,67 +74,19 @@ export interface EventBus {
     /** Exact names or scopes (`network`); default: all. */
     readonly names?: readonly string[]
   }): AsyncIterable<EventRecord | EventGap>
+  /** Counts since the bus was made. */
+  stats(): EventBusStats
 }
 
-export interface EventBusInit {
-  onListenerError: (error: unknown, eventName: string) => void
-  nowMs?: () => number
-  /** Events kept for replay; default 1 000. */
-  historyLimit?: number
-}
-
-export function createEventBus(init: EventBusInit): EventBus {
-  const listeners = new Map<string, Set<(payload: never, record: EventRecord) => void | Promise<void>>>()
-  const history: EventRecord[] = []
-  const wakers = new Set<() => void>()
-  const historyLimit = init.historyLimit ?? 1_000
-  let lastId = 0
-
-  async function tell(
-    listener: (payload: never, record: EventRecord) => void | Promise<void>,
-    record: EventRecord,
-  ): Promise<void> {
-    try {
-      await listener(record.payload as never, record)
-    } catch (error) {
-      init.onListenerError(error, record.name)
-    }
-  }
-
-  return {
-    emit({ name }, payload) {
-      const record = Object.freeze({ id: ++lastId, atMs: init.nowMs?.() ?? 0, name, payload })
-      history.push(record)
-      if (history.length > historyLimit) history.shift()
-      for (const listener of listeners.get(name) ?? []) queueMicrotask(() => void tell(listener, record))
-      for (const wake of wakers) wake()
-    },
-    on({ name }, listener, { signal }) {
-      if (signal.aborted) return
-      const set = listeners.get(name) ?? new Set()
-      listeners.set(name, set.add(listener))
-      signal.addEventListener('abort', () => set.delete(listener), { once: true })
-    },
-    async *timeline({ signal, afterId, names }) {
-      let cursor = afterId ?? lastId
-      while (!signal.aborted) {
-        const oldest = history[0]?.id ?? lastId + 1
-        if (cursor + 1 < oldest) {
-          yield { missed: oldest - 1 - cursor, untilId: oldest - 1 }
-          cursor = oldest - 1
-        }
-        for (const record of history.filter(({ id }) => id > cursor)) {
-          cursor = record.id
-          if (names === undefined || names.some((name) => record.name === name || record.name.startsWith(`${name}.`)))
-            yield record
-        }
-        if (cursor < lastId) continue
-        const { promise, resolve } = Promise.withResolvers<void>()
-        wakers.add(resolve)
-        signal.addEventListener('abort', () => resolve(), { once: true })
-        await promise
-        wakers.delete(resolve)
-      }
-    },
-  }
+export interface EventBusStats {
+  readonly emitted: number
+  readonly listeners: number
+  /** Events that wait in the queues of listeners now. */
+  readonly queued: number
+  /** Events that a full queue lost for one listener. */
+  readonly dropped: number
+  /** Times a listener threw or rejected. */
+  readonly failures: number
+  /** Payloads that did not fit their schema. */
+  readonly invalid: number
 }

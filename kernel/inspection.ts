@@ -22,7 +22,7 @@ export const moduleStates = [
 
 /**
  * `ready`: set up, not started; `degraded`: runs, and its last health probe was not `healthy`; `stopped`: also while
- * it waits for its restart; `failed`: the kernel has given it up.
+ * what it requires is restarted; `failed`: its last run failed, `restartAtMs` says whether there will be another.
  */
 export type ModuleState = (typeof moduleStates)[number]
 
@@ -49,13 +49,15 @@ export interface ReloadReport {
   readonly reloaded: readonly string[]
   /** Modules whose new values need a restart of the node; they go on with the old ones. */
   readonly needRestart: readonly string[]
+  /** Modules that threw at the new values; they go on with the old ones. */
+  readonly failed: readonly string[]
 }
 
 export interface KernelService {
   readonly state: KernelState
   /** Wall-clock time at which the node began to start, in milliseconds. */
   readonly startedAtMs: number
-  /** In force now. `entries()` is safe to print; `values` holds secrets. */
+  /** As last resolved. `entries()` is safe to print; `values` holds secrets. */
   readonly config: ResolvedConfig
   /** All modules in the order they start. */
   modules(): readonly ModuleStatus[]
@@ -101,5 +103,9 @@ export const kernelEvents = defineEvents('kernel', {
     state: z.enum(['healthy', 'degraded', 'unhealthy']),
     code: z.string().nullable(),
   }),
-  configReloaded: z.object({ reloaded: z.array(z.string()), needRestart: z.array(z.string()) }),
+  configReloaded: z.object({
+    reloaded: z.array(z.string()),
+    needRestart: z.array(z.string()),
+    failed: z.array(z.string()),
+  }),
 })

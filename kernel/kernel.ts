@@ -1,19 +1,28 @@
-import { systemClock } from './clock.ts'
+/** The kernel: puts modules together, runs them in order, watches them, and stops them. */
+import { busOfModule, createEventBus } from './event-bus.ts'
 import { kernelErrors } from './catalogue.ts'
-import { createEventBus } from './events.ts'
-import { startOrder } from './graph.ts'
-import { systemRandom } from './random.ts'
-import { LifetimeScope } from './lifetime.ts'
+import { systemClock } from './clock.ts'
 import { ResolvedConfig, resolveConfig } from './config.ts'
-import { isNzError } from './errors.ts'
+import { Container } from './container.ts'
+import { DependencyGraph } from './graph.ts'
 import { kernelEvents, KernelService } from './inspection.ts'
-import type { ConfigLayer } from './config.ts'
-import type { KernelState, ModuleState, ModuleStatus, ReloadReport } from './inspection.ts'
+import { bounded } from './bounded.ts'
+import { ModuleHost } from './module-host.ts'
+import { describeFailure } from './module-run.ts'
+import { systemRandom } from './random.ts'
+import { provide } from './service.ts'
+import { defaultProbeOptions, Supervision } from './supervision.ts'
+import { defaultSupervisorOptions, Supervisor } from './supervisor.ts'
 import type { Clock } from './clock.ts'
+import type { ConfigLayer } from './config.ts'
 import type { EventBus } from './events.ts'
+import type { KernelState, ModuleStatus, ReloadReport } from './inspection.ts'
+import type { StopLimits } from './module-host.ts'
+import type { AnyModule, Logger } from './module.ts'
 import type { Random } from './random.ts'
-import type { AnyModule, Logger, ModuleInstance } from './module.ts'
 import type { ProvidedService, ServiceToken } from './service.ts'
+import type { ProbeOptions, SupervisionReports } from './supervision.ts'
+import type { SupervisorOptions } from './supervisor.ts'
 
 export interface KernelInit {
   modules: readonly AnyModule[]
@@ -24,10 +33,18 @@ export interface KernelInit {
   log: Logger
   clock?: Clock
   random?: Random
-  /** Deadline for one module to set up and start, in milliseconds; default 30 000. */
+  /** Deadline for one module's `setup`, and again for its `start`, in milliseconds; default 30 000. */
   startTimeoutMs?: number
-  /** Deadline for one module to stop, in milliseconds; default 10 000. */
+  /** Deadline for one module to stop, in milliseconds; default 5 000. */
   stopTimeoutMs?: number
+  /**
+   * Deadline for the node to stop, in milliseconds; default 10 000. When it is over, modules that are still to stop
+   * get 100 ms each.
+   */
+  shutdownTimeoutMs?: number
+  supervision?: Partial<SupervisorOptions & ProbeOptions>
+  /** Events whose payload does not fit, or that a module does not declare, throw where they are emitted; default: they are logged and counted. */
+  strictEvents?: boolean
 }
 
 /** Why and how the node has stopped. */
@@ -37,257 +54,326 @@ export interface StopReport {
   readonly error: unknown
 }
 
-/** A module and what is known of it. */
-interface Runner {
-  readonly module: AnyModule
-  readonly requires: readonly string[]
-  state: ModuleState
-  sinceMs: number
-  lastErrorCode: string | null
-  run: { readonly instance: AnyInstance; readonly scope: LifetimeScope; isStarted: boolean } | null
-}
-
-type AnyInstance = ModuleInstance<Record<string, ServiceToken<unknown>>>
+/** What a module gets of the shut-down time when none is left. */
+const lastStopMs = 100
+const releaseTimeoutMs = 5_000
 
 /**
- * Runs modules: sets all up, then starts them in dependency order; stops them in the reverse order. When one fails to
- * start, those already started are stopped. A kernel runs once.
+ * Runs modules: sets all up, then starts them in dependency order, independent ones side by side; stops them in the
+ * reverse order. When one fails to start, those already started are stopped. Restarts what fails later. A kernel runs
+ * once.
  */
 export class Kernel {
   readonly events: EventBus
-  /** Resolves when everything has stopped, whoever asked for it; composition waits for it before it exits. */
+  /** Resolves when everything has stopped, whoever asked for it; the composition waits for it before it exits. */
   readonly stopped: Promise<StopReport>
   readonly #init: KernelInit
   readonly #clock: Clock
-  readonly #runners: readonly Runner[]
-  readonly #services = new Map<string, unknown>()
+  readonly #container: Container
+  readonly #graph: DependencyGraph
+  /** In order of start. */
+  readonly #hosts = new Map<string, ModuleHost>()
+  readonly #supervisor: Supervisor
+  readonly #supervision: Supervision
   readonly #resolveStopped: (report: StopReport) => void
+  /** Cuts the start of the node. */
+  readonly #startCut = new AbortController()
+  readonly #finishedEarly: string[] = []
   #config: ResolvedConfig | null = null
-  #state: KernelState = 'created'
+  #state: Exclude<KernelState, 'degraded'> = 'created'
   #startedAtMs = 0
+  #stopReport: StopReport | null = null
   #stopping: Promise<void> | null = null
 
+  /** @throws NZ_KERNEL_DEPENDENCY_CYCLE, NZ_KERNEL_SERVICE_MISSING, NZ_KERNEL_SERVICE_TWICE, NZ_KERNEL_MODULE_TWICE */
   constructor(init: KernelInit) {
     this.#init = init
     this.#clock = init.clock ?? systemClock
-    for (const { token, value } of init.services ?? []) {
-      if (this.#services.has(token.id) || token.id === KernelService.id)
-        throw kernelErrors.NZ_KERNEL_SERVICE_TWICE({ data: { service: token.id, modules: ['composition'] } })
-      this.#services.set(token.id, value)
+    this.#container = new Container([...(init.services ?? []), provide(KernelService, this.#inspection())])
+    this.#graph = new DependencyGraph(init.modules, this.#container.ids())
+    this.events = this.#createBus()
+    const random = init.random ?? systemRandom
+    this.#supervisor = new Supervisor({ ...defaultSupervisorOptions, ...init.supervision }, random)
+    for (const module of this.#graph.order) {
+      const host = this.#createHost(module, random)
+      this.#hosts.set(module.name, host)
+      this.#supervisor.add({ name: module.name, restart: module.restart, requires: host.requires })
     }
-    this.#services.set(KernelService.id, this.#service())
-    const order = startOrder(init.modules, new Set(this.#services.keys()))
-    this.#runners = order.map((module) => ({
-      module,
-      requires: order.filter((other) => isRequired(module, other)).map(({ name }) => name),
-      state: 'created',
-      sinceMs: this.#clock.nowMs(),
-      lastErrorCode: null,
-      run: null,
-    }))
-    this.events = createEventBus({
-      nowMs: () => this.#clock.nowMs(),
-      onListenerError: (error, eventName) => init.log.error('kernel.listenerFailed', { eventName, error }),
-    })
+    this.#supervision = new Supervision(
+      {
+        supervisor: this.#supervisor,
+        clock: this.#clock,
+        children: {
+          bringUp: async (name, signal) => await this.#bringUp(this.#host(name), signal),
+          takeDown: async (name) => await this.#host(name).stop(this.#stopLimits()),
+          probe: async (name, timeoutMs, signal) => await this.#host(name).probe(timeoutMs, signal),
+        },
+      },
+      { ...defaultProbeOptions, ...init.supervision },
+      { decided: (name, error, verdict) => this.#tell(name, error, verdict) },
+    )
     const { promise, resolve } = Promise.withResolvers<StopReport>()
     this.stopped = promise
     this.#resolveStopped = resolve
   }
 
   get state(): KernelState {
-    return this.#state
+    if (this.#state !== 'running') return this.#state
+    const isWhole = [...this.#hosts.values()].every(
+      ({ name, state }) => state === 'running' || this.#supervisor.phase(name) === 'resting',
+    )
+    return isWhole ? 'running' : 'degraded'
   }
 
   /** For the composition root (CLI, tests) only; a module declares `requires` instead. */
   get<Service>(token: ServiceToken<Service>): Service {
-    if (!this.#services.has(token.id)) throw kernelErrors.NZ_KERNEL_SERVICE_MISSING({ data: { service: token.id } })
-    return this.#services.get(token.id) as Service
+    return this.#container.get(token)
   }
 
+  /**
+   * Resolves when every module runs. When it throws, everything has stopped again.
+   *
+   * @throws NZ_KERNEL_CONFIG_INVALID before anything runs; NZ_KERNEL_START_TIMEOUT; what a module threw
+   */
   async start(): Promise<void> {
-    this.#expect('created')
+    if (this.#state !== 'created')
+      throw kernelErrors.NZ_KERNEL_STATE({ data: { expected: 'created', actual: this.#state } })
     this.#state = 'starting'
     this.#startedAtMs = this.#clock.nowMs()
     try {
-      const { config, modules } = this.#init
-      const plain = (values: Readonly<Record<string, unknown>>): ResolvedConfig =>
-        resolveConfig({ modules, layers: [{ origin: 'composition', values }] })
-      this.#config = config instanceof ResolvedConfig ? config : plain(config)
-      for (const runner of this.#runners) await this.#setUp(runner, this.#config.values[runner.module.name])
-      for (const runner of this.#runners) await this.#startModule(runner)
-      this.#state = 'running'
-      const durationMs = this.#clock.nowMs() - this.#startedAtMs
-      this.events.emit(kernelEvents.started, { modules: this.#runners.length, durationMs })
+      this.#config = this.#resolveConfig()
+      await this.#startAll()
     } catch (error) {
-      await this.#stopAll({ reason: 'start failed', error })
+      this.#startCut.abort(error)
+      await this.#stopAll({ reason: 'the start failed', error })
       throw error
     }
+    this.#state = 'running'
+    for (const name of this.#hosts.keys()) this.#supervision.watch(name)
+    for (const name of this.#finishedEarly) this.#supervision.ended(name, 'inOrder', null)
+    const facts = { modules: this.#hosts.size, durationMs: this.#clock.nowMs() - this.#startedAtMs }
+    this.#init.log.info('kernel.started', facts)
+    this.events.emit(kernelEvents.started, facts)
   }
 
-  /** Idempotent; waits until everything has stopped. */
+  /** Stops in order, within `shutdownTimeoutMs`; a start under way is cut. Idempotent. */
   async stop(reason = 'stop was called'): Promise<void> {
-    if (this.#state === 'created') this.#expect('running')
-    await this.#stopAll({ reason, error: null })
+    this.#stopReport ??= { reason, error: null }
+    if (this.#state === 'starting') {
+      this.#startCut.abort(kernelErrors.NZ_KERNEL_START_INTERRUPTED({ why: reason }))
+      await this.stopped
+      return
+    }
+    await this.#stopAll(this.#stopReport)
   }
 
-  async #setUp(runner: Runner, config: unknown): Promise<void> {
-    const { module } = runner
-    const scope = new LifetimeScope()
-    const context = {
-      name: module.name,
-      log: this.#init.log,
-      events: this.events,
-      clock: this.#clock,
-      random: this.#init.random ?? systemRandom,
-      scope,
-      fail: (error: unknown) => this.#init.log.error('kernel.moduleFailed', { module: module.name, error }),
-      finish: () => this.#init.log.info('kernel.moduleFinished', { module: module.name }),
+  async #startAll(): Promise<void> {
+    const { signal } = this.#startCut
+    const limits = this.#stopLimits()
+    for (const host of this.#hosts.values()) await host.setUp(this.#configOf(host.name), signal, limits)
+    const starts = new Map<string, Promise<void>>()
+    for (const host of this.#hosts.values()) {
+      const start = async (): Promise<void> => {
+        await Promise.all(host.requires.flatMap((name) => starts.get(name) ?? []))
+        signal.throwIfAborted()
+        await host.start(signal, limits)
+      }
+      starts.set(
+        host.name,
+        start().catch((error: unknown) => {
+          this.#startCut.abort(error) // the first failure; later aborts change nothing
+          throw error
+        }),
+      )
     }
-    const required = Object.entries(module.requires as Record<string, ServiceToken<unknown>>).map(([key, token]) => [
-      key,
-      this.get(token),
-    ])
-    this.#enter(runner, 'setting-up')
-    try {
-      const instance: AnyInstance = await this.#inTime(runner, async () => {
-        return await module.setup(context, Object.fromEntries(required), config)
-      })
-      runner.run = { instance, scope, isStarted: false }
-      for (const [key, token] of Object.entries(module.provides as Record<string, ServiceToken<unknown>>))
-        this.#services.set(token.id, instance.services[key])
-      this.#enter(runner, 'ready')
-    } catch (error) {
-      await scope[Symbol.asyncDispose]()
-      throw error
-    }
-  }
-
-  async #startModule(runner: Runner): Promise<void> {
-    const { run } = runner
-    if (run === null) return
-    this.#enter(runner, 'starting')
-    run.isStarted = true
-    await this.#inTime(runner, async (signal) => await run.instance.start?.({ signal }))
-    this.#enter(runner, 'running')
-  }
-
-  async #inTime<T>(runner: Runner, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
-    const signal = AbortSignal.timeout(this.#init.startTimeoutMs ?? 30_000)
-    try {
-      return await before(signal, work(signal))
-    } catch (cause) {
-      const { name } = runner.module
-      const error = signal.aborted ? kernelErrors.NZ_KERNEL_START_TIMEOUT({ cause, data: { module: name } }) : cause
-      runner.lastErrorCode = isNzError(error) ? error.code : 'NZ_KERNEL_MODULE_FAILED'
-      this.#enter(runner, 'failed')
-      throw error
-    }
+    await Promise.allSettled(starts.values())
+    signal.throwIfAborted()
   }
 
   async #stopAll(report: StopReport): Promise<void> {
-    this.#stopping ??= this.#stopOnce(report)
+    this.#stopReport ??= report
+    this.#stopping ??= this.#stopOnce(this.#stopReport)
     await this.#stopping
   }
 
   async #stopOnce(report: StopReport): Promise<void> {
     this.#state = 'stopping'
-    for (const runner of this.#runners.toReversed()) {
-      const { run, module } = runner
-      runner.run = null
-      if (run === null) continue
-      this.#enter(runner, 'stopping')
-      const signal = AbortSignal.timeout(this.#init.stopTimeoutMs ?? 10_000)
-      try {
-        if (run.isStarted) await before(signal, run.instance.stop?.({ signal }))
-      } catch (error) {
-        this.#init.log.error('kernel.stopFailed', { module: module.name, error })
+    this.#init.log.info('kernel.stopping', report.error === null ? { reason: report.reason } : report)
+    const { shutdownTimeoutMs = 10_000 } = this.#init
+    const endMs = this.#clock.monotonicMs() + shutdownTimeoutMs
+    await bounded(async () => await this.#supervision.close(), {
+      clock: this.#clock,
+      timeoutMs: shutdownTimeoutMs / 2,
+      timeoutError: () => kernelErrors.NZ_KERNEL_STOP_TIMEOUT({ why: 'a restart under way did not end' }),
+    }).catch((error: unknown) => this.#init.log.warn('kernel.stopFailed', { error }))
+    const stops = new Map<string, Promise<void>>()
+    for (const host of [...this.#hosts.values()].toReversed()) {
+      const stop = async (): Promise<void> => {
+        await Promise.all(this.#graph.dependents(host.name).flatMap((name) => stops.get(name) ?? []))
+        await host.stop(this.#stopLimits(endMs))
       }
-      try {
-        await run.scope[Symbol.asyncDispose]()
-      } catch (error) {
-        this.#init.log.error('kernel.releaseFailed', { module: module.name, error })
-      }
-      this.#enter(runner, 'stopped')
+      stops.set(host.name, stop())
     }
+    await Promise.all(stops.values())
     this.#state = 'stopped'
     this.#resolveStopped(report)
   }
 
-  #enter(runner: Runner, to: ModuleState): void {
-    const { state: from, module } = runner
-    runner.state = to
-    runner.sinceMs = this.#clock.nowMs()
-    this.events.emit(kernelEvents.moduleStateChanged, { module: module.name, from, to })
+  /** A restart of one module by the supervisor. */
+  async #bringUp(host: ModuleHost, signal: AbortSignal): Promise<void> {
+    const limits = this.#stopLimits()
+    await host.setUp(this.#configOf(host.name), signal, limits)
+    await host.start(signal, limits)
   }
 
-  #service(): KernelService {
-    const state = (): KernelState => this.#state
-    const startedAtMs = (): number => this.#startedAtMs
-    const config = (): ResolvedConfig => this.#resolved()
+  #stopLimits(endMs = Infinity): StopLimits {
+    const leftMs = Math.max(lastStopMs, endMs - this.#clock.monotonicMs())
+    return {
+      stopTimeoutMs: Math.min(this.#init.stopTimeoutMs ?? 5_000, leftMs),
+      releaseTimeoutMs: Math.min(releaseTimeoutMs, leftMs),
+    }
+  }
+
+  #onFailed(name: string, error: unknown): void {
+    this.#init.log.error('kernel.moduleFailed', { module: name, error })
+    if (this.#state === 'starting') this.#startCut.abort(error)
+    else this.#supervision.ended(name, 'failed', error)
+  }
+
+  #onFinished(name: string): void {
+    if (this.#state === 'starting') this.#finishedEarly.push(name)
+    else this.#supervision.ended(name, 'inOrder', null)
+  }
+
+  #tell(module: string, error: unknown, verdict: Parameters<SupervisionReports['decided']>[2]): void {
+    const { code, why } = describeFailure(error)
+    if (error !== null) this.#host(module).noteFailure(error)
+    if (verdict.action === 'escalate') {
+      const data = { module: verdict.child, cause: code }
+      const failure = kernelErrors.NZ_KERNEL_ESSENTIAL_FAILED({ why, cause: error, data })
+      this.#init.log.error('kernel.essentialFailed', { module: verdict.child, error })
+      void this.#stopAll({ reason: `module ${verdict.child} failed`, error: failure })
+      return
+    }
+    const dependents = verdict.takeDown.filter((name) => name !== module)
+    if (verdict.action === 'restart') {
+      const { delayMs, attempt } = verdict
+      this.#init.log.warn('kernel.restartScheduled', { module, code, why, delayMs, attempt, dependents })
+      this.events.emit(kernelEvents.restartScheduled, { module, code, delayMs, attempt, dependents })
+    } else if (verdict.action === 'giveUp') {
+      const { restarts } = verdict
+      this.#init.log.error('kernel.moduleGivenUp', { module, code, why, restarts, dependents })
+      this.events.emit(kernelEvents.moduleGivenUp, { module, code, restarts, dependents })
+    }
+  }
+
+  #createBus(): EventBus {
+    const { log } = this.#init
+    return createEventBus({
+      nowMs: () => this.#clock.nowMs(),
+      onListenerError: (error, eventName) => log.error('kernel.listenerFailed', { eventName, error }),
+      onOverflow: (eventName) => log.warn('kernel.listenerOverflow', { eventName }),
+      onInvalidPayload: (eventName, issues) => this.#refuseEvent(`payload of ${eventName}: ${issues.join('; ')}`),
+    })
+  }
+
+  /** A programmer's mistake: seen at once in tests, survived in a daemon. */
+  #refuseEvent(why: string): void {
+    if (this.#init.strictEvents === true) throw new TypeError(why)
+    this.#init.log.error('kernel.eventInvalid', { why })
+  }
+
+  #createHost(module: AnyModule, random: Random): ModuleHost {
+    const { log, startTimeoutMs = 30_000 } = this.#init
+    const emits = Object.values(module.emits)
+    const events = busOfModule(this.events, emits, (event) =>
+      this.#refuseEvent(`${module.name} does not declare ${event}`),
+    )
+    return new ModuleHost({
+      module,
+      requires: this.#graph.requires(module.name),
+      container: this.#container,
+      run: { log, events, clock: this.#clock, random },
+      events: this.events,
+      startTimeoutMs,
+      failed: (name, error) => this.#onFailed(name, error),
+      finished: (name) => this.#onFinished(name),
+    })
+  }
+
+  #inspection(): KernelService {
+    const kernel = (): Kernel => this
     return {
       get state() {
-        return state()
+        return kernel().state
       },
       get startedAtMs() {
-        return startedAtMs()
+        return kernel().#startedAtMs
       },
       get config() {
-        return config()
+        return kernel().#resolved()
       },
-      modules: () => this.#runners.map((runner) => statusOf(runner)),
+      modules: () => [...this.#hosts.values()].map((host) => this.#statusOf(host)),
       requestStop: (reason) => {
-        if (this.#stopping !== null) return
+        if (this.#stopReport !== null) return
+        this.#stopReport = { reason, error: null }
         this.events.emit(kernelEvents.stopRequested, { reason })
-        this.#clock.setTimer(0, () => void this.#stopAll({ reason, error: null }))
+        this.#clock.setTimer(0, () => void this.stop(reason))
       },
       reload: async (layers) => await this.#reload(layers),
     }
   }
 
+  #statusOf(host: ModuleHost): ModuleStatus {
+    const restartAt = this.#supervisor.restartAtMs(host.name)
+    const restartAtMs = restartAt === null ? null : this.#clock.nowMs() + restartAt - this.#clock.monotonicMs()
+    return { ...host.status(), restarts: this.#supervisor.restarts(host.name), restartAtMs }
+  }
+
   async #reload(layers: readonly ConfigLayer[]): Promise<ReloadReport> {
     const before = this.#resolved()
     const after = before.withUserLayers(layers)
-    const report = { reloaded: [] as string[], needRestart: [] as string[] }
-    for (const name of after.changedModules(before)) {
-      const instance = this.#runners.find(({ module }) => module.name === name)?.run?.instance
-      if (instance?.reload !== undefined) await instance.reload(after.values[name])
-      report[instance?.reload === undefined ? 'needRestart' : 'reloaded'].push(name)
-    }
     this.#config = after
+    const report = { reloaded: [] as string[], needRestart: [] as string[], failed: [] as string[] }
+    for (const name of after.changedModules(before)) {
+      const instance = this.#host(name).instance
+      if (instance?.reload === undefined) report.needRestart.push(name)
+      else {
+        try {
+          await bounded(async () => await instance.reload?.(after.values[name]), {
+            clock: this.#clock,
+            timeoutMs: this.#init.startTimeoutMs ?? 30_000,
+            timeoutError: () => kernelErrors.NZ_KERNEL_START_TIMEOUT({ data: { module: name, during: 'reload' } }),
+          })
+          report.reloaded.push(name)
+        } catch (error) {
+          this.#init.log.error('kernel.reloadFailed', { module: name, error })
+          report.failed.push(name)
+        }
+      }
+    }
     this.events.emit(kernelEvents.configReloaded, report)
     return report
   }
 
+  #resolveConfig(): ResolvedConfig {
+    const { config, modules } = this.#init
+    if (config instanceof ResolvedConfig) return config
+    return resolveConfig({ modules, layers: [{ origin: 'composition', values: config }] })
+  }
+
   #resolved(): ResolvedConfig {
-    if (this.#config === null)
-      throw kernelErrors.NZ_KERNEL_STATE({ data: { expected: 'starting', actual: this.#state } })
-    return this.#config
+    if (this.#config !== null) return this.#config
+    throw kernelErrors.NZ_KERNEL_STATE({ data: { expected: 'starting', actual: this.#state } })
   }
 
-  #expect(state: KernelState): void {
-    if (this.#state !== state) throw kernelErrors.NZ_KERNEL_STATE({ data: { expected: state, actual: this.#state } })
+  #configOf(name: string): unknown {
+    return this.#resolved().values[name]
   }
-}
 
-function statusOf({ module, state, sinceMs, lastErrorCode, requires }: Runner): ModuleStatus {
-  return { name: module.name, state, sinceMs, health: null, restarts: 0, lastErrorCode, restartAtMs: null, requires }
-}
-
-function isRequired(module: AnyModule, other: AnyModule): boolean {
-  const ids = (tokens: AnyModule['requires']): string[] =>
-    Object.values(tokens as Record<string, ServiceToken<unknown>>).map(({ id }) => id)
-  return ids(module.requires).some((id) => ids(other.provides).includes(id))
-}
-
-/** Waits for `work`, at the latest until `signal` aborts. */
-async function before<T>(signal: AbortSignal, work: T | Promise<T>): Promise<T> {
-  signal.throwIfAborted()
-  const { promise, reject } = Promise.withResolvers<never>()
-  const onAbort = (): void => reject(signal.reason as Error)
-  signal.addEventListener('abort', onAbort, { once: true })
-  try {
-    return await Promise.race([work, promise])
-  } finally {
-    signal.removeEventListener('abort', onAbort)
+  #host(name: string): ModuleHost {
+    const host = this.#hosts.get(name)
+    if (host === undefined) throw new Error(`no such module: ${name}`)
+    return host
   }
 }

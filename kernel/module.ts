@@ -4,6 +4,7 @@ import type { ConfigSchema } from './config-keys.ts'
 import type { EventBus, EventToken } from './events.ts'
 import type { LifetimeScope } from './lifetime.ts'
 import type { Random } from './random.ts'
+import type { RestartPolicy } from './supervisor.ts'
 import type { ServicesOf, ServiceTokens } from './service.ts'
 
 /** A permission that a module asks for, or that an API caller holds, as `area.verb`. */
@@ -28,9 +29,9 @@ export interface ModuleContext {
   /** Owns the module's resources; closed after `stop`. */
   readonly scope: LifetimeScope
   /** Reports a failure outside of any call; the supervisor handles it by the module's restart policy. */
-  fail(error: unknown): void
+  readonly fail: (error: unknown) => void
   /** Reports that the module's work has ended in order: `permanent` modules are run again, `transient` ones rest. */
-  finish(): void
+  readonly finish: () => void
 }
 
 export type Health =
@@ -42,7 +43,10 @@ export interface ModuleInstance<Provides extends ServiceTokens> {
   readonly services: ServicesOf<Provides>
   /** Opens sockets, joins networks. Every required service has started before. */
   start?(options: { signal: AbortSignal }): Promise<void>
-  /** Stops accepting work and drains. Runs before any required service stops. */
+  /**
+   * Stops accepting work and drains. Runs before any required service stops; also after a `start` that failed, and
+   * once more when a `start` that was cut returns late.
+   */
   stop?(options: { signal: AbortSignal }): Promise<void>
   /** Health means work done, not a port open. Probed at the supervisor's interval. */
   health?(options: { signal: AbortSignal }): Promise<Health>
@@ -66,7 +70,7 @@ export interface ModuleDefinition<
    * `essential`: its failure stops the node; `permanent`: restarted whenever it ends;
    * `transient`: restarted only when it failed.
    */
-  readonly restart: 'essential' | 'permanent' | 'transient'
+  readonly restart: RestartPolicy
   /**
    * Builds the instance. Quick, no network. What it opens it defers to `context.scope`. All modules are set up before
    * the first one starts: keep the services given, and call what needs them running from `start` on.

@@ -1,6 +1,5 @@
 /** The contacts module alone on the in-memory mesh; `files` survive its restarts. */
-import { createEventBus } from '../../kernel/events.ts'
-import { LifetimeScope, systemClock, systemRandom } from '../../kernel/index.ts'
+import { createEventBus, LifetimeScope, systemClock, systemRandom } from '../../kernel/index.ts'
 import contactsModule from '../../modules/contacts/index.ts'
 import { fakeIdentity } from './identity.ts'
 import { memoryHome } from './home.ts'

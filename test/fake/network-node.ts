@@ -1,7 +1,6 @@
 /** A real network module on loopback ports of its own, with a fresh key and its state in memory. */
 import { generateKeyPairSync } from 'node:crypto'
-import { createEventBus } from '../../kernel/events.ts'
-import { LifetimeScope, systemClock, systemRandom } from '../../kernel/index.ts'
+import { createEventBus, LifetimeScope, systemClock, systemRandom } from '../../kernel/index.ts'
 import networkModule from '../../modules/network/index.ts'
 import { peerIdOf } from '../../protocols/invite/peer-id.ts'
 import { memoryHome } from './home.ts'

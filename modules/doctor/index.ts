@@ -1,0 +1,37 @@
+/** First aid: what of this machine and this node is not as it should be, and what to do about it. */
+import { z } from 'zod'
+import { defineModule, KernelService } from '../../kernel/index.ts'
+import { HomeService } from '../home/service.ts'
+import { NetworkService } from '../network/service.ts'
+import { examine } from './examine.ts'
+import { DoctorService, IdentityFactsService } from './service.ts'
+
+export { examine } from './examine.ts'
+export type { Subject } from './subject.ts'
+
+export default defineModule({
+  name: 'doctor',
+  config: z.strictObject({}),
+  requires: { kernel: KernelService, home: HomeService, network: NetworkService, identity: IdentityFactsService },
+  provides: { doctor: DoctorService },
+  emits: {},
+  capabilities: [],
+  restart: 'transient',
+
+  setup({ clock }, { kernel, home, network, identity }) {
+    const service: DoctorService = {
+      examine: async (options) =>
+        await examine(
+          {
+            home: home.paths,
+            clock,
+            readConfig: async () => kernel.config,
+            readIdentity: async () => await identity.facts(),
+            node: { modules: () => kernel.modules(), addresses: () => network.addresses() },
+          },
+          options,
+        ),
+    }
+    return { services: { doctor: service } }
+  },
+})

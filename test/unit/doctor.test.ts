@@ -1,0 +1,170 @@
+/** What `nzcore doctor` finds: modules/doctor. */
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { chmod, mkdir, mkdtemp, rm, utimes, writeFile } from 'node:fs/promises'
+import { createServer } from 'node:net'
+import type { AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { afterEach, beforeEach, describe, it } from 'node:test'
+import { z } from 'zod'
+import { resolveConfig, systemClock } from '../../kernel/index.ts'
+import type { Clock, ModuleStatus, ResolvedConfig } from '../../kernel/index.ts'
+import { examine } from '../../modules/doctor/index.ts'
+import type { Subject } from '../../modules/doctor/index.ts'
+import type { Finding } from '../../modules/doctor/service.ts'
+import { homeOf } from '../../protocols/ipc/home.ts'
+import type { Home } from '../../protocols/ipc/home.ts'
+
+const signal = new AbortController().signal
+
+function configOf(listen: readonly string[]): ResolvedConfig {
+  const network = z.strictObject({ listen: z.array(z.string()) })
+  return resolveConfig({
+    modules: [{ name: 'network', config: network }],
+    layers: [{ origin: 'file', values: { network: { listen } } }],
+  })
+}
+
+const runs: ModuleStatus = {
+  name: 'network',
+  state: 'running',
+  sinceMs: 0,
+  health: { state: 'healthy' },
+  restarts: 0,
+  lastErrorCode: null,
+  restartAtMs: null,
+  requires: [],
+}
+
+describe('the doctor', () => {
+  let dir = ''
+  let home: Home
+  let subject: Subject
+  beforeEach(async () => {
+    dir = await mkdtemp(join(tmpdir(), 'nz-doctor-'))
+    home = homeOf({ env: { NZ_HOME: dir } })
+    subject = {
+      home,
+      clock: systemClock,
+      readConfig: async () => configOf([]),
+      readIdentity: async () => null,
+      node: null,
+    }
+  })
+  afterEach(async () => await rm(dir, { recursive: true }))
+
+  const find = async (check: string, changed: Partial<Subject> = {}): Promise<Finding> => {
+    const { findings } = await examine({ ...subject, ...changed }, { signal })
+    const found = findings.find((finding) => finding.check === check)
+    assert.ok(found !== undefined, `no finding ${check} in ${findings.map((finding) => finding.check).join(', ')}`)
+    return found
+  }
+
+  it('finds nothing wrong with a machine on which nzcore never ran', async () => {
+    const { state, isNodeRunning, findings } = await examine(subject, { signal })
+    assert.equal(isNodeRunning, false)
+    assert.notEqual(state, 'fail')
+    for (const check of ['runtime.node', 'home.state', 'home.key', 'config', 'identity', 'api.socket']) {
+      assert.equal(findings.find((finding) => finding.check === check)?.state, 'ok', check)
+    }
+    assert.ok(findings.every(({ state: each, fix }) => (each === 'ok') === (fix.length === 0)))
+  })
+
+  it('finds a state folder and a key file that others may read, and says what to type', async () => {
+    await mkdir(home.stateDir, { recursive: true })
+    await chmod(home.stateDir, 0o755)
+    await mkdir(dirname(home.keyFile), { recursive: true })
+    await writeFile(home.keyFile, 'key', { mode: 0o644 })
+    const { state, findings } = await examine(subject, { signal })
+    assert.equal(state, 'fail')
+    for (const [check, path] of [
+      ['home.state', home.stateDir],
+      ['home.key', home.keyFile],
+    ]) {
+      const finding = findings.find((each) => each.check === check)
+      assert.deepEqual([finding?.state, finding?.fix], ['fail', [`chmod go-rwx ${path}`]])
+    }
+  })
+
+  it('tells what is wrong with the configuration and with the identity', async () => {
+    const readConfig = async (): Promise<ResolvedConfig> =>
+      resolveConfig({ modules: [], layers: [{ origin: 'file', values: { netwrok: {} } }] })
+    const config = await find('config', { readConfig })
+    assert.equal(config.state, 'fail')
+    assert.ok(config.fix.length > 0)
+    const facts = {
+      self: { id: 'nz1abc' } as never,
+      protection: 'key-file' as const,
+      createdAtMs: 0,
+      isBackedUp: false,
+    }
+    assert.equal((await find('identity.backup', { readIdentity: async () => facts })).state, 'warn')
+    const saved = await find('identity.backup', { readIdentity: async () => ({ ...facts, isBackedUp: true }) })
+    assert.equal(saved.state, 'ok')
+  })
+
+  it('tells a socket that answers from one that was left behind', async () => {
+    await mkdir(dirname(home.socketPath), { recursive: true })
+    const server = createServer((socket) => socket.destroy()).listen(home.socketPath)
+    await once(server, 'listening')
+    assert.match((await find('api.socket')).what, /answers/)
+    server.close()
+    await once(server, 'close')
+    await writeFile(home.socketPath, '')
+    assert.equal((await find('api.socket')).state, 'warn')
+  })
+
+  it('names the process that uses a port', { skip: process.platform !== 'linux' }, async () => {
+    const server = createServer().listen(0)
+    await once(server, 'listening')
+    const { port } = server.address() as AddressInfo
+    const readConfig = async (): Promise<ResolvedConfig> => configOf([`/ip4/0.0.0.0/tcp/${port}`])
+    const used = await find('ports', { readConfig })
+    assert.equal(used.state, 'warn')
+    assert.match(used.what, new RegExp(`port ${port} is used by .+\\(${process.pid}\\)`))
+    server.close()
+    await once(server, 'close')
+    assert.match((await find('ports', { readConfig })).what, /is free/)
+  })
+
+  it('notices a clock that went back and one that was never set', async () => {
+    await mkdir(home.stateDir, { recursive: true, mode: 0o700 })
+    await writeFile(join(home.stateDir, 'a'), '')
+    assert.equal((await find('runtime.clock')).state, 'ok')
+    const tomorrow = systemClock.nowMs() / 1_000 + 86_400
+    await utimes(join(home.stateDir, 'a'), tomorrow, tomorrow)
+    assert.equal((await find('runtime.clock')).state, 'warn')
+    assert.equal((await find('runtime.clock', { clock: { ...systemClock, nowMs: () => 0 } })).state, 'fail')
+  })
+
+  it('tells how the modules of the running node are', async () => {
+    const withModules = (...modules: readonly ModuleStatus[]): Partial<Subject> => ({
+      node: { modules: () => modules, addresses: () => ['/ip4/127.0.0.1/tcp/1'] },
+    })
+    assert.equal((await find('modules', withModules(runs))).state, 'ok')
+    const health = { state: 'degraded', code: 'NZ_NETWORK_UNREACHABLE', why: 'no peer answers' } as const
+    assert.match((await find('modules.network', withModules({ ...runs, health }))).what, /degraded: no peer answers/)
+    assert.equal((await find('modules.network', withModules({ ...runs, state: 'failed', restarts: 5 }))).state, 'fail')
+    assert.equal((await find('modules.network', withModules({ ...runs, restarts: 1 }))).state, 'warn')
+  })
+
+  it('goes on when a check fails itself or never answers', async () => {
+    const broken = await find('identity', {
+      readIdentity: async () => {
+        throw new Error('disk on fire')
+      },
+    })
+    assert.match(broken.what, /disk on fire/)
+    const hasty: Clock = {
+      ...systemClock,
+      setTimer: (_delayMs, callback, options) => systemClock.setTimer(50, callback, options),
+    }
+    const stuck = await find('identity', { readIdentity: () => new Promise(() => {}), clock: hasty })
+    assert.match(stuck.what, /no answer within 5 s/)
+  })
+
+  it('stops when it is told to', async () => {
+    await assert.rejects(examine(subject, { signal: AbortSignal.abort(new Error('enough')) }), /enough/)
+  })
+})
