@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
+import fc from 'fast-check'
 import { z } from 'zod'
 import {
   configJsonSchema,
@@ -189,5 +190,45 @@ describe('keys', () => {
   it('make one JSON Schema, without what a user cannot set', () => {
     const schema = configJsonSchema(modules)
     assert.deepEqual(Object.keys(schema['properties'] as object), ['network'])
+  })
+})
+
+describe('whatever is given', () => {
+  const keyLike = fc.oneof(
+    fc.constantFrom('network', 'home', 'listen', 'limits', 'maxPeers', '__proto__', 'toString', 'clusterSecret', ''),
+    fc.string({ maxLength: 200 }),
+  )
+  const { tree } = fc.letrec((tie) => ({
+    tree: fc.oneof({ maxDepth: 4 }, fc.anything(), fc.dictionary(keyLike, tie('tree'), { maxKeys: 4 })),
+  }))
+
+  it('is accepted or refused with paths and codes, never anything else', () => {
+    fc.assert(
+      fc.property(fc.dictionary(keyLike, tree, { maxKeys: 4 }), (values) => {
+        try {
+          resolve({ origin: 'file', values })
+        } catch (error) {
+          assert.ok(isNzError(error, 'NZ_KERNEL_CONFIG_INVALID'), String(error))
+          assert.ok((error.data['issues'] as ConfigIssue[]).length > 0)
+        }
+        assert.equal(({} as { isPublic?: unknown }).isPublic, undefined)
+      }),
+      { numRuns: 500 },
+    )
+  })
+
+  it('is read from text without an error', () => {
+    const name = fc.oneof(fc.constantFrom(...configKeys(modules).map(({ environment }) => environment)), fc.string())
+    fc.assert(
+      fc.property(fc.dictionary(name, fc.string()), fc.array(fc.string()), (environment, flags) => {
+        const layers = [environmentLayer(modules, environment), flagLayer(modules, flags)]
+        try {
+          resolve(...layers)
+        } catch (error) {
+          assert.ok(isNzError(error, 'NZ_KERNEL_CONFIG_INVALID'), String(error))
+        }
+      }),
+      { numRuns: 300 },
+    )
   })
 })
