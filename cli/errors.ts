@@ -16,6 +16,13 @@ export const cliErrors = defineErrors({
     exit: 'usage',
     retryable: false,
   },
+  NZ_CLI_WORDS_NOT_SHOWN: {
+    message: 'the words cannot be compared because there is no terminal',
+    fix: ['add --yes to accept by the ticket alone', 'run the command in a terminal'],
+    status: 400,
+    exit: 'usage',
+    retryable: false,
+  },
   NZ_CLI_NOT_RUNNING: {
     message: 'no daemon runs this profile',
     fix: ['nzcore up'],

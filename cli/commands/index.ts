@@ -5,9 +5,17 @@
 import type { CommandGroups } from '../command-table.ts'
 
 export const commandGroups: CommandGroups = {
+  contacts: async () => {
+    const { contactsCommands, contactsPresenters } = await import('./contacts.ts')
+    return { commands: contactsCommands, presenters: contactsPresenters }
+  },
   about: async () => {
     const { aboutCommands, aboutPresenters } = await import('./about.ts')
     return { commands: aboutCommands, presenters: aboutPresenters }
+  },
+  identity: async () => {
+    const { identityCommands, identityPresenters } = await import('./identity.ts')
+    return { commands: identityCommands, presenters: identityPresenters }
   },
 }
 

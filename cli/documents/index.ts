@@ -3,6 +3,7 @@
  * in the contract. Loaded by tests and by whoever publishes the schemas, never by a command.
  */
 import { z } from 'zod'
+import { IdentityDocument } from '../../protocols/ipc/contract/identity.ts'
 
 const exit = z.string().describe('name of the exit code')
 
@@ -27,4 +28,13 @@ export const documents = {
     exit,
     retryable: z.boolean(),
   }),
+  'nz.id/1': z.strictObject({
+    profile: z.string(),
+    id: z.string().describe('nz1…, what people copy'),
+    peerId: z.string().describe('libp2p peer id, base58btc'),
+    fingerprint: z.array(z.string()).describe('words for people to compare'),
+  }),
+  'nz.identity/1': IdentityDocument,
+  'nz.identity.phrase/1': z.strictObject({ words: z.array(z.string()).length(24) }),
+  'nz.identity.export/1': z.strictObject({ file: z.string(), id: z.string(), peerId: z.string() }),
 } satisfies Readonly<Record<`nz.${string}/${number}`, z.ZodType>>

@@ -2,6 +2,8 @@
 import { z } from 'zod'
 import { defineErrors, defineEvents, defineService } from '../../kernel/index.ts'
 
+export { inviteErrors } from '../../protocols/invite/errors.ts'
+
 /** A peer this node was introduced to. */
 export interface Contact {
   readonly peerId: string

@@ -6,19 +6,25 @@ import { systemClock } from '../../kernel/index.ts'
 import type { Clock } from '../../kernel/index.ts'
 import { idOf } from '../../protocols/identity/id.ts'
 import { Keystore } from './keystore.ts'
-import { exportOf, importOf } from './export.ts'
+import { exportOf, importOf, readExport, writeExport } from './export.ts'
+import { passphraseFromFile, passphraseSource, requireFitPassphrase } from './passphrase.ts'
 import { readPrivateFile, replacePrivateFile } from './private-file.ts'
 import { identityErrors } from './service.ts'
 import { verifyFor } from './signature.ts'
 import { ENTROPY_BYTES, entropyOf, phraseOf } from './words.ts'
 import type { IdentityKeys } from './keys.ts'
+import type { KeystoreInit } from './keystore.ts'
 import type { LockedFileHeader } from './locked-file.ts'
+import type { PassphraseSourceInit } from './passphrase.ts'
 import type { IdentityAdmin, IdentityFacts, IdentityService, NewProtection, PassphraseSource } from './service.ts'
 
 export interface IdentityAdminInit {
   /** The profile's folder and key file (`Home`). */
   readonly home: { readonly stateDir: string; readonly keyFile: string }
+  /** Opens a keystore that a passphrase protects. */
   readonly passphrase: PassphraseSource
+  /** What the environment gives for a new keystore; default: nothing. */
+  readonly environmentPassphrase?: PassphraseSource
   readonly clock?: Clock
   /** Cost of scrypt for new passphrases, as a power of two from 14 to 18; default 17. */
   readonly scryptLogN?: number
@@ -29,31 +35,45 @@ const Backup = z.strictObject({ peerId: z.string(), atMs: z.int() })
 export function createIdentityAdmin({
   home,
   passphrase,
+  environmentPassphrase = async () => null,
   clock = systemClock,
   scryptLogN,
-}: IdentityAdminInit): IdentityAdmin & { settle(): Promise<void> } {
-  return new FileIdentityAdmin(home.stateDir, clock, {
-    stateDir: home.stateDir,
-    keyFile: home.keyFile,
-    clock,
-    passphrase,
-    ...(scryptLogN === undefined ? {} : { scryptLogN }),
+}: IdentityAdminInit): FileIdentityAdmin {
+  const { stateDir, keyFile } = home
+  const cost = scryptLogN === undefined ? {} : { scryptLogN }
+  return new FileIdentityAdmin({ stateDir, keyFile, clock, passphrase, environmentPassphrase, ...cost })
+}
+
+/** The administration of a profile for a command: passphrases come from the environment, else from `ask`. */
+export function openIdentityAdmin({
+  home,
+  env,
+  ask,
+}: PassphraseSourceInit & Pick<IdentityAdminInit, 'home'>): IdentityAdmin {
+  return createIdentityAdmin({
+    home,
+    passphrase: passphraseSource(ask === undefined ? { env } : { env, ask }),
+    environmentPassphrase: passphraseSource({ env }),
   })
 }
 
-class FileIdentityAdmin implements IdentityAdmin {
+export class FileIdentityAdmin implements IdentityAdmin {
   readonly #backupPath: string
   readonly #clock: Clock
   readonly #keystore: Keystore
   readonly #lockCost: { readonly logN?: number }
+  readonly environmentPassphrase: PassphraseSource
+  readonly passphraseFromFile = passphraseFromFile
 
-  constructor(stateDir: string, clock: Clock, init: ConstructorParameters<typeof Keystore>[0]) {
-    this.#backupPath = join(stateDir, 'identity-backup.json')
-    this.#clock = clock
+  constructor({ environmentPassphrase, ...init }: KeystoreInit & { readonly environmentPassphrase: PassphraseSource }) {
+    this.#backupPath = join(init.stateDir, 'identity-backup.json')
+    this.#clock = init.clock
     this.#keystore = new Keystore(init)
     this.#lockCost = init.scryptLogN === undefined ? {} : { logN: init.scryptLogN }
+    this.environmentPassphrase = environmentPassphrase
   }
 
+  /** Finishes or undoes a creation that a crash interrupted. By the holder of the profile's lock. */
   async settle(): Promise<void> {
     await this.#keystore.settle()
   }
@@ -80,23 +100,26 @@ class FileIdentityAdmin implements IdentityAdmin {
     return { ...facts, isBackedUp: true }
   }
 
-  async importFile(file: Uint8Array, exportPassphrase: Uint8Array, options: NewProtection): Promise<IdentityFacts> {
-    if ((await this.#keystore.header()) !== null) throw identityErrors.NZ_IDENTITY_EXISTS()
-    const facts = await this.#createFrom(await importOf(file, exportPassphrase), options)
+  async importFrom(path: string, exportPassphrase: Uint8Array, options: NewProtection): Promise<IdentityFacts> {
+    const present = await this.#keystore.header()
+    if (present !== null) throw identityErrors.NZ_IDENTITY_EXISTS({ data: { peerId: present.subject.peerId } })
+    const entropy = await importOf(await readExport(path), exportPassphrase)
+    const facts = await this.#createFrom(entropy, options)
     await this.markBackedUp()
     return { ...facts, isBackedUp: true }
   }
 
-  async exportFile(exportPassphrase: Uint8Array): Promise<Uint8Array> {
+  async exportTo(path: string, exportPassphrase: Uint8Array): Promise<IdentityFacts> {
+    requireFitPassphrase(exportPassphrase)
     const { keys, header, entropy } = await this.#keystore.open()
     keys[Symbol.dispose]()
     try {
-      const file = await exportOf(header.subject, entropy, exportPassphrase, this.#lockCost)
-      await this.markBackedUp()
-      return file
+      await writeExport(path, await exportOf(header.subject, entropy, exportPassphrase, this.#lockCost))
     } finally {
       entropy.fill(0)
     }
+    await this.markBackedUp()
+    return await this.presentFacts()
   }
 
   async phrase(): Promise<Uint8Array> {
@@ -118,24 +141,25 @@ class FileIdentityAdmin implements IdentityAdmin {
 
   async protect(options: NewProtection): Promise<IdentityFacts> {
     await this.#keystore.protect(options)
-    return await this.#presentFacts()
+    return await this.presentFacts()
   }
 
   async adopt(): Promise<IdentityFacts> {
     await this.#keystore.adopt()
-    return await this.#presentFacts()
+    return await this.presentFacts()
   }
 
   async #createFrom(entropy: Uint8Array, options: NewProtection): Promise<IdentityFacts> {
     try {
       await this.#keystore.create(entropy, options)
-      return await this.#presentFacts()
+      return await this.presentFacts()
     } finally {
       entropy.fill(0)
     }
   }
 
-  async #presentFacts(): Promise<IdentityFacts> {
+  /** @throws NZ_IDENTITY_NONE */
+  async presentFacts(): Promise<IdentityFacts> {
     const facts = await this.facts()
     if (facts === null) throw identityErrors.NZ_IDENTITY_NONE()
     return facts

@@ -4,11 +4,11 @@ import { defineModule } from '../../kernel/index.ts'
 import { HomeService } from '../home/service.ts'
 import { createIdentityAdmin } from './admin.ts'
 import { passphraseSource } from './passphrase.ts'
-import { identityEvents, IdentityService } from './service.ts'
+import { identityEvents, IdentityFactsService, IdentityService } from './service.ts'
 import type { IdentityAdmin, IdentityFacts, PassphraseSource } from './service.ts'
 
-export { createIdentityAdmin } from './admin.ts'
-export { passphraseFromFile, passphraseSource } from './passphrase.ts'
+export { openIdentityAdmin } from './admin.ts'
+export { passphraseSource } from './passphrase.ts'
 
 export interface IdentityModuleInit {
   /** Where the passphrase comes from; default: `NZ_PASSPHRASE_FILE`, else `NZ_PASSPHRASE_FD`, else none. */
@@ -26,7 +26,7 @@ export function identityModule({
     name: 'identity',
     config: z.strictObject({}),
     requires: { home: HomeService },
-    provides: { identity: IdentityService },
+    provides: { identity: IdentityService, facts: IdentityFactsService },
     emits: identityEvents,
     capabilities: ['identity.read'],
     restart: 'essential',
@@ -50,7 +50,7 @@ export function identityModule({
         scope.defer(() => identity[Symbol.dispose]())
         const { self, protection } = identity
         events.emit(identityEvents.unlocked, { peerId: self.peerId, protection })
-        return { services: { identity } }
+        return { services: { identity, facts: { facts: async () => await admin.presentFacts() } } }
       } finally {
         given.forget()
       }

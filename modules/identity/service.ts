@@ -62,16 +62,25 @@ export interface IdentityFacts {
 export interface IdentityAdmin {
   /** `null` when this profile has no identity. Needs no passphrase; reads only. */
   facts(): Promise<IdentityFacts | null>
+  /** The same. @throws NZ_IDENTITY_NONE */
+  presentFacts(): Promise<IdentityFacts>
   /** The identity's keys until they are disposed of. @throws NZ_IDENTITY_NONE */
   unlock(): Promise<IdentityService & Disposable>
   /** A new identity, protected by `passphrase`, else by the key file. @throws NZ_IDENTITY_EXISTS */
   create(options: NewProtection): Promise<IdentityFacts>
   /** The identity of 24 words. @throws NZ_IDENTITY_EXISTS, NZ_IDENTITY_WORDS_INVALID */
   recover(phrase: Uint8Array, options: NewProtection): Promise<IdentityFacts>
-  /** The identity of an export. @throws NZ_IDENTITY_EXISTS, NZ_IDENTITY_EXPORT_INVALID, NZ_IDENTITY_PASSPHRASE_WRONG */
-  importFile(file: Uint8Array, exportPassphrase: Uint8Array, options: NewProtection): Promise<IdentityFacts>
-  /** An encrypted file from which `importFile` makes the same identity on any machine. Records the backup. */
-  exportFile(exportPassphrase: Uint8Array): Promise<Uint8Array>
+  /**
+   * The identity of the export at `path`.
+   *
+   * @throws NZ_IDENTITY_EXISTS, NZ_IDENTITY_EXPORT_MISSING, NZ_IDENTITY_EXPORT_INVALID, NZ_IDENTITY_PASSPHRASE_WRONG
+   */
+  importFrom(path: string, exportPassphrase: Uint8Array, options: NewProtection): Promise<IdentityFacts>
+  /**
+   * Writes an encrypted file (0600) from which `importFrom` makes the same identity on any machine, and records the
+   * backup. @throws NZ_IDENTITY_EXPORT_EXISTS
+   */
+  exportTo(path: string, exportPassphrase: Uint8Array): Promise<IdentityFacts>
   /** The 24 words, ASCII, joined by spaces. The caller zeroes them and calls `markBackedUp` once they were read. */
   phrase(): Promise<Uint8Array>
   markBackedUp(): Promise<void>
@@ -79,6 +88,10 @@ export interface IdentityAdmin {
   protect(options: NewProtection): Promise<IdentityFacts>
   /** Takes the keystore as it lies here after its folder was moved or its owner renumbered. */
   adopt(): Promise<IdentityFacts>
+  /** What `NZ_PASSPHRASE_FILE` or `NZ_PASSPHRASE_FD` say; `null` when neither is set. The caller zeroes it. */
+  environmentPassphrase(): Promise<Uint8Array | null>
+  /** The first line of a file that others may not read. The caller zeroes it. */
+  passphraseFromFile(path: string): Promise<Uint8Array>
 }
 
 export interface NewProtection {
@@ -93,6 +106,13 @@ export interface NewProtection {
 export type PassphraseSource = () => Promise<Uint8Array | null>
 
 export const IdentityService = defineService<IdentityService>('identity')
+
+/** What the running node tells of its identity's keeping. */
+export interface IdentityFactsService {
+  facts(): Promise<IdentityFacts>
+}
+
+export const IdentityFactsService = defineService<IdentityFactsService>('identity-facts')
 
 export const identityEvents = defineEvents('identity', {
   created: z.strictObject({ peerId: z.string() }),
@@ -194,6 +214,20 @@ export const identityErrors = defineErrors({
     exit: 'damaged',
     retryable: false,
   },
+  NZ_IDENTITY_EXPORT_MISSING: {
+    message: 'the export cannot be read',
+    fix: ['check the path and that this user may read it'],
+    status: 404,
+    exit: 'notFound',
+    retryable: false,
+  },
+  NZ_IDENTITY_EXPORT_EXISTS: {
+    message: 'there is a file of that name already',
+    fix: ['choose another name; an export is never written over'],
+    status: 409,
+    exit: 'conflict',
+    retryable: false,
+  },
   NZ_IDENTITY_PASSPHRASE_MISSING: {
     message: 'the identity is protected by a passphrase, and none was given',
     fix: ['run it on a terminal', 'NZ_PASSPHRASE_FILE=<file> nzcore up'],
@@ -216,8 +250,8 @@ export const identityErrors = defineErrors({
     retryable: false,
   },
   NZ_IDENTITY_PASSPHRASE_UNREADABLE: {
-    message: 'the passphrase cannot be read from where the environment says',
-    fix: ['check NZ_PASSPHRASE_FILE or NZ_PASSPHRASE_FD: one of them, readable by this user alone'],
+    message: 'the passphrase cannot be read from where it is said to be',
+    fix: ['give one file or descriptor that this user alone may read: chmod 600'],
     status: 500,
     exit: 'permission',
     retryable: false,

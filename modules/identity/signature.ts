@@ -47,8 +47,9 @@ export function verifyFor(
 }
 
 /**
- * RFC 8032 §5.1.7 over plain bytes. OpenSSL refuses S ≥ L and compares the recomputed R byte by byte; here public keys
- * that are not canonical or of small order are refused besides, because with those one signature fits many messages.
+ * RFC 8032 §5.1.7 over plain bytes. OpenSSL refuses S ≥ L and compares the recomputed R byte by byte. Public keys that
+ * are not canonical or of small order are refused here: with those one signature fits many messages, and versions of
+ * OpenSSL differ about them.
  */
 export function verifyEd25519(message: Uint8Array, signature: Uint8Array, publicKey: Uint8Array): boolean {
   if (signature.byteLength !== SIGNATURE_BYTES || publicKey.byteLength !== RAW_KEY_BYTES) return false

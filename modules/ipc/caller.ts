@@ -1,12 +1,6 @@
-/** Who calls: the owner on the Unix socket, or the holder of an access token. */
+/** Who calls, and what it may. */
 import type { IncomingMessage } from 'node:http'
-
-export interface Caller {
-  /** `owner` or the id of the token. */
-  readonly id: string
-  /** `area.verb`, `area.*` or `*`. */
-  readonly capabilities: readonly string[]
-}
+import type { Caller } from '../../protocols/ipc/endpoint.ts'
 
 export const owner: Caller = Object.freeze({ id: 'owner', capabilities: ['*'] })
 

@@ -4,12 +4,11 @@ import { ipcErrors } from '../../protocols/ipc/errors.ts'
 import { CALL_DEADLINE_MS } from '../../protocols/ipc/limits.ts'
 import { publicError } from '../../protocols/ipc/problem.ts'
 import type { Clock, Logger } from '../../kernel/index.ts'
-import type { Contract, Duplex, Endpoint } from '../../protocols/ipc/endpoint.ts'
+import type { Contract, Duplex, Endpoint, HandlerOptions } from '../../protocols/ipc/endpoint.ts'
 
-type Options = { readonly signal: AbortSignal }
-type CallHandler = (params: unknown, options: Options) => Promise<unknown>
-type StreamHandler = (params: unknown, options: Options) => AsyncIterable<unknown>
-type DuplexHandler = (params: unknown, duplex: Duplex, options: Options) => Promise<void>
+type CallHandler = (params: unknown, options: HandlerOptions) => Promise<unknown>
+type StreamHandler = (params: unknown, options: HandlerOptions) => AsyncIterable<unknown>
+type DuplexHandler = (params: unknown, duplex: Duplex, options: HandlerOptions) => Promise<void>
 
 /** Handlers of a contract, their types forgotten; `Handlers<typeof contract>` is assignable. */
 // oxlint-disable-next-line typescript/no-explicit-any -- a handler is contravariant in its params
@@ -31,7 +30,7 @@ export class Dispatcher {
   }
 
   /** @throws NZ_IPC_PARAMS_INVALID, NZ_IPC_DEADLINE, and what the endpoint declares */
-  async call(id: string, params: unknown, { signal }: Options): Promise<unknown> {
+  async call(id: string, params: unknown, { signal, ...rest }: HandlerOptions): Promise<unknown> {
     const endpoint = this.#endpoint(id, 'call')
     const valid = await validParams(endpoint, params)
     using limit = deadline(this.#init.clock, endpoint.deadlineMs ?? CALL_DEADLINE_MS, {
@@ -39,25 +38,28 @@ export class Dispatcher {
       reason: () => ipcErrors.NZ_IPC_DEADLINE({ data: { endpoint: id } }),
     })
     try {
-      return await before(limit.signal, (this.#init.handlers[id] as CallHandler)(valid, { signal: limit.signal }))
+      return await before(
+        limit.signal,
+        (this.#init.handlers[id] as CallHandler)(valid, { ...rest, signal: limit.signal }),
+      )
     } catch (error) {
       throw this.#known(id, error, limit.signal)
     }
   }
 
   /** Resolves once the params are valid. Leaving the iteration, or aborting the signal, ends the source. */
-  async stream(id: string, params: unknown, { signal }: Options): Promise<AsyncIterable<unknown>> {
+  async stream(id: string, params: unknown, options: HandlerOptions): Promise<AsyncIterable<unknown>> {
     const valid = await validParams(this.#endpoint(id, 'stream'), params)
-    return this.#follow(id, valid, signal)
+    return this.#follow(id, valid, options)
   }
 
   /** Checks the params of a duplex before the upgrade is answered. The result runs the handler and never rejects. */
-  async duplex(id: string, params: unknown): Promise<(duplex: Duplex, options: Options) => Promise<void>> {
+  async duplex(id: string, params: unknown): Promise<(duplex: Duplex, options: HandlerOptions) => Promise<void>> {
     const valid = await validParams(this.#endpoint(id, 'duplex'), params)
     return async (duplex, options) => {
       const signal = AbortSignal.any([options.signal, duplex.signal])
       try {
-        await (this.#init.handlers[id] as DuplexHandler)(valid, duplex, { signal })
+        await (this.#init.handlers[id] as DuplexHandler)(valid, duplex, { ...options, signal })
         if (!duplex.signal.aborted) await duplex.end()
       } catch (error) {
         if (!duplex.signal.aborted) duplex.fail(this.#known(id, error, signal))
@@ -65,9 +67,10 @@ export class Dispatcher {
     }
   }
 
-  async *#follow(id: string, params: unknown, signal: AbortSignal): AsyncGenerator<unknown> {
+  async *#follow(id: string, params: unknown, options: HandlerOptions): AsyncGenerator<unknown> {
+    const { signal } = options
     try {
-      for await (const item of (this.#init.handlers[id] as StreamHandler)(params, { signal })) {
+      for await (const item of (this.#init.handlers[id] as StreamHandler)(params, options)) {
         if (signal.aborted) return
         yield item
       }

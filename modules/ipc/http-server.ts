@@ -2,6 +2,7 @@
 import { createServer } from 'node:http'
 import type { Server } from 'node:http'
 import type { Socket } from 'node:net'
+import type { Clock } from '../../kernel/index.ts'
 import { ipcErrors } from '../../protocols/ipc/errors.ts'
 import {
   HEADERS_DEADLINE_MS,
@@ -13,13 +14,16 @@ import {
 import { refuseRaw } from './router.ts'
 import type { Router } from './router.ts'
 
+/** How long the last answers may take to leave when the node stops. */
+export const CLOSE_DEADLINE_MS = 1_000
+
 export interface HttpServer {
   readonly server: Server
-  /** Stops accepting and cuts every connection. */
+  /** Stops accepting and closes every connection. Idempotent. */
   close(): Promise<void>
 }
 
-export function createHttpServer(router: Router): HttpServer {
+export function createHttpServer(router: Router, clock: Clock): HttpServer {
   const sockets = new Set<Socket>()
   const server = createServer(
     {
@@ -29,7 +33,8 @@ export function createHttpServer(router: Router): HttpServer {
       connectionsCheckingInterval: 1_000,
       highWaterMark: STREAM_BUFFER_BYTES,
       keepAliveTimeout: 5_000,
-      requireHostHeader: true,
+      // access.ts refuses a missing one with a code.
+      requireHostHeader: false,
     },
     (request, response) => void router.onRequest(request, response),
   )
@@ -53,10 +58,14 @@ export function createHttpServer(router: Router): HttpServer {
       if (!server.listening) return
       const closed = Promise.withResolvers<void>()
       server.close(() => closed.resolve())
-      // Lets answers that are being written leave; upgraded connections are not known to node:http.
       server.closeIdleConnections()
+      // Lets what is being written leave, but waits for nobody who does not read.
       for (const socket of sockets) socket.destroySoon()
+      const patience = clock.setTimer(CLOSE_DEADLINE_MS, () => {
+        for (const socket of sockets) socket.destroy()
+      })
       await closed.promise
+      patience.cancel()
     },
   }
 }

@@ -1,75 +1,87 @@
-/** The local API: the contract served over HTTP/1.1 on a Unix socket that only the owner may open. */
+/** The local API: the contract served over HTTP/1.1 on a Unix socket that only the owner may open, and on TCP if wanted. */
 import { z } from 'zod'
 import { defineModule, KernelService } from '../../kernel/index.ts'
 import { contract } from '../../protocols/ipc/contract.ts'
 import type { Handlers } from '../../protocols/ipc/endpoint.ts'
 import { ipcErrors } from '../../protocols/ipc/errors.ts'
-import { ContactsService } from '../contacts/service.ts'
+import { ContactsService, InvitesService } from '../contacts/service.ts'
 import { HomeService } from '../home/service.ts'
-import { IdentityService } from '../identity/service.ts'
+import { IdentityFactsService, IdentityService } from '../identity/service.ts'
 import { NetworkService } from '../network/service.ts'
-import { owner } from './caller.ts'
-import type { Authenticate } from './caller.ts'
+import { authenticateByToken, authenticateOwner } from './access.ts'
 import { Dispatcher } from './dispatch.ts'
+import { eventsHandlers } from './handlers/events.ts'
+import { identityHandlers } from './handlers/identity.ts'
 import { networkHandlers } from './handlers/network.ts'
 import { nodeHandlers } from './handlers/node.ts'
+import { tokensHandlers } from './handlers/tokens.ts'
+import { contactsHandlers } from './handlers/contacts.ts'
 import { createHttpServer } from './http-server.ts'
 import { createLocalClient } from './local-client.ts'
+import { LoginLimit } from './login-limit.ts'
+import { OpenStreams } from './open-streams.ts'
 import { Router } from './router.ts'
 import { IpcService } from './service.ts'
+import { listenOnTcp, TcpConfig } from './tcp-listener.ts'
+import { TokenStore } from './tokens.ts'
 import { listenOnUnixSocket } from './unix-socket.ts'
 
 export default defineModule({
   name: 'ipc',
   config: z.strictObject({
     socket: z.boolean().default(true).describe('whether the local API listens on the Unix socket of the profile'),
+    tcp: TcpConfig.prefault({}),
   }),
   requires: {
     kernel: KernelService,
     home: HomeService,
     identity: IdentityService,
+    facts: IdentityFactsService,
     network: NetworkService,
     contacts: ContactsService,
+    invites: InvitesService,
   },
   provides: { ipc: IpcService },
   emits: {},
   capabilities: ['ipc.listen'],
   restart: 'permanent',
 
-  setup({ log, clock, scope }, services, config) {
+  async setup({ log, events, clock, random, scope }, services, config) {
+    const streams = new OpenStreams({ clock })
+    const tokens = await TokenStore.load({ ...services, clock, random, onRevoked: (id) => streams.cut(id) })
+    const api: { url: string | null } = { url: null }
     const handlers: Handlers<typeof contract> = {
-      ...nodeHandlers({ ...services, clock }),
+      ...nodeHandlers({ ...services, clock, api }),
+      ...eventsHandlers({ ...services, events }),
+      ...tokensHandlers({ tokens, contract }),
+      ...identityHandlers(services),
+      ...contactsHandlers(services),
       ...networkHandlers(services),
     }
-    const dispatcher = new Dispatcher({ contract, handlers, clock, log })
-    const { signal } = scope
     const stopping = new AbortController()
-    const router = new Router({
-      contract,
-      dispatcher,
-      authenticate: ownerOnly,
-      clock,
-      log,
-      signal: AbortSignal.any([signal, stopping.signal]),
+    const dispatcher = new Dispatcher({ contract, handlers, clock, log })
+    const shared = { contract, dispatcher, streams, clock, log, signal: stopping.signal }
+    const unix = createHttpServer(new Router({ ...shared, authenticate: authenticateOwner }), clock)
+    const byToken = authenticateByToken({
+      tokens,
+      loginLimit: new LoginLimit({ clock }),
+      allowedHosts: config.tcp.allowedHosts,
     })
-    const unix = createHttpServer(router)
+    const tcp = createHttpServer(new Router({ ...shared, authenticate: byToken }), clock)
+    scope.defer(async () => {
+      stopping.abort(ipcErrors.NZ_IPC_STOPPING())
+      await Promise.all([unix.close(), tcp.close()])
+    })
     return {
-      services: { ipc: { client: createLocalClient(contract, dispatcher, { signal }) } },
-      async start(options) {
-        if (!config.socket) return
-        scope.defer(async () => await unix.close())
-        await listenOnUnixSocket(unix.server, services.home.paths.socketPath, options)
+      services: { ipc: { client: createLocalClient(contract, dispatcher, { signal: stopping.signal }) } },
+      async start({ signal }) {
+        if (config.socket) await listenOnUnixSocket(unix.server, services.home.paths.socketPath, { signal })
+        if (config.tcp.enabled) api.url = await listenOnTcp(tcp.server, config.tcp, { signal, log })
       },
       async stop() {
-        stopping.abort()
-        await unix.close()
+        stopping.abort(ipcErrors.NZ_IPC_STOPPING())
+        await Promise.all([unix.close(), tcp.close()])
       },
     }
   },
 })
-
-/** Whoever can open the socket is the owner; web pages cannot, but a browser extension or proxy might speak for one. */
-const ownerOnly: Authenticate = async (request) => {
-  if (request.headers.origin !== undefined) throw ipcErrors.NZ_IPC_ORIGIN_REFUSED()
-  return owner
-}

@@ -6,7 +6,6 @@ import { NzError } from '../../kernel/index.ts'
 import { DUPLEX_PROTOCOL } from '../../protocols/ipc/duplex.ts'
 import { ipcErrors } from '../../protocols/ipc/errors.ts'
 import { FramedDuplex } from '../../protocols/ipc/framed-duplex.ts'
-import { MAX_STREAMS_PER_CALLER } from '../../protocols/ipc/limits.ts'
 import { PROBLEM_TYPE, problemOf, publicError } from '../../protocols/ipc/problem.ts'
 import { decodeQuery } from '../../protocols/ipc/query.ts'
 import { pipeOfSocket } from '../../protocols/ipc/socket-pipe.ts'
@@ -14,17 +13,19 @@ import { readJsonBody } from './body.ts'
 import { permits } from './caller.ts'
 import { sendEvents } from './sse.ts'
 import type { Clock, Logger } from '../../kernel/index.ts'
-import type { Contract, Endpoint } from '../../protocols/ipc/endpoint.ts'
-import type { Authenticate, Caller } from './caller.ts'
+import type { Caller, Contract, Endpoint } from '../../protocols/ipc/endpoint.ts'
+import type { Authenticate } from './caller.ts'
 import type { Dispatcher } from './dispatch.ts'
+import type { OpenStreams } from './open-streams.ts'
 
 export interface RouterInit {
   readonly contract: Contract
   readonly dispatcher: Dispatcher
   readonly authenticate: Authenticate
+  readonly streams: OpenStreams
   readonly clock: Clock
   readonly log: Logger
-  /** Aborts when the node stops: ends every stream and duplex. */
+  /** Aborts, with an `NzError`, when the node stops: ends every stream and duplex. */
   readonly signal: AbortSignal
 }
 
@@ -41,7 +42,6 @@ interface Target extends Route {
 export class Router {
   readonly #init: RouterInit
   readonly #routes = new Map<string, Route>()
-  readonly #openStreams = new Map<string, number>()
 
   constructor(init: RouterInit) {
     this.#init = init
@@ -57,13 +57,11 @@ export class Router {
     try {
       const target = await this.#target(request)
       if (target.endpoint.kind === 'duplex') throw ipcErrors.NZ_IPC_UPGRADE_REQUIRED()
-      const params = await paramsOf(target, request)
-      if (target.endpoint.kind === 'call') {
-        sendJson(response, 200, await this.#init.dispatcher.call(target.id, params, { signal }))
-      } else {
-        using _slot = this.#openStream(target.caller)
-        const items = await this.#init.dispatcher.stream(target.id, params, { signal })
-        await sendEvents(response, { endpoint: target.endpoint, items, clock: this.#init.clock, signal })
+      if (target.endpoint.kind === 'stream') await this.#serveStream(target, request, response, signal)
+      else {
+        const params = await paramsOf(target, request)
+        const options = { signal, caller: target.caller }
+        sendJson(response, 200, await this.#init.dispatcher.call(target.id, params, options))
       }
     } catch (error) {
       if (!gone.signal.aborted) this.#refuse(request, response, error)
@@ -82,16 +80,17 @@ export class Router {
       if (request.headers.upgrade !== DUPLEX_PROTOCOL) {
         throw ipcErrors.NZ_IPC_UPGRADE_REFUSED({ data: { upgrade: DUPLEX_PROTOCOL } })
       }
-      using _slot = this.#openStream(target.caller)
+      using slot = this.#init.streams.open(target.caller)
       const run = await this.#init.dispatcher.duplex(target.id, decodeQuery(target.endpoint.params, target.query))
       if (socket.destroyed) return
       if (head.byteLength > 0) socket.unshift(head)
       socket.write(`HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: ${DUPLEX_PROTOCOL}\r\n\r\n`)
       const duplex = new FramedDuplex(pipeOfSocket(socket, this.#init.clock))
-      const onStop = (): void => duplex.fail(ipcErrors.NZ_IPC_STOPPING())
-      this.#init.signal.addEventListener('abort', onStop, { once: true })
-      await run(duplex, { signal: this.#init.signal })
-      this.#init.signal.removeEventListener('abort', onStop)
+      const signal = AbortSignal.any([slot.signal, this.#init.signal])
+      const onAbort = (): void => duplex.fail(signal.reason)
+      signal.addEventListener('abort', onAbort, { once: true })
+      await run(duplex, { signal, caller: target.caller })
+      signal.removeEventListener('abort', onAbort)
       duplex.release()
     } catch (error) {
       refuseRaw(socket, this.#told(error))
@@ -112,20 +111,18 @@ export class Router {
     return { ...route, caller, query: new URLSearchParams(cut === -1 ? '' : url.slice(cut + 1)) }
   }
 
-  /** Counts one open stream or duplex of the caller until disposed. @throws NZ_IPC_TOO_MANY_STREAMS */
-  #openStream({ id }: Caller): Disposable {
-    const count = this.#openStreams.get(id) ?? 0
-    if (count >= MAX_STREAMS_PER_CALLER) {
-      throw ipcErrors.NZ_IPC_TOO_MANY_STREAMS({ data: { limit: MAX_STREAMS_PER_CALLER } })
-    }
-    this.#openStreams.set(id, count + 1)
-    return {
-      [Symbol.dispose]: () => {
-        const left = (this.#openStreams.get(id) ?? 1) - 1
-        if (left === 0) this.#openStreams.delete(id)
-        else this.#openStreams.set(id, left)
-      },
-    }
+  async #serveStream(
+    target: Target,
+    request: IncomingMessage,
+    response: ServerResponse,
+    callerGone: AbortSignal,
+  ): Promise<void> {
+    const { dispatcher, streams, clock } = this.#init
+    using slot = streams.open(target.caller)
+    const signal = AbortSignal.any([callerGone, slot.signal])
+    const params = await paramsOf(target, request)
+    const items = await dispatcher.stream(target.id, params, { signal, caller: target.caller })
+    await sendEvents(response, { endpoint: target.endpoint, items, clock, signal })
   }
 
   #refuse(request: IncomingMessage, response: ServerResponse, error: unknown): void {
@@ -133,6 +130,7 @@ export class Router {
     if (response.headersSent) return void response.destroy()
     // What is left of the request is not read, so the connection cannot carry another one.
     if (!request.complete) response.setHeader('connection', 'close')
+    if (known.status === 401) response.setHeader('www-authenticate', 'Bearer')
     sendJson(response, known.status, problemOf(known), PROBLEM_TYPE)
   }
 

@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import type { ServerResponse } from 'node:http'
 import { STREAM_HEARTBEAT_MS } from '../../protocols/ipc/limits.ts'
 import { problemOf, publicError } from '../../protocols/ipc/problem.ts'
+import { codedReason } from './open-streams.ts'
 import type { Clock, Timer } from '../../kernel/index.ts'
 import type { Endpoint } from '../../protocols/ipc/endpoint.ts'
 
@@ -10,7 +11,7 @@ export interface EventStreamInit {
   readonly endpoint: Endpoint
   readonly items: AsyncIterable<unknown>
   readonly clock: Clock
-  /** Aborts when the reader is gone or the node stops. */
+  /** Aborts when the reader is gone, or with an `NzError` that the reader is told. */
   readonly signal: AbortSignal
 }
 
@@ -28,6 +29,8 @@ export async function sendEvents(response: ServerResponse, init: EventStreamInit
       if (signal.aborted) break
       await send(response, eventText(endpoint, item), signal)
     }
+    const cut = codedReason(signal)
+    if (cut !== null) throw cut
     if (!signal.aborted) await send(response, 'event: end\ndata: {}\n\n', signal)
   } catch (error) {
     if (!response.destroyed) response.write(`event: error\ndata: ${JSON.stringify(problemOf(publicError(error)))}\n\n`)

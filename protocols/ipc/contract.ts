@@ -1,6 +1,17 @@
 /** The whole contract of the local API: one group a file, in contract/. */
+import { contactsContract } from './contract/contacts.ts'
+import { identityContract } from './contract/identity.ts'
+import { eventsContract } from './contract/events.ts'
 import { networkContract } from './contract/network.ts'
 import { nodeContract } from './contract/node.ts'
+import { tokensContract } from './contract/tokens.ts'
 import { defineContract } from './endpoint.ts'
 
-export const contract = defineContract({ ...nodeContract, ...networkContract })
+export const contract = defineContract({
+  ...nodeContract,
+  ...eventsContract,
+  ...tokensContract,
+  ...identityContract,
+  ...networkContract,
+  ...contactsContract,
+})

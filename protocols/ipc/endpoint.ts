@@ -53,6 +53,24 @@ export interface CallOptions {
   readonly signal?: AbortSignal
 }
 
+/** Who calls: the owner on the Unix socket, or the holder of an access token. */
+export interface Caller {
+  /** `owner` or the id of the token. */
+  readonly id: string
+  /** `area.verb`, `area.*` or `*`. */
+  readonly capabilities: readonly string[]
+  /** When the token expires, wall-clock milliseconds; absent for the owner. */
+  readonly expiresAtMs?: number
+}
+
+/** What a handler gets beside its params. */
+export interface HandlerOptions {
+  /** Aborts when the caller is gone, the deadline is over or the node stops. */
+  readonly signal: AbortSignal
+  /** Absent in process: the owner. Its capability was checked. */
+  readonly caller?: Caller
+}
+
 /** One end of a duplex: application bytes and control messages, both with back-pressure. */
 export interface Duplex<Send = unknown, Receive = unknown> {
   /** Aborts when the duplex ends in any way. */
@@ -71,10 +89,10 @@ export interface Duplex<Send = unknown, Receive = unknown> {
 /** What the server must implement. */
 export type Handlers<C extends Contract> = {
   readonly [Id in keyof C]: C[Id]['kind'] extends 'stream'
-    ? (params: ParamsOf<C[Id]>, options: Required<CallOptions>) => AsyncIterable<ResultOf<C[Id]>>
+    ? (params: ParamsOf<C[Id]>, options: HandlerOptions) => AsyncIterable<ResultOf<C[Id]>>
     : C[Id]['kind'] extends 'duplex'
-      ? (params: ParamsOf<C[Id]>, duplex: Duplex<ResultOf<C[Id]>>, options: Required<CallOptions>) => Promise<void>
-      : (params: ParamsOf<C[Id]>, options: Required<CallOptions>) => Promise<ResultOf<C[Id]>>
+      ? (params: ParamsOf<C[Id]>, duplex: Duplex<ResultOf<C[Id]>>, options: HandlerOptions) => Promise<void>
+      : (params: ParamsOf<C[Id]>, options: HandlerOptions) => Promise<ResultOf<C[Id]>>
 }
 
 /** What the SDK offers. */

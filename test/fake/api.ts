@@ -9,10 +9,12 @@ import { owner } from '../../modules/ipc/caller.ts'
 import type { Authenticate } from '../../modules/ipc/caller.ts'
 import { Dispatcher } from '../../modules/ipc/dispatch.ts'
 import { createHttpServer } from '../../modules/ipc/http-server.ts'
+import { OpenStreams } from '../../modules/ipc/open-streams.ts'
 import { Router } from '../../modules/ipc/router.ts'
 import { listenOnUnixSocket } from '../../modules/ipc/unix-socket.ts'
 import { defineContract } from '../../protocols/ipc/endpoint.ts'
 import type { Client, Handlers } from '../../protocols/ipc/endpoint.ts'
+import { ipcErrors } from '../../protocols/ipc/errors.ts'
 import { createClientOf } from '../../sdk/client.ts'
 
 const fakeErrors = defineErrors({
@@ -101,17 +103,26 @@ export async function serveFake({
   const log: Logger = { debug() {}, info() {}, warn() {}, error: (event) => void logged.push(event) }
   const stopping = new AbortController()
   const dispatcher = new Dispatcher({ contract: fakeContract, handlers: fakeHandlers(trace), clock, log })
-  const router = new Router({ contract: fakeContract, dispatcher, authenticate, clock, log, signal: stopping.signal })
-  const http = createHttpServer(router)
+  const streams = new OpenStreams({ clock })
+  const router = new Router({
+    contract: fakeContract,
+    dispatcher,
+    authenticate,
+    streams,
+    clock,
+    log,
+    signal: stopping.signal,
+  })
+  const http = createHttpServer(router, clock)
   await listenOnUnixSocket(http.server, socketPath, { signal: AbortSignal.timeout(5_000) })
   return {
     socketPath,
     client: createClientOf(fakeContract, { socketPath }),
     trace,
     logged,
-    stop: () => stopping.abort(),
+    stop: () => stopping.abort(ipcErrors.NZ_IPC_STOPPING()),
     async [Symbol.asyncDispose]() {
-      stopping.abort()
+      stopping.abort(ipcErrors.NZ_IPC_STOPPING())
       await http.close()
       await rm(dir, { recursive: true, force: true })
     },

@@ -15,12 +15,14 @@ export interface NodeServices {
   readonly network: NetworkService
   readonly contacts: ContactsService
   readonly clock: Clock
+  /** Where the local API listens on TCP. */
+  readonly api: { readonly url: string | null }
 }
 
 type Status = ResultOf<(typeof nodeContract)['nodeStatus']>
 
 export function nodeHandlers(services: NodeServices): Handlers<typeof nodeContract> {
-  const { kernel, home, identity, network, contacts, clock } = services
+  const { kernel, home, identity, network, contacts, clock, api } = services
   const cpuPercent = cpuMeter(clock)
   return {
     async nodeStatus() {
@@ -38,6 +40,7 @@ export function nodeHandlers(services: NodeServices): Handlers<typeof nodeContra
         id: self.id,
         fingerprint: [...self.fingerprint],
         protection,
+        apiUrl: api.url,
         addresses: [...network.addresses()],
         memoryBytes: process.memoryUsage.rss(),
         cpuPercent: cpuPercent(),

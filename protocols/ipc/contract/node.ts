@@ -53,6 +53,7 @@ export const nodeContract = defineContract({
       id: z.string().describe('nz1… of this node'),
       fingerprint: z.array(z.string()).describe('words for people to compare'),
       protection: z.enum(['passphrase', 'key-file']).describe('how the keystore is protected'),
+      apiUrl: z.string().nullable().describe('where the local API listens on TCP; null when it does not'),
       addresses: z.array(z.string()).describe('multiaddrs this node can be dialled at'),
       memoryBytes: bytes.describe('resident memory of the process'),
       cpuPercent: z.number().min(0).describe('of one core, since the last status or over the last seconds'),

@@ -1,0 +1,81 @@
+/** A node with its whole local API on real sockets, over fakes of home, identity and network. */
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { Kernel, provide } from '../../kernel/index.ts'
+import type { Clock, Logger } from '../../kernel/index.ts'
+import contactsModule from '../../modules/contacts/index.ts'
+import { HomeService } from '../../modules/home/service.ts'
+import { IdentityFactsService, IdentityService } from '../../modules/identity/service.ts'
+import ipcModule from '../../modules/ipc/index.ts'
+import { IpcService } from '../../modules/ipc/service.ts'
+import { NetworkService } from '../../modules/network/service.ts'
+import { createClient } from '../../sdk/client.ts'
+import type { NzClient } from '../../sdk/client.ts'
+import { memoryHome } from './home.ts'
+import { fakeIdentity } from './identity.ts'
+import { createFakeNetwork } from './network.ts'
+import type { FakeNetwork } from './network.ts'
+
+export interface ApiNode extends AsyncDisposable {
+  readonly kernel: Kernel
+  readonly network: NetworkService
+  readonly socketPath: string
+  /** Over the Unix socket. */
+  readonly client: NzClient
+  /** In process. */
+  readonly local: NzClient
+  readonly files: Map<string, Uint8Array>
+  readonly logged: Array<{ event: string; fields: object | undefined }>
+}
+
+export interface ApiNodeInit {
+  readonly mesh?: FakeNetwork
+  readonly seed?: number
+  readonly files?: Map<string, Uint8Array>
+  /** Of the module `ipc`. */
+  readonly ipc?: object
+  readonly clock?: Clock
+}
+
+export async function startApiNode(init: ApiNodeInit = {}): Promise<ApiNode> {
+  const { mesh = createFakeNetwork(), seed = 1, files = new Map(), ipc = {}, clock } = init
+  const dir = await mkdtemp(join(tmpdir(), 'nz-node-'))
+  const socketPath = join(dir, 'run', 'test.sock')
+  const home = memoryHome(files)
+  const identity = fakeIdentity(seed)
+  const network = mesh.add(identity.self.peerId)
+  const logged: Array<{ event: string; fields: object | undefined }> = []
+  const log: Logger = {
+    debug() {},
+    info() {},
+    warn: (event, fields) => void logged.push({ event, fields }),
+    error: (event, fields) => void logged.push({ event, fields }),
+  }
+  const kernel = new Kernel({
+    modules: [contactsModule, ipcModule],
+    config: { ipc, contacts: { name: `node${seed}` } },
+    log,
+    services: [
+      provide(HomeService, { ...home, paths: { ...home.paths, socketPath } }),
+      provide(IdentityService, identity),
+      provide(IdentityFactsService, { facts: async () => ({ ...identity, createdAtMs: 0, isBackedUp: false }) }),
+      provide(NetworkService, network),
+    ],
+    ...(clock === undefined ? {} : { clock }),
+  })
+  await kernel.start()
+  return {
+    kernel,
+    network,
+    socketPath,
+    client: createClient({ socketPath }),
+    local: kernel.get(IpcService).client,
+    files,
+    logged,
+    async [Symbol.asyncDispose]() {
+      await kernel.stop()
+      await rm(dir, { recursive: true, force: true })
+    },
+  }
+}
