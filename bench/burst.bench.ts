@@ -9,7 +9,7 @@ export const burst: Scenario = {
     const count = size === 'full' ? 10_000 : 500
     const rounds = size === 'full' ? FULL_ROUNDS : SMALL_ROUNDS
     const results = await measureRounds({
-      variants: isCompared ? ['libp2p', 'tcp', 'tcp-corked', 'tls'] : ['libp2p'],
+      variants: isCompared ? ['nzcore', 'libp2p', 'tcp', 'tcp-corked', 'tls'] : ['nzcore'],
       work: { kind: 'send', count, size: 1_024 },
       rounds,
       signal,

@@ -9,7 +9,7 @@ export const echo: Scenario = {
     const count = size === 'full' ? 1_000 : 50
     const rounds = size === 'full' ? FULL_ROUNDS : SMALL_ROUNDS
     const results = await measureRounds({
-      variants: isCompared ? ['libp2p', 'tcp', 'tls'] : ['libp2p'],
+      variants: isCompared ? ['nzcore', 'libp2p', 'tcp', 'tls'] : ['nzcore'],
       work: { kind: 'echo', count, size: 64 },
       rounds,
       signal,

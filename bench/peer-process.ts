@@ -3,7 +3,7 @@ import { isTransportName, transports } from './transports/index.ts'
 import { measureWork, serveWork } from './work.ts'
 import type { Order, Reply } from './processes.ts'
 
-const [role, name = '', address = ''] = process.argv.slice(2)
+const [role, name = '', folder = '', address = ''] = process.argv.slice(2)
 if (!isTransportName(name)) throw new Error(`no such transport: ${name}`)
 const transport = await transports[name]()
 
@@ -11,10 +11,10 @@ const transport = await transports[name]()
 process.on('disconnect', () => process.exit(0))
 
 if (role === 'server') {
-  const server = await transport.serve(serveWork)
+  const server = await transport.serve(serveWork, { folder })
   reply({ address: server.address })
 } else {
-  const client = await transport.connect(address)
+  const client = await transport.connect(address, { folder })
   process.on('message', (order: Order) => {
     void measureWork(client, order.work, order.timeoutMs).then(reply, (error: unknown) =>
       reply({ error: String(error) }),

@@ -22,7 +22,12 @@ export interface Client {
   close(): Promise<void>
 }
 
+export interface TransportOptions {
+  /** A folder of this side alone; removed after the bench. */
+  readonly folder: string
+}
+
 export interface Transport {
-  serve(onPipe: (pipe: Pipe) => void): Promise<Server>
-  connect(address: string): Promise<Client>
+  serve(onPipe: (pipe: Pipe) => void, options: TransportOptions): Promise<Server>
+  connect(address: string, options: TransportOptions): Promise<Client>
 }

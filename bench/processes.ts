@@ -2,6 +2,8 @@
 import { fork } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
 import { extname, join } from 'node:path'
 import type { TransportName } from './transports/index.ts'
 import type { Measured, Work } from './work.ts'
@@ -23,6 +25,7 @@ export interface Pair extends AsyncDisposable {
 
 export async function startPair(name: TransportName): Promise<Pair> {
   const children: ChildProcess[] = []
+  const base = await mkdtemp(join(tmpdir(), 'nzb-'))
   const start = async (...args: string[]): Promise<{ child: ChildProcess; address: string }> => {
     const program = join(import.meta.dirname, `peer-process${extname(import.meta.filename)}`)
     const child = fork(program, args, { stdio: ['ignore', 'ignore', 'inherit', 'ipc'] })
@@ -37,10 +40,11 @@ export async function startPair(name: TransportName): Promise<Pair> {
       child.kill('SIGKILL')
       await once(child, 'exit')
     }
+    await rm(base, { recursive: true, force: true })
   }
   try {
-    const { address } = await start('server', name)
-    const { child } = await start('client', name, address)
+    const { address } = await start('server', name, join(base, 'server'))
+    const { child } = await start('client', name, join(base, 'client'), address)
     return {
       name,
       async run(work) {

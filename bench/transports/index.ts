@@ -2,6 +2,7 @@
 import type { Transport } from '../pipe.ts'
 
 export const transports = {
+  nzcore: async () => (await import('./nzcore.ts')).nzcore,
   libp2p: async () => (await import('./libp2p.ts')).libp2p,
   tcp: async () => (await import('./socket.ts')).tcpNaive,
   'tcp-corked': async () => (await import('./socket.ts')).tcpCorked,

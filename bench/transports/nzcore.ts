@@ -1,0 +1,73 @@
+/** nzcore's own network: the modules a node has for it, and one stream of its NetworkService. */
+import { Kernel } from '../../kernel/index.ts'
+import type { Logger } from '../../kernel/index.ts'
+import home from '../../modules/home/index.ts'
+import identity from '../../modules/identity/index.ts'
+import network from '../../modules/network/index.ts'
+import { NetworkService } from '../../modules/network/service.ts'
+import type { PeerStream } from '../../modules/network/service.ts'
+import { homeOf } from '../../protocols/ipc/home.ts'
+import type { Pipe, Transport } from '../pipe.ts'
+
+const PROTOCOL = '/nzcore-bench/1'
+
+const log: Logger = {
+  debug: () => undefined,
+  info: () => undefined,
+  warn: () => undefined,
+  error: (event, fields) => void process.stderr.write(`${event} ${JSON.stringify(fields)}\n`),
+}
+
+async function startNode(folder: string, listen: readonly string[]): Promise<Kernel> {
+  const kernel = new Kernel({
+    modules: [home, identity, network],
+    config: { home: { ...homeOf({ env: { NZ_HOME: folder } }) }, network: { listen: [...listen] } },
+    log,
+  })
+  await kernel.start()
+  return kernel
+}
+
+function pipeOf(stream: PeerStream): Pipe {
+  return {
+    write: async (bytes) => await stream.write(bytes),
+    flush() {},
+    onBytes(listener) {
+      void (async () => {
+        for (let bytes = await stream.read(); bytes !== null; bytes = await stream.read()) listener(bytes)
+      })().catch(() => stream.reset())
+    },
+    async close() {
+      stream.reset()
+    },
+  }
+}
+
+export const nzcore: Transport = {
+  async serve(onPipe, { folder }) {
+    const kernel = await startNode(folder, ['/ip4/127.0.0.1/tcp/0'])
+    const service = kernel.get(NetworkService)
+    service.handleStreams(
+      PROTOCOL,
+      async (stream, { signal }) => {
+        onPipe(pipeOf(stream))
+        const { promise, resolve } = Promise.withResolvers<void>()
+        for (const each of [signal, stream.signal]) each.addEventListener('abort', () => resolve(), { once: true })
+        await promise
+      },
+      { signal: new AbortController().signal },
+    )
+    return { address: service.addresses()[0] ?? '', close: async () => await kernel.stop() }
+  },
+  async connect(address, { folder }) {
+    const kernel = await startNode(folder, [])
+    const service = kernel.get(NetworkService)
+    const peerId = address.slice(address.lastIndexOf('/') + 1)
+    const signal = AbortSignal.timeout(10_000)
+    await service.connect(peerId, { addresses: [address], signal })
+    return {
+      open: async () => pipeOf(await service.openStream(peerId, PROTOCOL, { signal: AbortSignal.timeout(10_000) })),
+      close: async () => await kernel.stop(),
+    }
+  },
+}
