@@ -1,0 +1,38 @@
+/**
+ * The globals that libp2p's compliance suites expect of their runner, on node:test. Import it before a suite.
+ *
+ * The suites depend on aegir for its configured `chai` alone; test/compliance/aegir-shim stands in for it.
+ *
+ * A test that cannot hold for what is tested is left out by name, with a reason that is printed.
+ */
+import { after, afterEach, before, beforeEach, describe, it } from 'node:test'
+
+type Body = (this: object) => unknown
+
+const context = { timeout() {}, skip() {} }
+
+/** Runs `body` with what mocha calls its context. */
+function inContext(body: Body): () => unknown {
+  return () => body.call(context)
+}
+
+const leftOut = new Map<string, string>()
+
+export function leaveOut(name: string, reason: string): void {
+  leftOut.set(name, reason)
+}
+
+function test(name: string, body?: Body): void {
+  const reason = leftOut.get(name)
+  if (body === undefined) it.todo(name)
+  else it(name, reason === undefined ? {} : { skip: reason }, inContext(body) as () => void)
+}
+
+Object.assign(globalThis, {
+  describe: (name: string, body: Body) => describe(name, inContext(body) as () => void),
+  it: test,
+  before,
+  after,
+  beforeEach,
+  afterEach,
+})
