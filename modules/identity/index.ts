@@ -7,7 +7,7 @@ import { passphraseSource } from './passphrase.ts'
 import { identityEvents, IdentityFactsService, IdentityService } from './service.ts'
 import type { IdentityAdmin, IdentityFacts, PassphraseSource } from './service.ts'
 
-export { openIdentityAdmin } from './admin.ts'
+export { createIdentityAdmin, openIdentityAdmin } from './admin.ts'
 export { passphraseSource } from './passphrase.ts'
 
 export interface IdentityModuleInit {
