@@ -12,12 +12,13 @@ import {
   createHmac,
   createSecretKey,
   hkdfSync,
-  randomBytes,
   scrypt,
+  timingSafeEqual,
 } from 'node:crypto'
-import { timingSafeEqual } from 'node:crypto'
 import { decode, encode } from 'cborg'
 import { z } from 'zod'
+import { systemRandom } from '../../kernel/index.ts'
+import type { Random } from '../../kernel/index.ts'
 import { identityErrors } from './service.ts'
 
 const MAGIC = Buffer.from('NZID', 'latin1')
@@ -96,21 +97,28 @@ export type ParseResult =
   | { readonly state: 'damaged'; readonly why: string }
   | { readonly state: 'newer' }
 
+export interface LockOptions {
+  /** Cost of scrypt as a power of two; default 17. */
+  readonly logN?: number
+  /** Only vectors fix it; default: the operating system's. */
+  readonly random?: Random
+}
+
 /** Encrypts `plaintext` under a key that `secret` and a fresh salt give. */
 export async function lock(
   fields: Pick<LockedFileHeader, 'kind' | 'subject' | 'boundTo'>,
   plaintext: Uint8Array,
   secret: LockSecret,
-  { logN = DEFAULT_SCRYPT_LOG_N }: { readonly logN?: number } = {},
+  { logN = DEFAULT_SCRYPT_LOG_N, random = systemRandom }: LockOptions = {},
 ): Promise<Uint8Array> {
   const protection = Protection.parse(
     secret.by === 'passphrase'
-      ? { by: 'passphrase', kdf: 'scrypt', logN, r: SCRYPT_LIMITS.r, p: 1, salt: freshBytes(SALT_BYTES) }
-      : { by: 'key-file', kdf: 'hkdf-sha256', salt: freshBytes(SALT_BYTES) },
+      ? { by: 'passphrase', kdf: 'scrypt', logN, r: SCRYPT_LIMITS.r, p: 1, salt: random.bytes(SALT_BYTES) }
+      : { by: 'key-file', kdf: 'hkdf-sha256', salt: random.bytes(SALT_BYTES) },
   )
   const { key, check } = await keyAndCheck(protection, secret)
   try {
-    const nonce = freshBytes(NONCE_BYTES)
+    const nonce = random.bytes(NONCE_BYTES)
     const header = encode(Header.parse({ ...fields, protection, check, nonce }))
     if (header.byteLength > MAX_HEADER_BYTES) throw new RangeError('the header is too long')
     const associated = Buffer.concat([
@@ -220,10 +228,6 @@ async function rootKey(protection: Protection, secret: LockSecret): Promise<Uint
     else reject(error)
   })
   return await promise
-}
-
-function freshBytes(length: number): Uint8Array {
-  return new Uint8Array(randomBytes(length))
 }
 
 function damaged(why: string): ParseResult {
