@@ -10,7 +10,12 @@ import type { NzClient } from '../sdk/client.ts'
 
 /** The environment with what the global options say on top; a started daemon inherits it. */
 export function environmentOf(env: CliContext['env'], { home, profile }: GlobalOptions): CliContext['env'] {
-  const chosen = home === undefined ? env : { ...env, NZ_HOME: resolve(home) }
+  // The daemon runs in another folder: what is relative to this one is made absolute.
+  const chosen = {
+    ...env,
+    ...absolute('NZ_HOME', home ?? env['NZ_HOME']),
+    ...absolute('NZ_PASSPHRASE_FILE', env['NZ_PASSPHRASE_FILE']),
+  }
   const name = profile ?? chosen['NZ_PROFILE'] ?? usedProfile(chosen)
   if (!isProfileName(name)) {
     throw cliErrors.NZ_CLI_USAGE({
@@ -18,6 +23,10 @@ export function environmentOf(env: CliContext['env'], { home, profile }: GlobalO
     })
   }
   return { ...chosen, NZ_PROFILE: name }
+}
+
+function absolute(name: string, path: string | undefined): Record<string, string> {
+  return path === undefined || path === '' ? {} : { [name]: resolve(path) }
 }
 
 /** The file beside the configuration that holds the name `nzcore profile use` has chosen. */
@@ -40,14 +49,14 @@ export interface ContextInit {
   readonly prompt: Prompt
   readonly signal: AbortSignal
   readonly stdin: () => AsyncIterable<Uint8Array>
-  readonly connect: (home: Home, options: { readonly signal: AbortSignal }) => Promise<NzClient>
+  readonly connect: (home: Home) => Promise<NzClient>
   readonly offline: (context: CliContext, options: OfflineOptions) => ReturnType<CliContext['offline']>
 }
 
 export function createContext({ env, output, prompt, signal, stdin, connect, offline }: ContextInit): CliContext {
   const home = homeOf({ env })
   let client: Promise<NzClient> | undefined
-  return {
+  const context: CliContext = {
     home,
     env,
     output,
@@ -56,12 +65,8 @@ export function createContext({ env, output, prompt, signal, stdin, connect, off
     get stdin() {
       return stdin()
     },
-    async client() {
-      client ??= connect(home, { signal })
-      return await client
-    },
-    async offline(options = {}) {
-      return await offline(this, options)
-    },
+    client: async () => await (client ??= connect(home)),
+    offline: async (options = {}) => await offline(context, options),
   }
+  return context
 }

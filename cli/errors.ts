@@ -23,13 +23,6 @@ export const cliErrors = defineErrors({
     exit: 'usage',
     retryable: false,
   },
-  NZ_CLI_NOT_RUNNING: {
-    message: 'no daemon runs this profile',
-    fix: ['nzcore up'],
-    status: 503,
-    exit: 'notRunning',
-    retryable: true,
-  },
   NZ_CLI_INTERRUPTED: {
     message: 'interrupted',
     fix: [],
@@ -42,6 +35,34 @@ export const cliErrors = defineErrors({
     fix: [],
     status: 499,
     exit: 'ok',
+    retryable: true,
+  },
+  NZ_CLI_DAEMON_DIED: {
+    message: 'the daemon ended before it was ready',
+    fix: ['nzcore logs', 'nzcore up --foreground'],
+    status: 500,
+    exit: 'failed',
+    retryable: true,
+  },
+  NZ_CLI_DAEMON_SLOW: {
+    message: 'the daemon was not ready in time',
+    fix: ['nzcore status', 'nzcore logs', 'nzcore up --wait 120s'],
+    status: 504,
+    exit: 'timedOut',
+    retryable: true,
+  },
+  NZ_CLI_DAEMON_FAULT: {
+    message: 'the daemon met an error that nothing handled, and stops',
+    fix: ['nzcore up', 'report what `nzcore logs` shows'],
+    status: 500,
+    exit: 'failed',
+    retryable: true,
+  },
+  NZ_CLI_STOP_SLOW: {
+    message: 'the daemon did not stop in time',
+    fix: ['nzcore status', 'end the process in data.pid'],
+    status: 504,
+    exit: 'timedOut',
     retryable: true,
   },
   NZ_CLI_UNKNOWN_CODE: {

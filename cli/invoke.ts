@@ -13,7 +13,7 @@ import type { CommandEntry, CommandGroups } from './command-table.ts'
 import type { ContextInit } from './context.ts'
 import type { CliOutput, Terminal } from './output.ts'
 import type { PromptInit } from './prompt.ts'
-import type { NzError } from '../kernel/index.ts'
+import type { ExitName, NzError } from '../kernel/index.ts'
 
 export interface InvokeInit extends Pick<ContextInit, 'env' | 'signal' | 'stdin' | 'connect' | 'offline'> {
   /** Without the program's own name. */
@@ -33,6 +33,7 @@ export interface InvokeInit extends Pick<ContextInit, 'env' | 'signal' | 'stdin'
 export async function invoke(init: InvokeInit): Promise<number> {
   const { argv, stdout, stderr, env, signal } = init
   const output = createOutput({ stdout, stderr, isJson: asksForJson(argv), env, signal })
+  let exit: ExitName = 'ok'
   try {
     await runProgram(argv, {
       table: init.table ?? (await loadCommandTable()),
@@ -43,11 +44,10 @@ export async function invoke(init: InvokeInit): Promise<number> {
       run: async (entry, input, globals) => {
         const prompt = createPrompt({ ...init, stdin: init.keyboard })
         const context = createContext({ ...init, env: environmentOf(env, globals), output, prompt })
-        await runEntry(entry, input, context, init)
+        exit = await runEntry(entry, input, context, init)
       },
     })
-    signal.throwIfAborted()
-    return exitCodes.ok
+    return exitCodes[exit]
   } catch (error) {
     return report(error, output, init)
   }
@@ -58,14 +58,15 @@ async function runEntry(
   input: CommandInput,
   context: CliContext,
   { groups = commandGroups, nowMs }: InvokeInit,
-): Promise<void> {
+): Promise<ExitName> {
   const { run } = entry
   if (run.by === 'group') {
     const { commands = [] } = (await groups[run.group]?.()) ?? {}
     const command = commands.find(({ words }) => words.join(' ') === entry.words.join(' '))
     if (command === undefined) throw new Error(`no group has the command ${entry.words.join(' ')}`)
-    await command.run(context, input)
-    return
+    const exit = await command.run(context, input)
+    if (command.endsOnInterrupt !== true) context.signal.throwIfAborted()
+    return exit ?? 'ok'
   }
   const params = paramsFromInput(run.params, input)
   // The table names endpoints of the contract this client is derived from.
@@ -87,6 +88,8 @@ async function runEntry(
   if (answer === undefined) throw new Error(`the client has no endpoint ${run.endpoint}`)
   if (run.kind === 'stream') for await (const item of answer as AsyncIterable<object>) print(item)
   else print(await (answer as Promise<object>))
+  context.signal.throwIfAborted()
+  return 'ok'
 }
 
 function report(thrown: unknown, output: CliOutput, { signal, env, stderr }: InvokeInit): number {

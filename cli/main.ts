@@ -3,8 +3,8 @@ import { systemClock } from '../kernel/index.ts'
 import { cliErrors } from './errors.ts'
 import { invoke } from './invoke.ts'
 
-/** How long a command may take to clean up after Ctrl-C. */
-const INTERRUPT_TIMEOUT_MS = 5_000
+/** How long a command may take to clean up after Ctrl-C; a node in the foreground bounds its own stop below it. */
+const INTERRUPT_TIMEOUT_MS = 12_000
 
 /** Runs `nzcore` with this process's arguments and ends the process. */
 export async function run(): Promise<void> {
@@ -33,8 +33,14 @@ export async function run(): Promise<void> {
     keyboard: () => process.stdin,
     stdin: () => process.stdin,
     nowMs: () => systemClock.nowMs(),
-    connect: () => Promise.reject(cliErrors.NZ_CLI_NOT_RUNNING()),
-    offline: () => Promise.reject(cliErrors.NZ_CLI_NOT_RUNNING()),
+    connect: async ({ socketPath }) => {
+      const { createClient } = await import('../sdk/client.ts')
+      return createClient({ socketPath })
+    },
+    offline: async (context, options) => {
+      const { openOffline } = await import('./offline.ts')
+      return await openOffline(context, options)
+    },
   })
   await flush(process.stdout)
   process.exit(code)

@@ -53,6 +53,7 @@ export function createOutput({ stdout, stderr, isJson, env, signal }: OutputInit
       else print(stdout, human())
     },
     say: (text) => print(isJson ? stderr : stdout, text),
+    note: (text) => print(stderr, text),
     progress(text) {
       if (stderr.isTTY !== true) return
       clearProgress()

@@ -86,13 +86,25 @@ function describe(command: Command, { summary, args, options }: CommandEntry): v
   for (const { name, summary: about, isRequired } of args) {
     command.argument(isRequired ? `<${kebab(name)}>` : `[${kebab(name)}]`, about)
   }
-  for (const { flags, summary: about, default: assumed } of options) command.option(flags, about, assumed)
+  for (const { flags, summary: about, default: assumed, isRepeatable } of options) {
+    const option = command.createOption(flags, about)
+    if (assumed !== undefined) option.default(assumed)
+    if (isRepeatable === true)
+      option.argParser((value, earlier: readonly string[] | undefined) => [...(earlier ?? []), value])
+    command.addOption(option)
+  }
 }
 
 function inputOf({ args }: CommandEntry, command: Command): CommandInput {
   const values: Record<string, string | undefined> = {}
   for (const [index, { name }] of args.entries()) values[name] = command.processedArgs[index] as string | undefined
-  return { args: values, options: command.opts() }
+  const options: Record<string, string | boolean | undefined> = {}
+  const lists: Record<string, readonly string[]> = {}
+  for (const [name, value] of Object.entries(command.opts<Record<string, string | boolean | readonly string[]>>())) {
+    if (typeof value === 'object') lists[name] = value
+    else options[name] = value
+  }
+  return { args: values, options, lists }
 }
 
 function globalsOf(program: Command): GlobalOptions {

@@ -60,6 +60,23 @@ export function formatDuration(durationMs: number): string {
   return `${Math.floor(seconds / 3_600)}h ${pad(Math.floor((seconds % 3_600) / 60))}m`
 }
 
+const DURATION_UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 }
+
+/** `30s`, `10m`, `1h30m`, `500ms`, or plain seconds, in milliseconds; `null` when it is none or longer than ten years. */
+export function parseDuration(text: string): number | null {
+  if (/^\d+(\.\d+)?$/.test(text)) return bounded(Number(text) * 1_000)
+  if (!/^(\d+(\.\d+)?(ms|s|m|h|d))+$/.test(text)) return null
+  let totalMs = 0
+  for (const [, amount, unit] of text.matchAll(/(\d+(?:\.\d+)?)(ms|s|m|h|d)/g)) {
+    totalMs += Number(amount) * (DURATION_UNITS[unit ?? ''] ?? Number.NaN)
+  }
+  return bounded(totalMs)
+}
+
+function bounded(durationMs: number): number | null {
+  return durationMs <= 315_576_000_000 ? Math.round(durationMs) : null
+}
+
 /** How long something has lasted, in its largest unit: `8s`, `2m`, `3h`, `5d`. */
 export function formatAge(ageMs: number): string {
   const seconds = Math.max(0, Math.floor(ageMs / 1_000))

@@ -1,7 +1,6 @@
 /** What this program is and what its errors mean; works without a daemon. */
-import { readFileSync } from 'node:fs'
-import { dirname, join } from 'node:path'
 import { cliErrors } from '../errors.ts'
+import { API_VERSION, VERSION } from '../../protocols/ipc/version.ts'
 import type { CommandSpec, Presenters } from '../command.ts'
 
 export const aboutPresenters: Presenters = {}
@@ -13,15 +12,13 @@ export const aboutCommands: readonly CommandSpec[] = [
     schemaNames: ['nz.version/1'],
     async run({ output }) {
       const document = {
-        nzcore: packageVersion(),
-        node: process.versions.node,
+        version: VERSION,
+        apiVersion: API_VERSION,
+        runtime: process.version,
         platform: `${process.platform}-${process.arch}`,
       }
-      output.answer(
-        'nz.version/1',
-        document,
-        () => `nzcore ${document.nzcore} · node ${document.node} · ${document.platform}`,
-      )
+      const { version, runtime, platform } = document
+      output.answer('nz.version/1', document, () => `nzcore ${version} · node ${runtime.slice(1)} · ${platform}`)
     },
   },
   {
@@ -50,22 +47,6 @@ export const aboutCommands: readonly CommandSpec[] = [
     },
   },
 ]
-
-/** The version in package.json, which lies one folder above the sources and two above the compiled program. */
-export function packageVersion(): string {
-  for (let folder = import.meta.dirname; folder !== dirname(folder); folder = dirname(folder)) {
-    try {
-      const { name, version } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8')) as Record<
-        string,
-        unknown
-      >
-      if (name === 'nzcore' && typeof version === 'string') return version
-    } catch (error) {
-      if (!(error instanceof Error && 'code' in error && error.code === 'ENOENT')) throw error
-    }
-  }
-  throw new Error('package.json of nzcore is missing')
-}
 
 function isNear(name: string, code: string): boolean {
   const area = code.split('_')[1]

@@ -17,6 +17,10 @@ export const commandGroups: CommandGroups = {
     const { identityCommands, identityPresenters } = await import('./identity.ts')
     return { commands: identityCommands, presenters: identityPresenters }
   },
+  node: async () => {
+    const { nodeCommands, nodePresenters } = await import('./node.ts')
+    return { commands: nodeCommands, presenters: nodePresenters }
+  },
 }
 
 /** What the parents of nested commands are about. */

@@ -16,11 +16,6 @@ export const documents = {
     retryable: z.boolean(),
     data: z.record(z.string(), z.unknown()),
   }),
-  'nz.version/1': z.strictObject({
-    nzcore: z.string(),
-    node: z.string().describe('version of Node.js'),
-    platform: z.string().describe('operating system and processor'),
-  }),
   'nz.explain/1': z.strictObject({
     code: z.string(),
     what: z.string(),
@@ -37,4 +32,26 @@ export const documents = {
   'nz.identity/1': IdentityDocument,
   'nz.identity.phrase/1': z.strictObject({ words: z.array(z.string()).length(24) }),
   'nz.identity.export/1': z.strictObject({ file: z.string(), id: z.string(), peerId: z.string() }),
+  'nz.up/1': z.strictObject({
+    isNew: z.boolean().describe('false when the node ran already'),
+    isNewIdentity: z.boolean().describe('whether this start has created the identity'),
+    readyMs: z
+      .number()
+      .min(0)
+      .nullable()
+      .describe('from the start of the process until it was ready; null when it ran already'),
+    pid: z.number().int(),
+    profile: z.string(),
+    id: z.string().describe('nz1… of this node'),
+    fingerprint: z.array(z.string()),
+    protection: z.enum(['passphrase', 'key-file']),
+    isBackedUp: z.boolean(),
+    stateDir: z.string(),
+    addresses: z.array(z.string()),
+    memoryBytes: z.number().int().min(0),
+  }),
+  'nz.stopped/1': z.strictObject({
+    wasRunning: z.boolean(),
+    pid: z.number().int().nullable().describe('process that has ended; null when none ran'),
+  }),
 } satisfies Readonly<Record<`nz.${string}/${number}`, z.ZodType>>

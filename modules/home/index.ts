@@ -7,12 +7,12 @@ import { lockProfile } from './profile-lock.ts'
 import { HomeService } from './service.ts'
 import { StateFiles } from './state-files.ts'
 
-const path = z.string().min(1)
+const path = z.string().min(1).meta({ isInternal: true })
 
 export default defineModule({
   name: 'home',
   config: z.strictObject({
-    profile: z.string().min(1).describe('name of the profile this process runs'),
+    profile: path.describe('name of the profile this process runs'),
     configFile: path.describe('path of the configuration file'),
     stateDir: path.describe('folder of the state of this profile'),
     keyFile: path.describe('path of the key file of an unattended node'),

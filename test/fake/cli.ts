@@ -1,6 +1,6 @@
 /** Runs the command line in this process, with streams that remember and a client that a test makes up. */
 import { invoke } from '../../cli/invoke.ts'
-import { cliErrors } from '../../cli/errors.ts'
+import { ipcErrors } from '../../protocols/ipc/errors.ts'
 import type { CommandEntry, CommandGroups } from '../../cli/command-table.ts'
 import type { Terminal } from '../../cli/output.ts'
 import type { NzClient } from '../../sdk/client.ts'
@@ -61,7 +61,7 @@ export async function runCli(argv: readonly string[], init: CliRunInit = {}): Pr
     interrupt: () => undefined,
     nowMs: () => nowMs,
     connect: async () => {
-      if (client === undefined) throw cliErrors.NZ_CLI_NOT_RUNNING()
+      if (client === undefined) throw ipcErrors.NZ_IPC_NOT_RUNNING()
       return client as NzClient
     },
     offline: async () => await Promise.reject(new Error('the command opens the identity')),

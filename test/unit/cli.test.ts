@@ -228,7 +228,7 @@ describe('the whole command line', () => {
     const version = JSON.parse((await runCli(['version', '--json'])).stdout) as Record<string, unknown>
     const { schema, ...rest } = version
     assert.equal(schema, 'nz.version/1')
-    documents['nz.version/1'].parse(rest)
+    contract.nodeVersion.result.parse(rest)
     const explained = await runCli(['explain', 'NZ_HOME_LOCKED'])
     assert.match(explained.stdout, /another process runs this profile/)
     assert.equal((await runCli(['explain', 'NZ_NO_SUCH'])).code, 5)

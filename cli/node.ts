@@ -1,0 +1,123 @@
+/**
+ * The composition root: which modules make a node, and where their configuration and their log come from. The only
+ * file that lists module indexes; used by the daemon, by commands that work without one, and by the embedded node.
+ */
+import { Kernel, provide, resolveConfig, systemClock } from '../kernel/index.ts'
+import { configLayers } from '../modules/config/index.ts'
+import { ConfigLayersService } from '../modules/config/service.ts'
+import { createJournal, LOG_FILE_NAME } from '../modules/logs/index.ts'
+import { createIdentityAdmin } from '../modules/identity/index.ts'
+import { identityEvents } from '../modules/identity/service.ts'
+import { LogsService } from '../modules/logs/service.ts'
+import type { AnyModule, ConfigLayer, Logger, ResolvedConfig } from '../kernel/index.ts'
+import type { IdentityAdmin, IdentityFacts, PassphraseSource } from '../modules/identity/service.ts'
+import type { Journal, JournalInit, LogsConfig } from '../modules/logs/index.ts'
+import type { Home } from '../protocols/ipc/home.ts'
+
+/** Every module of a node. Their order does not matter; their requirements do. */
+export async function nodeModules(): Promise<readonly AnyModule[]> {
+  const loaded = await Promise.all([
+    import('../modules/home/index.ts'),
+    import('../modules/logs/index.ts'),
+    import('../modules/identity/index.ts'),
+  ])
+  return loaded.map((module) => module.default as AnyModule)
+}
+
+export interface NodeInit {
+  readonly home: Home
+  readonly env: Readonly<Record<string, string | undefined>>
+  /** Settings such as `network.listen=…`, stronger than file and environment. */
+  readonly flags?: readonly string[]
+  /** Sees every log record that is kept. */
+  readonly mirror?: JournalInit['mirror']
+}
+
+/** A node that has not started yet. */
+export interface ComposedNode {
+  readonly kernel: Kernel
+  readonly journal: Journal
+  readonly config: ResolvedConfig
+  /** Whether this start has created the identity of the profile. */
+  readonly isNewIdentity: () => boolean
+  /** Reads files, environment and flags anew, for `KernelService.reload`. */
+  readonly readLayers: () => Promise<readonly ConfigLayer[]>
+}
+
+/** @throws NZ_CONFIG_SYNTAX, NZ_CONFIG_UNREADABLE, NZ_KERNEL_CONFIG_INVALID */
+export async function composeNode(init: NodeInit): Promise<ComposedNode> {
+  const { home, mirror } = init
+  const modules = await nodeModules()
+  const { config, layers } = await readConfig(init, modules)
+  const { level, maxFileBytes, maxFiles } = config.values['logs'] as LogsConfig
+  const journal = createJournal({
+    level,
+    clock: systemClock,
+    file: { dir: home.logDir, name: LOG_FILE_NAME, maxFileBytes, maxFiles },
+    ...(mirror === undefined ? {} : { mirror }),
+  })
+  const services = [provide(LogsService, journal), provide(ConfigLayersService, layers)]
+  const kernel = new Kernel({ modules, config, services, log: journal })
+  let isNewIdentity = false
+  kernel.events.on(identityEvents.created, () => void (isNewIdentity = true), { signal: new AbortController().signal })
+  return {
+    kernel,
+    journal,
+    config,
+    isNewIdentity: () => isNewIdentity,
+    readLayers: async () => await layers.read(),
+  }
+}
+
+/** The configuration that a node started now would have. Loads no network. */
+export async function readConfig(
+  { home, env, flags = [] }: Pick<NodeInit, 'home' | 'env' | 'flags'>,
+  modules?: readonly AnyModule[],
+): Promise<{ readonly config: ResolvedConfig; readonly layers: ConfigLayersService }> {
+  const sources = modules ?? (await nodeModules())
+  const layers = configLayers({ sources, home, env, flags })
+  const composition: ConfigLayer = { origin: 'composition', values: { home } }
+  return { config: resolveConfig({ modules: sources, layers: [composition, ...(await layers.read())] }), layers }
+}
+
+/**
+ * What is done to the identity of a profile while no node runs it; holds the profile's lock until it is disposed of,
+ * unless `isReadOnly`.
+ *
+ * @throws NZ_HOME_LOCKED
+ */
+export async function openIdentity({
+  home,
+  isReadOnly,
+  passphrase,
+}: {
+  readonly home: Home
+  readonly isReadOnly: boolean
+  readonly passphrase: PassphraseSource
+}): Promise<{ readonly identity: IdentityAdmin } & AsyncDisposable> {
+  const admin = createIdentityAdmin({ home, clock: systemClock, passphrase })
+  if (isReadOnly) return { identity: admin, [Symbol.asyncDispose]: async () => await Promise.resolve() }
+  const { default: homeModule } = await import('../modules/home/index.ts')
+  const kernel = new Kernel({ modules: [homeModule], config: { home }, log: silent })
+  await kernel.start()
+  return {
+    identity: admin,
+    [Symbol.asyncDispose]: async () => await kernel.stop(),
+  }
+}
+
+/** What the keystore says in clear; needs neither lock nor passphrase. `null` when there is no identity. */
+export async function identityFacts({ home }: { readonly home: Home }): Promise<IdentityFacts | null> {
+  const passphrase: PassphraseSource = async () => await Promise.resolve(null)
+  return await createIdentityAdmin({ home, clock: systemClock, passphrase }).facts()
+}
+
+export { passphraseSource as passphraseOf } from '../modules/identity/index.ts'
+
+/** A command tells what it did itself. */
+const silent: Logger = {
+  debug: () => undefined,
+  info: () => undefined,
+  warn: () => undefined,
+  error: () => undefined,
+}

@@ -1,0 +1,110 @@
+/** How the node's state reads: the first screen of `up`, and `status`. */
+import { escapeText, formatAge, formatBytes, formatCount, formatDuration, shortId, shortIds, table } from './text.ts'
+import type { contract } from '../protocols/ipc/contract.ts'
+import type { ResultOf } from '../protocols/ipc/endpoint.ts'
+
+export type NodeStatus = ResultOf<(typeof contract)['nodeStatus']>
+
+export interface UpFacts {
+  readonly isNew: boolean
+  readonly isNewIdentity: boolean
+  readonly readyMs: number | null
+  readonly pid: number
+  readonly profile: string
+  readonly id: string
+  readonly protection: 'passphrase' | 'key-file'
+  readonly isBackedUp: boolean
+  readonly stateDir: string
+  readonly addresses: readonly string[]
+  readonly memoryBytes: number
+}
+
+/** The first screen: only what is true and known. */
+export function upText(facts: UpFacts, userHome: string | null): string {
+  const { isNew, isNewIdentity, readyMs, pid, id, protection, isBackedUp, stateDir, addresses, memoryBytes } = facts
+  const place =
+    userHome !== null && stateDir.startsWith(`${userHome}/`) ? `~${stateDir.slice(userHome.length)}` : stateDir
+  const protectedBy = protection === 'passphrase' ? 'encrypted by a passphrase' : 'encrypted by a key file'
+  const ready = readyMs === null ? '' : `, ready in ${(readyMs / 1_000).toFixed(2)} s`
+  return [
+    `✔ ${isNewIdentity ? 'identity created' : 'identity        '}  ${shortId(id)}  (${place}, 0600, ${protectedBy})`,
+    `✔ ${isNew ? 'daemon running  ' : 'already running '}  pid ${pid}${ready}, ${formatBytes(memoryBytes)}`,
+    addresses.length === 0
+      ? '! not listening     no peer can reach this node → nzcore doctor'
+      : `✔ listening         ${listeningText(addresses)}`,
+    ...(isBackedUp ? [] : ['! recovery          not backed up → nzcore identity export']),
+    'Next: nzcore invite',
+  ].join('\n')
+}
+
+/** `tcp 4001 · ws 4002` */
+function listeningText(addresses: readonly string[]): string {
+  const ports = addresses.map((address) => {
+    const port = /\/tcp\/(\d+)/.exec(address)?.[1]
+    return port === undefined ? address : `${/\/wss?(\/|$)/.test(address) ? 'ws' : 'tcp'} ${port}`
+  })
+  return [...new Set(ports)].join(' · ')
+}
+
+export interface StatusView {
+  readonly isFull: boolean
+  readonly nowMs: number
+}
+
+export function isDegraded({ state, modules }: Pick<NodeStatus, 'state' | 'modules'>): boolean {
+  return state !== 'running' || modules.some(isUnwell)
+}
+
+export function statusText(status: NodeStatus, { isFull, nowMs }: StatusView): string {
+  const { uptimeMs, connected, contacts, memoryBytes, bufferedBytes, bufferBudgetBytes, cpuPercent, peers } = status
+  const head = [
+    `up ${formatAge(uptimeMs)}  health ${isDegraded(status) ? 'DEGRADED' : 'OK'}  ${connected} connected`,
+    `${contacts} ${contacts === 1 ? 'contact' : 'contacts'}`,
+    `memory ${formatBytes(memoryBytes)}`,
+    `buffers ${formatBytes(bufferedBytes)}/${formatBytes(bufferBudgetBytes)}`,
+    `cpu ${cpuPercent.toFixed(1)} %`,
+  ].join(' · ')
+  return [
+    head,
+    ...(isFull ? [`profile ${status.profile}  pid ${status.pid}  id ${status.id}`, ...status.addresses] : []),
+    ...status.modules.filter((module) => isFull || isUnwell(module)).map(moduleText),
+    ...(peers.length === 0 ? [] : [peerTable(peers, { isFull, nowMs })]),
+  ].join('\n')
+}
+
+type Module = NodeStatus['modules'][number]
+
+function isUnwell({ state, health }: Module): boolean {
+  return state !== 'running' || (health !== null && health !== 'healthy')
+}
+
+function moduleText(module: Module): string {
+  const { name, state, code, why, restarts } = module
+  const details = [
+    ...(code === null ? [] : [code]),
+    ...(why === null ? [] : [escapeText(why)]),
+    ...(restarts === 0 ? [] : [`${restarts} restarts`]),
+  ]
+  return `${isUnwell(module) ? '!' : '✔'} ${name.padEnd(12)} ${state}${details.length === 0 ? '' : `  ${details.join(' · ')}`}`
+}
+
+function peerTable(peers: NodeStatus['peers'], { isFull, nowMs }: StatusView): string {
+  const idOf = (peer: NodeStatus['peers'][number]): string => peer.id ?? peer.peerId
+  const short = shortIds(peers.map(idOf))
+  const rows = peers.map((peer) => [
+    peer.name ?? '-',
+    isFull ? idOf(peer) : (short.get(idOf(peer)) ?? ''),
+    pathText(peer, isFull),
+    peer.rttMs === null ? '-' : formatDuration(peer.rttMs),
+    `${formatCount(peer.txBytes)}/${formatCount(peer.rxBytes)}`,
+    peer.connectedAtMs === null ? '-' : formatAge(nowMs - peer.connectedAtMs),
+  ])
+  return table(['NAME', 'ID', 'PATH', 'RTT', 'TX/RX', 'SINCE'], rows)
+}
+
+const TRANSPORTS = { tcp: 'direct tcp', websocket: 'direct ws', relay: 'relay' }
+
+function pathText({ state, transport, address }: NodeStatus['peers'][number], isFull: boolean): string {
+  if (transport === null) return state
+  return isFull && address !== null ? `${TRANSPORTS[transport]} ${address}` : TRANSPORTS[transport]
+}
