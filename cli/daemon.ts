@@ -74,7 +74,8 @@ async function runNode(
     journal.error('daemon.startFailed', { error })
     throw fault ?? error
   }
-  const readyMs = Math.round(performance.now())
+  // The machine's monotonic clock counts from the start of the process.
+  const readyMs = Math.round(systemClock.monotonicMs())
   journal.info('daemon.ready', { readyMs })
   report({ state: 'ready', readyMs, isNewIdentity: node.isNewIdentity() })
   if (signal.aborted) stop('signal')

@@ -20,6 +20,10 @@ export async function nodeModules(): Promise<readonly AnyModule[]> {
     import('../modules/home/index.ts'),
     import('../modules/logs/index.ts'),
     import('../modules/identity/index.ts'),
+    import('../modules/network/index.ts'),
+    import('../modules/contacts/index.ts'),
+    import('../modules/doctor/index.ts'),
+    import('../modules/ipc/index.ts'),
   ])
   return loaded.map((module) => module.default as AnyModule)
 }
