@@ -6,26 +6,26 @@ import { Kernel, provide, resolveConfig, systemClock } from '../kernel/index.ts'
 import { configLayers } from '../modules/config/index.ts'
 import { ConfigLayersService } from '../modules/config/service.ts'
 import { createJournal, LOG_FILE_NAME } from '../modules/logs/index.ts'
-import { createIdentityAdmin } from '../modules/identity/index.ts'
+import { identityModule, openIdentityAdmin, passphraseSource } from '../modules/identity/index.ts'
 import { identityEvents } from '../modules/identity/service.ts'
 import { LogsService } from '../modules/logs/service.ts'
 import type { AnyModule, ConfigLayer, Logger, ResolvedConfig } from '../kernel/index.ts'
-import type { IdentityAdmin, IdentityFacts, PassphraseSource } from '../modules/identity/service.ts'
+import type { IdentityAdmin } from '../modules/identity/service.ts'
 import type { Journal, JournalInit, LogsConfig } from '../modules/logs/index.ts'
 import type { Home } from '../protocols/ipc/home.ts'
 
 /** Every module of a node. Their order does not matter; their requirements do. */
-export async function nodeModules(): Promise<readonly AnyModule[]> {
+export async function nodeModules({ env }: Pick<NodeInit, 'env'>): Promise<readonly AnyModule[]> {
   const loaded = await Promise.all([
     import('../modules/home/index.ts'),
     import('../modules/logs/index.ts'),
-    import('../modules/identity/index.ts'),
     import('../modules/network/index.ts'),
     import('../modules/contacts/index.ts'),
     import('../modules/doctor/index.ts'),
     import('../modules/ipc/index.ts'),
   ])
-  return loaded.map((module) => module.default as AnyModule)
+  const identity: AnyModule = identityModule({ passphrase: passphraseSource({ env }) })
+  return [identity, ...loaded.map((module) => module.default as AnyModule)]
 }
 
 export interface NodeInit {
@@ -51,7 +51,7 @@ export interface ComposedNode {
 /** @throws NZ_CONFIG_SYNTAX, NZ_CONFIG_UNREADABLE, NZ_KERNEL_CONFIG_INVALID */
 export async function composeNode(init: NodeInit): Promise<ComposedNode> {
   const { home, mirror } = init
-  const modules = await nodeModules()
+  const modules = await nodeModules(init)
   const { config, layers } = await readConfig(init, modules)
   const { level, maxFileBytes, maxFiles } = config.values['logs'] as LogsConfig
   const journal = createJournal({
@@ -78,10 +78,19 @@ export async function readConfig(
   { home, env, flags = [] }: Pick<NodeInit, 'home' | 'env' | 'flags'>,
   modules?: readonly AnyModule[],
 ): Promise<{ readonly config: ResolvedConfig; readonly layers: ConfigLayersService }> {
-  const sources = modules ?? (await nodeModules())
+  const sources = modules ?? (await nodeModules({ env }))
   const layers = configLayers({ sources, home, env, flags })
   const composition: ConfigLayer = { origin: 'composition', values: { home } }
   return { config: resolveConfig({ modules: sources, layers: [composition, ...(await layers.read())] }), layers }
+}
+
+export interface IdentityInit {
+  readonly home: Home
+  readonly env: NodeInit['env']
+  /** Asks a person for the passphrase when the environment names no source of it. */
+  readonly ask?: () => Promise<Uint8Array>
+  /** Takes no lock. */
+  readonly isReadOnly: boolean
 }
 
 /**
@@ -91,29 +100,15 @@ export async function readConfig(
  * @throws NZ_HOME_LOCKED
  */
 export async function openIdentity({
-  home,
   isReadOnly,
-  passphrase,
-}: {
-  readonly home: Home
-  readonly isReadOnly: boolean
-  readonly passphrase: PassphraseSource
-}): Promise<{ readonly identity: IdentityAdmin } & AsyncDisposable> {
-  const admin = createIdentityAdmin({ home, clock: systemClock, passphrase })
-  if (isReadOnly) return { identity: admin, [Symbol.asyncDispose]: async () => await Promise.resolve() }
+  ...init
+}: IdentityInit): Promise<{ readonly identity: IdentityAdmin } & AsyncDisposable> {
+  const identity = openIdentityAdmin(init)
+  if (isReadOnly) return { identity, [Symbol.asyncDispose]: async () => await Promise.resolve() }
   const { default: homeModule } = await import('../modules/home/index.ts')
-  const kernel = new Kernel({ modules: [homeModule], config: { home }, log: silent })
+  const kernel = new Kernel({ modules: [homeModule], config: { home: init.home }, log: silent })
   await kernel.start()
-  return {
-    identity: admin,
-    [Symbol.asyncDispose]: async () => await kernel.stop(),
-  }
-}
-
-/** What the keystore says in clear; needs neither lock nor passphrase. `null` when there is no identity. */
-export async function identityFacts({ home }: { readonly home: Home }): Promise<IdentityFacts | null> {
-  const passphrase: PassphraseSource = async () => await Promise.resolve(null)
-  return await createIdentityAdmin({ home, clock: systemClock, passphrase }).facts()
+  return { identity, [Symbol.asyncDispose]: async () => await kernel.stop() }
 }
 
 export { passphraseSource as passphraseOf } from '../modules/identity/index.ts'

@@ -6,11 +6,7 @@ export async function openOffline(
   { home, env, prompt }: CliContext,
   { isReadOnly = false }: OfflineOptions,
 ): ReturnType<CliContext['offline']> {
-  const { openIdentity, passphraseOf } = await import('./node.ts')
+  const { openIdentity } = await import('./node.ts')
   const ask = async (): Promise<Uint8Array> => await prompt.secret(`Passphrase of profile ${home.profile}:`)
-  return await openIdentity({
-    home,
-    isReadOnly,
-    passphrase: passphraseOf({ env, ...(prompt.isAvailable ? { ask } : {}) }),
-  })
+  return await openIdentity({ home, env, isReadOnly, ...(prompt.isAvailable ? { ask } : {}) })
 }

@@ -21,12 +21,16 @@ export async function startDaemon(context: CliContext, { flags, waitMs }: StartD
 }
 
 /** `null` when the daemon needs none, finds it by itself, or is to say that it is missing. */
-async function passphraseFor({ home, env, prompt }: CliContext): Promise<Uint8Array | null> {
-  const { identityFacts, passphraseOf } = await import('./node.ts')
+async function passphraseFor({ home, env, prompt, offline }: CliContext): Promise<Uint8Array | null> {
   if (env['NZ_PASSPHRASE_FILE'] !== undefined) return null
   // A descriptor of this process is none of the daemon's.
-  if (env['NZ_PASSPHRASE_FD'] !== undefined) return await passphraseOf({ env })()
-  if (!prompt.isAvailable || (await identityFacts({ home }))?.protection !== 'passphrase') return null
+  if (env['NZ_PASSPHRASE_FD'] !== undefined) {
+    const { passphraseOf } = await import('./node.ts')
+    return await passphraseOf({ env })()
+  }
+  if (!prompt.isAvailable) return null
+  await using opened = await offline({ isReadOnly: true })
+  if ((await opened.identity.facts())?.protection !== 'passphrase') return null
   return await prompt.secret(`Passphrase of profile ${home.profile}:`)
 }
 

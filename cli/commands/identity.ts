@@ -200,7 +200,7 @@ async function presentIdentity(context: CliContext): Promise<IdentityDocument> {
     const client = await context.client()
     return await client.identityShow({}, { signal: context.signal })
   } catch (error) {
-    if (!isNzError(error, 'NZ_CLI_NOT_RUNNING')) throw error
+    if (!isNzError(error, 'NZ_IPC_NOT_RUNNING')) throw error
   }
   await using offline = await context.offline({ isReadOnly: true })
   return documentOf(context, await offline.identity.presentFacts())

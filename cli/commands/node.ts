@@ -77,7 +77,7 @@ async function up(context: CliContext, input: CommandInput): Promise<void> {
       await sleep(systemClock, POLL_MS, { signal: context.signal })
     }
   }
-  const { identityFacts } = await import('../node.ts')
+  const { isBackedUp } = await (await context.client()).identityShow({}, { signal: context.signal })
   const document = {
     isNew: ready !== null,
     isNewIdentity: ready?.isNewIdentity ?? false,
@@ -87,7 +87,7 @@ async function up(context: CliContext, input: CommandInput): Promise<void> {
     id: status.id,
     fingerprint: status.fingerprint,
     protection: status.protection,
-    isBackedUp: (await identityFacts(context))?.isBackedUp ?? false,
+    isBackedUp,
     stateDir: context.home.stateDir,
     addresses: status.addresses,
     memoryBytes: status.memoryBytes,
