@@ -9,11 +9,13 @@ import { HomeService } from '../home/service.ts'
 import { IdentityFactsService, IdentityService } from '../identity/service.ts'
 import { NetworkService } from '../network/service.ts'
 import { authenticateByToken, authenticateOwner } from './access.ts'
+import { AppStreams } from './app-streams.ts'
 import { Dispatcher } from './dispatch.ts'
 import { eventsHandlers } from './handlers/events.ts'
 import { identityHandlers } from './handlers/identity.ts'
 import { networkHandlers } from './handlers/network.ts'
 import { nodeHandlers } from './handlers/node.ts'
+import { streamsHandlers } from './handlers/streams.ts'
 import { tokensHandlers } from './handlers/tokens.ts'
 import { contactsHandlers } from './handlers/contacts.ts'
 import { createHttpServer } from './http-server.ts'
@@ -47,6 +49,7 @@ export default defineModule({
   restart: 'permanent',
 
   async setup({ log, events, clock, random, scope }, services, config) {
+    const stopping = new AbortController()
     const streams = new OpenStreams({ clock })
     const tokens = await TokenStore.load({ ...services, clock, random, onRevoked: (id) => streams.cut(id) })
     const api: { url: string | null } = { url: null }
@@ -57,8 +60,8 @@ export default defineModule({
       ...identityHandlers(services),
       ...contactsHandlers(services),
       ...networkHandlers(services),
+      ...streamsHandlers(new AppStreams({ ...services, clock, signal: stopping.signal })),
     }
-    const stopping = new AbortController()
     const dispatcher = new Dispatcher({ contract, handlers, clock, log })
     const shared = { contract, dispatcher, streams, clock, log, signal: stopping.signal }
     const unix = createHttpServer(new Router({ ...shared, authenticate: authenticateOwner }), clock)

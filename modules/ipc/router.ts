@@ -41,12 +41,18 @@ interface Target extends Route {
 
 export class Router {
   readonly #init: RouterInit
-  readonly #routes = new Map<string, Route>()
+  /** By path, then by method. */
+  readonly #routes = new Map<string, Map<string, Route>>()
 
   constructor(init: RouterInit) {
     this.#init = init
-    for (const [id, endpoint] of Object.entries(init.contract))
-      this.#routes.set(`/v1${endpoint.path}`, { id, endpoint })
+    for (const [id, endpoint] of Object.entries(init.contract)) {
+      const path = `/v1${endpoint.path}`
+      this.#routes.set(
+        path,
+        (this.#routes.get(path) ?? new Map<string, Route>()).set(endpoint.method, { id, endpoint }),
+      )
+    }
   }
 
   /** Answers every request; never rejects. */
@@ -103,9 +109,10 @@ export class Router {
     const url = request.url ?? ''
     if (!url.startsWith('/') || /[^\x21-\x7e]/.test(url)) throw ipcErrors.NZ_IPC_REQUEST_MALFORMED()
     const cut = url.indexOf('?')
-    const route = this.#routes.get(cut === -1 ? url : url.slice(0, cut))
-    if (route === undefined) throw ipcErrors.NZ_IPC_ENDPOINT_UNKNOWN()
-    if (request.method !== route.endpoint.method) throw ipcErrors.NZ_IPC_METHOD_WRONG()
+    const methods = this.#routes.get(cut === -1 ? url : url.slice(0, cut))
+    if (methods === undefined) throw ipcErrors.NZ_IPC_ENDPOINT_UNKNOWN()
+    const route = methods.get(request.method ?? '')
+    if (route === undefined) throw ipcErrors.NZ_IPC_METHOD_WRONG()
     const { capability } = route.endpoint
     if (!permits(caller, capability)) throw ipcErrors.NZ_IPC_CAPABILITY_MISSING({ data: { capability } })
     return { ...route, caller, query: new URLSearchParams(cut === -1 ? '' : url.slice(cut + 1)) }

@@ -4,6 +4,7 @@ import { identityContract } from './contract/identity.ts'
 import { eventsContract } from './contract/events.ts'
 import { networkContract } from './contract/network.ts'
 import { nodeContract } from './contract/node.ts'
+import { streamsContract } from './contract/streams.ts'
 import { tokensContract } from './contract/tokens.ts'
 import { defineContract } from './endpoint.ts'
 
@@ -14,4 +15,5 @@ export const contract = defineContract({
   ...identityContract,
   ...networkContract,
   ...contactsContract,
+  ...streamsContract,
 })

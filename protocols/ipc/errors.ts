@@ -165,4 +165,25 @@ export const ipcErrors = defineErrors({
     exit: 'damaged',
     retryable: false,
   },
+  NZ_STREAMS_STRANGER: {
+    message: 'only contacts may open application streams',
+    fix: ['introduce the two nodes: nzcore invite'],
+    status: 403,
+    exit: 'refusedByTrust',
+    retryable: false,
+  },
+  NZ_STREAMS_NOT_ACCEPTED: {
+    message: 'no program takes streams of this protocol now',
+    fix: ['start the program on the other node', 'try again'],
+    status: 503,
+    exit: 'unreachable',
+    retryable: true,
+  },
+  NZ_STREAMS_TOO_MANY_PROTOCOLS: {
+    message: 'programs of this node serve as many protocols as they may',
+    fix: ['stop programs that are no longer used'],
+    status: 429,
+    exit: 'conflict',
+    retryable: true,
+  },
 })
