@@ -73,7 +73,7 @@ export interface HandlerOptions {
 
 /** One end of a duplex: application bytes and control messages, both with back-pressure. */
 export interface Duplex<Send = unknown, Receive = unknown> {
-  /** Aborts when the duplex ends in any way. */
+  /** Aborts when the duplex ends in any way; in order: when this side said `end` and `read` gave `null`. */
   readonly signal: AbortSignal
   /** Resolves when there is room for more. The bytes may not be changed afterwards; boundaries are not kept. */
   write(bytes: Uint8Array): Promise<void>

@@ -33,6 +33,8 @@ export class FramedDuplex implements Duplex<unknown, never> {
   #queuedBytes = 0
   #changed = Promise.withResolvers<void>()
   #readEnded = false
+  /** Whether the reader was told of the end: before that it may still be busy with what came. */
+  #isReadOut = false
   #writeEnded = false
   #isReleased = false
   #failure: Error | null = null
@@ -65,7 +67,11 @@ export class FramedDuplex implements Duplex<unknown, never> {
         this.#tell()
         return item
       }
-      if (this.#readEnded) return null
+      if (this.#readEnded) {
+        this.#isReadOut = true
+        this.#closeWhenBothEnded()
+        return null
+      }
       if (this.#failure !== null) throw this.#failure
       await this.#changed.promise
     }
@@ -141,7 +147,6 @@ export class FramedDuplex implements Duplex<unknown, never> {
     else {
       this.#readEnded = true
       this.#tell()
-      this.#closeWhenBothEnded()
     }
   }
 
@@ -162,7 +167,7 @@ export class FramedDuplex implements Duplex<unknown, never> {
   }
 
   #closeWhenBothEnded(): void {
-    if (!this.#readEnded || !this.#writeEnded) return
+    if (!this.#isReadOut || !this.#writeEnded) return
     this.#pipe.end()
     this.#closed.abort(new DOMException('the duplex ended', 'AbortError'))
   }

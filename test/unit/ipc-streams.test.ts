@@ -89,7 +89,7 @@ describe('application streams', () => {
 
   it('break on one side when the other breaks', async () => {
     await using nodes = await pair()
-    const accepted = nodes.laptop.client.streamsAccept({ protocol: ECHO }).then(NodeStream.over)
+    const accepted = nodes.laptop.client.streamsAccept({ protocol: ECHO }).then(async (d) => await NodeStream.over(d))
     const stream = await NodeStream.over(await nodes.desk.client.streamsOpen({ peer: 'laptop', protocol: ECHO }))
     const theirs = await accepted
     stream.abort()
