@@ -65,6 +65,13 @@ export const kernelErrors = defineErrors({
     exit: 'degraded',
     retryable: true,
   },
+  NZ_KERNEL_DEPENDENCY_FAILED: {
+    message: 'a module that this one needs has failed',
+    fix: ['nzcore status', 'nzcore logs'],
+    status: 503,
+    exit: 'degraded',
+    retryable: true,
+  },
   NZ_KERNEL_ESSENTIAL_FAILED: {
     message: 'a module that the node cannot run without failed',
     fix: ['nzcore logs', 'nzcore doctor', 'nzcore up'],

@@ -128,7 +128,7 @@ export class ModuleRun {
       fail: (error) => {
         if (this.#phase === 'opening') this.#failure.abort(error)
         else if (this.#phase === 'running') this.#reports.failed(error)
-        else this.#warn('stop', error)
+        else this.#noteLate('stop', error)
       },
       finish: () => {
         if (this.#phase === 'running') this.#reports.finished()
@@ -153,7 +153,7 @@ export class ModuleRun {
       timeoutMs,
       signal: AbortSignal.any([signal, this.#failure.signal]),
       timeoutError: () => kernelErrors.NZ_KERNEL_START_TIMEOUT({ data: { module: name, during, timeoutMs } }),
-      onLateError: (error) => this.#services.log.debug('kernel.lateFailure', { module: name, during, error }),
+      onLateError: (error) => this.#noteLate(during, error),
     }
   }
 
@@ -175,6 +175,11 @@ export class ModuleRun {
     } catch (error) {
       this.#warn('stop', error)
     }
+  }
+
+  /** A failure of a run that has failed or is ending already. */
+  #noteLate(during: 'setup' | 'start' | 'stop', error: unknown): void {
+    this.#services.log.debug('kernel.lateFailure', { module: this.#module.name, during, error })
   }
 
   #warn(during: 'stop' | 'release', error: unknown): void {

@@ -1,6 +1,7 @@
 /**
- * Supervision at work: carries out what `Supervisor` decides, one operation after the other, and probes the health of
- * running children.
+ * Supervision at work: carries out what `Supervisor` decides and probes the health of running children. Operations on
+ * one child follow each other, and a child stops after its dependents; children that do not need each other do not wait
+ * for each other.
  */
 import { kernelErrors } from './catalogue.ts'
 import type { Clock, Timer } from './clock.ts'
@@ -48,8 +49,10 @@ export class Supervision {
   readonly #reports: SupervisionReports
   readonly #controller = new AbortController()
   readonly #probing = new Map<string, Probing>()
-  /** The end of the operations asked for so far. */
-  #tail: Promise<void> = Promise.resolve()
+  /** For each child, the end of the operations on it that were asked for so far. */
+  readonly #tails = new Map<string, Promise<void>>()
+  /** Cuts a start under way, by child. */
+  readonly #starting = new Map<string, AbortController>()
   #timer: Timer | null = null
 
   constructor(
@@ -75,46 +78,60 @@ export class Supervision {
     if (this.#controller.signal.aborted) return
     const verdict = this.#supervisor.ended(name, how, this.#clock.monotonicMs())
     if (verdict.action === 'ignore') return
-    const takeDown = verdict.action === 'escalate' ? [] : verdict.takeDown
-    for (const child of takeDown) this.#stopProbing(child)
     this.#reports.decided(name, error, verdict)
-    this.#enqueue(async () => {
+    if (verdict.action === 'escalate') return
+    const { takeDown } = verdict
+    for (const child of takeDown) {
+      this.#stopProbing(child)
+      this.#starting.get(child)?.abort(kernelErrors.NZ_KERNEL_DEPENDENCY_FAILED({ data: { child: name } }))
+    }
+    this.#operate(takeDown, this.#supervisor.dependents(name), async () => {
       for (const child of takeDown) await this.#children.takeDown(child)
+      this.#advance()
     })
   }
 
-  /** Decides and starts nothing more; resolves when the operation under way has ended. */
+  /** Decides and starts nothing more; resolves when the operations under way have ended. */
   async close(): Promise<void> {
-    this.#controller.abort()
+    this.#controller.abort(kernelErrors.NZ_KERNEL_START_INTERRUPTED())
     this.#timer?.cancel()
     for (const name of this.#probing.keys()) this.#stopProbing(name)
-    await this.#tail
+    await Promise.all(this.#tails.values())
   }
 
-  #enqueue(operation: () => Promise<void>): void {
-    this.#tail = this.#tail.then(async () => {
-      await operation()
-      this.#arm()
-    })
+  /** Runs `operation`, which never throws, on `children` when the operations before it, also on `others`, have ended. */
+  #operate(children: readonly string[], others: readonly string[], operation: () => Promise<void>): void {
+    const before = [...children, ...others].flatMap((name) => this.#tails.get(name) ?? [])
+    const done = Promise.all(before).then(operation)
+    for (const name of children) this.#tails.set(name, done)
   }
 
-  #arm(): void {
-    this.#timer?.cancel()
-    const dueMs = this.#supervisor.nextDueMs()
-    if (dueMs === null || this.#controller.signal.aborted) return
-    const delayMs = Math.max(0, dueMs - this.#clock.monotonicMs())
-    this.#timer = this.#clock.setTimer(delayMs, () => this.#enqueue(async () => await this.#bringUpDue()))
-  }
-
-  async #bringUpDue(): Promise<void> {
+  /** Starts what may be started now, and comes back when there will be more. */
+  #advance(): void {
     const { signal } = this.#controller
-    for (const name of this.#supervisor.due(this.#clock.monotonicMs())) {
-      if (signal.aborted || !this.#supervisor.begin(name)) continue
+    this.#timer?.cancel()
+    if (signal.aborted) return
+    for (const name of this.#supervisor.due(this.#clock.monotonicMs()))
+      if (this.#supervisor.begin(name)) this.#operate([name], [], this.#bringUp(name))
+    const dueMs = this.#supervisor.nextDueMs()
+    if (dueMs === null) return
+    const delayMs = Math.max(0, dueMs - this.#clock.monotonicMs())
+    this.#timer = this.#clock.setTimer(delayMs, () => this.#advance())
+  }
+
+  #bringUp(name: string): () => Promise<void> {
+    const cut = new AbortController()
+    this.#starting.set(name, cut)
+    return async () => {
       try {
-        await this.#children.bringUp(name, signal)
+        await this.#children.bringUp(name, AbortSignal.any([cut.signal, this.#controller.signal]))
+        if (cut.signal.aborted) return // it is taken down next
         this.#noteStarted(name)
+        this.#advance()
       } catch (error) {
-        this.ended(name, 'failed', error)
+        if (!cut.signal.aborted) this.ended(name, 'failed', error)
+      } finally {
+        if (this.#starting.get(name) === cut) this.#starting.delete(name)
       }
     }
   }

@@ -87,7 +87,7 @@ export class Supervisor {
 
   /** Forgets a child that is not running and that no other requires. */
   remove(name: string): void {
-    if (this.#isAlive(this.#child(name)) || this.#dependentsOf(name).length > 0)
+    if (this.#isAlive(this.#child(name)) || this.dependents(name).length > 0)
       throw new Error(`child is in use: ${name}`)
     this.#children.delete(name)
   }
@@ -105,6 +105,15 @@ export class Supervisor {
   restartAtMs(name: string): number | null {
     const { phase, restartAtMs } = this.#child(name)
     return phase === 'waiting' ? restartAtMs : null
+  }
+
+  /** All children that need `name`, directly or not, in order of start. */
+  dependents(name: string): string[] {
+    const found = new Set([name])
+    for (const [other, { spec }] of this.#children)
+      if (spec.requires.some((needed) => found.has(needed))) found.add(other)
+    found.delete(name)
+    return [...found]
   }
 
   /** Children to start now, each after what it requires. Call `begin` for each when its turn comes. */
@@ -162,7 +171,7 @@ export class Supervisor {
     const { name } = child.spec
     child.recentMs = child.recentMs.filter((atMs) => atMs > nowMs - windowMs)
     if (child.recentMs.length >= maxRestarts) {
-      const essential = this.#dependentsOf(name).find((other) => this.#child(other).spec.restart === 'essential')
+      const essential = this.dependents(name).find((other) => this.#child(other).spec.restart === 'essential')
       if (essential !== undefined) return { action: 'escalate', child: essential }
       child.phase = 'givenUp'
       return { action: 'giveUp', restarts: child.restarts, takeDown: this.#takeDownDependents(name) }
@@ -179,18 +188,9 @@ export class Supervisor {
 
   /** Marks every running child that needs `name` as down. */
   #takeDownDependents(name: string): string[] {
-    const running = this.#dependentsOf(name).filter((other) => this.#isAlive(this.#child(other)))
+    const running = this.dependents(name).filter((other) => this.#isAlive(this.#child(other)))
     for (const other of running) this.#child(other).phase = 'down'
     return [...running.toReversed(), name]
-  }
-
-  /** All children that need `name`, directly or not, in order of start. */
-  #dependentsOf(name: string): string[] {
-    const found = new Set([name])
-    for (const [other, { spec }] of this.#children)
-      if (spec.requires.some((needed) => found.has(needed))) found.add(other)
-    found.delete(name)
-    return [...found]
   }
 
   #isAlive({ phase }: Child): boolean {

@@ -2,9 +2,9 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
-import { isNzError } from '../../../kernel/index.ts'
+import { isNzError, sleep } from '../../../kernel/index.ts'
 import { forever, kernelOf, recorder, without } from './fixture.ts'
-import type { AnyModule } from '../../../kernel/index.ts'
+import type { AnyModule, ModuleContext } from '../../../kernel/index.ts'
 import type { Behaviour } from './fixture.ts'
 
 /** For each module, the earlier ones it needs: never a cycle. */
@@ -102,6 +102,50 @@ describe('for any graph of modules', () => {
           assert.ok(count('start') <= count('stop'))
           for (const j of needs) if (count('start') === 1) assert.ok(without(trace, 'setup').includes(`start m${j}`))
         })
+      }),
+      { numRuns: 100 },
+    )
+  })
+
+  it('whatever crashes and when, each runs only above running ones, and all run in the end', async () => {
+    const crash = fc.record({ module: fc.nat({ max: 7 }), afterMs: fc.constantFrom(0, 1, 700, 1_000, 5_000, 70_000) })
+    const startsMs = fc.array(fc.constantFrom(0, 0, 50, 3_000), { minLength: 12, maxLength: 12 })
+    await fc.assert(
+      fc.asyncProperty(acyclic, startsMs, fc.array(crash, { maxLength: 12 }), async (edges, delaysMs, crashes) => {
+        const trace: string[] = []
+        const running = new Set<number>()
+        const contexts: ModuleContext[] = []
+        const modules = modulesOf(edges, trace, (i) => ({
+          setup(context) {
+            contexts[i] = context
+          },
+          async start({ clock }, signal) {
+            for (const j of edges[i] ?? []) assert.ok(running.has(j), `m${i} started without m${j}`)
+            await sleep(clock, delaysMs[i] ?? 0, { signal })
+            running.add(i)
+          },
+          stop() {
+            edges.forEach((needs, j) => assert.ok(!needs.includes(i) || !running.has(j), `m${i} left m${j} behind`))
+            running.delete(i)
+          },
+        }))
+        const { kernel, clock, log } = kernelOf(modules, { supervision: { maxRestarts: 100 } })
+        const starting = kernel.start()
+        await clock.advance(60_000)
+        await starting
+        for (const { module, afterMs } of crashes) {
+          await clock.advance(afterMs)
+          contexts[module]?.fail(new Error('crashed'))
+        }
+        await clock.advance(600_000)
+        assert.equal(kernel.state, 'running')
+        assert.equal(running.size, edges.length)
+        await kernel.stop()
+        assert.equal(running.size, 0)
+        assert.deepEqual(
+          log.lines.filter(({ event }) => event === 'kernel.stopFailed'),
+          [],
+        )
       }),
       { numRuns: 100 },
     )

@@ -216,6 +216,59 @@ describe('a module that crashes', () => {
   })
 })
 
+describe('restarts', () => {
+  it('do not wait for one that hangs and has nothing to do with them', async () => {
+    let clock: SimulatedClock
+    let starts = 0
+    const a = crasher('a', () => clock, { start: async () => (starts++ > 0 ? await forever() : undefined) })
+    const b = crasher('b', () => clock, { stop: forever })
+    const c = crasher('c', () => clock)
+    const fixture = kernelOf([a.module, b.module, c.module], { supervision: limits })
+    clock = fixture.clock
+    await fixture.kernel.start()
+    a.crash()
+    b.crash()
+    await clock.advance(1_000)
+    c.crash()
+    await clock.advance(1_000)
+    assert.deepEqual(
+      ['a', 'b', 'c'].map((name) => statusOf(fixture.kernel, name).state),
+      ['starting', 'stopping', 'running'],
+    )
+    assert.deepEqual(c.startsMs, [0, 2_000])
+    await clock.advance(3_000)
+    assert.deepEqual(b.startsMs, [0, 5_000])
+    const stopping = fixture.kernel.stop()
+    await clock.advance(5_000)
+    await stopping
+  })
+
+  it('cut the start of a module whose ground has gone', async () => {
+    const fails: Record<string, ModuleContext['fail']> = {}
+    let starts = 0
+    const db = recorder('db', [], noTrace, { start: ({ fail }) => void (fails['db'] = fail) })
+    const shop = recorder('shop', ['db'], noTrace, {
+      async start({ fail }) {
+        fails['shop'] = fail
+        if (starts++ === 1) await forever()
+      },
+    })
+    const { kernel, clock } = kernelOf([db, shop], { supervision: limits })
+    await kernel.start()
+    fails['shop']?.(new Error('crashed'))
+    await clock.advance(1_000)
+    assert.equal(statusOf(kernel, 'shop').state, 'starting')
+    fails['db']?.(new Error('crashed'))
+    await clock.advance(999)
+    assert.deepEqual([statusOf(kernel, 'shop').state, statusOf(kernel, 'db').state], ['failed', 'failed'])
+    assert.equal(statusOf(kernel, 'shop').lastErrorCode, 'NZ_KERNEL_DEPENDENCY_FAILED')
+    await clock.advance(1)
+    assert.equal(kernel.state, 'running')
+    assert.equal(statusOf(kernel, 'shop').restarts, 1)
+    await kernel.stop()
+  })
+})
+
 describe('a module that finishes', () => {
   it('rests when it is transient, and the node counts as whole', async () => {
     let clock: SimulatedClock
