@@ -20,7 +20,7 @@ const OPEN_TIMEOUT_MS = 15_000
 /** How long a peer that was never reached is tried. */
 const FIRST_PATIENCE_MS = 5_000
 
-const MIN_RETRY_MS = 200
+const MIN_RETRY_MS = 100
 const MAX_RETRY_MS = 5_000
 
 export interface OutgoingServices {
@@ -33,7 +33,8 @@ export interface OutgoingServices {
 
 export interface OutgoingInit {
   readonly transferId: Uint8Array
-  readonly addresses: readonly string[]
+  /** Where the peer may be reached now; asked before each try. */
+  readonly addresses: () => readonly string[]
   readonly source: TransferSource
   readonly progress: TransferProgress
   readonly timeoutMs: number
@@ -49,6 +50,8 @@ export class OutgoingTransfer {
   #readFailure: Error | null = null
   /** Whether the peer ever took the offer. */
   #wasAccepted = false
+  /** Tries since something was last acknowledged. */
+  #fruitlessTries = 0
   /** Since when nothing has been acknowledged for want of a connection; `null` while it goes on. */
   #strandedSinceMs: number | null = null
 
@@ -65,8 +68,8 @@ export class OutgoingTransfer {
   async run(): Promise<TransferSnapshot> {
     const { progress, source } = this.#init
     try {
-      for (let tries = 0; ; tries += 1) {
-        const done = await this.#attempt(tries)
+      for (;;) {
+        const done = await this.#attempt()
         if (done !== null) return progress.done(done)
       }
     } catch (error) {
@@ -77,7 +80,7 @@ export class OutgoingTransfer {
   }
 
   /** One stream; `null` when it was cut and is worth another try after a pause. */
-  async #attempt(tries: number): Promise<Partial<TransferSnapshot> | null> {
+  async #attempt(): Promise<Partial<TransferSnapshot> | null> {
     const { clock, random } = this.#services
     const { signal } = this.#cancelled
     const acked = this.#window.acked
@@ -85,12 +88,15 @@ export class OutgoingTransfer {
       return await this.#stream()
     } catch (error) {
       signal.throwIfAborted()
-      if (this.#window.acked > acked) this.#strandedSinceMs = null
+      if (this.#window.acked > acked) {
+        this.#strandedSinceMs = null
+        this.#fruitlessTries = 0
+      }
       const nowMs = clock.monotonicMs()
       this.#strandedSinceMs ??= nowMs
       this.#decide(error, nowMs - this.#strandedSinceMs)
       this.#init.progress.update({ state: 'waiting', code: isNzError(error) ? error.code : null })
-      const pauseMs = Math.min(MAX_RETRY_MS, MIN_RETRY_MS * 2 ** Math.min(tries, 10)) * (0.5 + random.unit() / 2)
+      const pauseMs = Math.min(MAX_RETRY_MS, MIN_RETRY_MS * 2 ** Math.min(this.#fruitlessTries++, 10)) * (0.5 + random.unit() / 2)
       await sleep(clock, pauseMs, { signal })
       return null
     }
@@ -140,7 +146,7 @@ export class OutgoingTransfer {
     using limit = deadline(clock, OPEN_TIMEOUT_MS, { signal: this.#cancelled.signal })
     const { signal } = limit
     try {
-      await network.connect(peerId, { addresses: this.#init.addresses, signal })
+      await network.connect(peerId, { addresses: this.#init.addresses(), signal })
       return new TransferChannel(await network.openStream(peerId, TRANSFER_PROTOCOL, { signal }), clock)
     } catch (cause) {
       if (isNzError(cause) || !limit.isOver) throw cause

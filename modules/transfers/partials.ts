@@ -106,7 +106,7 @@ export class Partials {
     const idle = [...this.#state.partials.values()]
       .filter(({ file, complete }) => !this.#busy.has(file) && complete === null)
       .toSorted((a, b) => a.touchedAtMs - b.touchedAtMs)
-    let count = this.#state.partials.size
+    let count = idle.length
     const sizes = await Promise.all(idle.map(async (record) => await heldBytes(record)))
     let bytes = sizes.reduce((sum, size) => sum + size, 0)
     for (const [index, record] of idle.entries()) {

@@ -72,10 +72,11 @@ export class Sending {
   }
 
   #start(contact: Contact, source: TransferSource, { name, timeoutMs, signal }: SendOptions): Transfer {
-    const { board, context, network, receipts } = this.#services
+    const { board, contacts, context, network, receipts } = this.#services
     const { clock, random } = context
     const transferId = random.bytes(TRANSFER_ID_BYTES)
-    const { peerId, addresses } = contact
+    const { peerId } = contact
+    const addresses = (): readonly string[] => contacts.get(peerId)?.addresses ?? contact.addresses
     const { size } = source
     const progress = new TransferProgress(clock, {
       id: Buffer.from(transferId).toString('hex'),
