@@ -96,7 +96,8 @@ export class OutgoingTransfer {
       this.#strandedSinceMs ??= nowMs
       this.#decide(error, nowMs - this.#strandedSinceMs)
       this.#init.progress.update({ state: 'waiting', code: isNzError(error) ? error.code : null })
-      const pauseMs = Math.min(MAX_RETRY_MS, MIN_RETRY_MS * 2 ** Math.min(this.#fruitlessTries++, 10)) * (0.5 + random.unit() / 2)
+      const pauseMs =
+        Math.min(MAX_RETRY_MS, MIN_RETRY_MS * 2 ** Math.min(this.#fruitlessTries++, 10)) * (0.5 + random.unit() / 2)
       await sleep(clock, pauseMs, { signal })
       return null
     }
