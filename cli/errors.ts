@@ -23,6 +23,13 @@ export const cliErrors = defineErrors({
     exit: 'usage',
     retryable: false,
   },
+  NZ_CLI_NO_PONG: {
+    message: 'the peer answered no ping',
+    fix: ['nzcore peers show <peer>', 'nzcore doctor'],
+    status: 504,
+    exit: 'timedOut',
+    retryable: true,
+  },
   NZ_CLI_INTERRUPTED: {
     message: 'interrupted',
     fix: [],

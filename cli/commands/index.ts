@@ -9,6 +9,10 @@ export const commandGroups: CommandGroups = {
     const { contactsCommands, contactsPresenters } = await import('./contacts.ts')
     return { commands: contactsCommands, presenters: contactsPresenters }
   },
+  network: async () => {
+    const { networkCommands, networkPresenters } = await import('./network.ts')
+    return { commands: networkCommands, presenters: networkPresenters }
+  },
   about: async () => {
     const { aboutCommands, aboutPresenters } = await import('./about.ts')
     return { commands: aboutCommands, presenters: aboutPresenters }

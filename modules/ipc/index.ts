@@ -59,7 +59,7 @@ export default defineModule({
       ...tokensHandlers({ tokens, contract }),
       ...identityHandlers(services),
       ...contactsHandlers(services),
-      ...networkHandlers(services),
+      ...networkHandlers({ ...services, events, clock }),
       ...streamsHandlers(new AppStreams({ ...services, clock, signal: stopping.signal })),
     }
     const dispatcher = new Dispatcher({ contract, handlers, clock, log })

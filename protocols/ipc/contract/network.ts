@@ -1,11 +1,69 @@
-/** Local API: peers, connections and paths. */
+/** Local API: peers, connections, attempts and the block list. */
 import { z } from 'zod'
 import { defineContract } from '../endpoint.ts'
 
-export const PeerSummary = z.strictObject({
-  peerId: z.string().describe('libp2p peer id, base58btc'),
-  rttMs: z.number().min(0).nullable().describe('last round-trip time in milliseconds'),
+const timeMs = z.number().describe('milliseconds since 1970')
+const peerReference = z
+  .string()
+  .min(1)
+  .max(512)
+  .describe('contact name, nz1… id, peer id, beginning of an id, or an address that ends in /p2p/<peer id>')
+const transport = z.enum(['tcp', 'websocket', 'relay'])
+const roundTripMs = z.number().min(0).nullable()
+
+export const PathView = z.strictObject({
+  address: z.string().describe('multiaddr of the other end'),
+  transport,
+  direction: z.enum(['inbound', 'outbound']),
+  backend: z.enum(['libp2p']).describe('the stack that moves its bytes'),
+  openedAtMs: timeMs,
+  streams: z.number().int().min(0),
+  txBytes: z.number().min(0).describe('bytes of applications sent'),
+  rxBytes: z.number().min(0).describe('bytes of applications received'),
 })
+
+export const PeerView = z.strictObject({
+  peerId: z.string().describe('libp2p peer id, base58btc'),
+  id: z.string().nullable().describe('nz1…; null when the peer id is not of an Ed25519 key'),
+  name: z.string().nullable().describe('name in the address book; null when it is no contact'),
+  state: z.enum(['connected', 'reconnecting', 'disconnected']),
+  rttMs: roundTripMs.describe('last round-trip time in milliseconds'),
+  connectedAtMs: timeMs.nullable(),
+  agent: z.string().nullable().describe('what the peer says it runs; its own words'),
+  isKept: z.boolean().describe('whether the node keeps this connection up by itself'),
+  paths: z.array(PathView).describe('open connections, the one in use first'),
+})
+
+export const AttemptView = z.strictObject({
+  atMs: timeMs,
+  address: z.string(),
+  transport,
+  stage: z.enum(['resolve', 'connect', 'secure', 'mux', 'identify', 'open']).describe('how far it came'),
+  durationMs: z.number().min(0),
+  code: z.string().nullable().describe('null when it succeeded, else why not, such as NZ_NETWORK_REFUSED'),
+})
+
+const resolveErrors = ['NZ_CONTACTS_NOT_FOUND', 'NZ_CONTACTS_AMBIGUOUS'] as const
+const connectErrors = [
+  ...resolveErrors,
+  'NZ_NETWORK_UNREACHABLE',
+  'NZ_NETWORK_NOT_CONNECTED',
+  'NZ_NETWORK_BLOCKED',
+  'NZ_NETWORK_LIMITED',
+  'NZ_NETWORK_TIMEOUT',
+  'NZ_NETWORK_PEER_INVALID',
+  'NZ_NETWORK_ADDRESS_INVALID',
+  'NZ_NETWORK_STOPPED',
+] as const
+const peersParams = z.strictObject({
+  all: z.boolean().default(false).describe('also peers that are neither connected nor kept'),
+  limit: z.number().int().min(1).max(1000).default(100).describe('most peers to return'),
+})
+const blockSubject = z
+  .string()
+  .min(1)
+  .max(128)
+  .describe('peer id, nz1… id, contact name, IP address, or network such as 192.0.2.0/24')
 
 export const networkContract = defineContract({
   peersList: {
@@ -15,10 +73,145 @@ export const networkContract = defineContract({
     summary: 'List the peers and how each is reached',
     command: ['peers'],
     schemaName: 'nz.peers/1',
+    params: peersParams,
+    result: z.strictObject({ peers: z.array(PeerView) }),
+    capability: 'peers.read',
+    errors: [],
+  },
+  peersWatch: {
+    method: 'GET',
+    path: '/peers/watch',
+    kind: 'stream',
+    summary: 'The list of peers, now and after each change',
+    command: ['peers', 'watch'],
+    schemaName: 'nz.peers/1',
+    params: peersParams,
+    result: z.strictObject({ peers: z.array(PeerView) }),
+    capability: 'peers.read',
+    errors: [],
+  },
+  peersShow: {
+    method: 'GET',
+    path: '/peers/show',
+    kind: 'call',
+    summary: 'One peer: its connections and the last attempts to reach it',
+    command: ['peers', 'show'],
+    positional: ['peer'],
+    schemaName: 'nz.peer/1',
+    params: z.strictObject({ peer: peerReference }),
+    result: z.strictObject({ peer: PeerView, attempts: z.array(AttemptView) }),
+    capability: 'peers.read',
+    errors: resolveErrors,
+  },
+  peersAttempts: {
+    method: 'GET',
+    path: '/peers/attempts',
+    kind: 'call',
+    summary: 'What was tried to reach a peer, newest last',
+    command: ['peers', 'attempts'],
+    positional: ['peer'],
+    schemaName: 'nz.attempts/1',
+    params: z.strictObject({ peer: peerReference }),
+    result: z.strictObject({ peerId: z.string(), attempts: z.array(AttemptView) }),
+    capability: 'peers.read',
+    errors: resolveErrors,
+  },
+  peersConnect: {
+    method: 'POST',
+    path: '/peers/connect',
+    kind: 'call',
+    summary: 'Connect to a peer',
+    command: ['connect'],
+    positional: ['peer'],
+    schemaName: 'nz.connected/1',
     params: z.strictObject({
-      limit: z.coerce.number().int().min(1).max(1000).default(100).describe('most peers to return'),
+      peer: peerReference,
+      addresses: z.array(z.string().min(1).max(512)).max(16).default([]).describe('multiaddrs to try first'),
+      timeoutMs: z.number().int().min(1).max(120_000).default(30_000).describe('how long to try, in milliseconds'),
     }),
-    result: z.strictObject({ peers: z.array(PeerSummary) }),
+    result: z.strictObject({ peer: PeerView }),
+    capability: 'peers.write',
+    errors: connectErrors,
+  },
+  peersDisconnect: {
+    method: 'POST',
+    path: '/peers/disconnect',
+    kind: 'call',
+    summary: 'Close the connections to a peer and stop keeping them',
+    command: ['disconnect'],
+    positional: ['peer'],
+    schemaName: 'nz.peer/1',
+    params: z.strictObject({ peer: peerReference }),
+    result: z.strictObject({ peer: PeerView, attempts: z.array(AttemptView) }),
+    capability: 'peers.write',
+    errors: resolveErrors,
+  },
+  peersPing: {
+    method: 'GET',
+    path: '/peers/ping',
+    kind: 'stream',
+    summary: 'Measure round trips to a peer; one running summary for each ping',
+    command: ['ping'],
+    positional: ['peer'],
+    schemaName: 'nz.ping/1',
+    params: z.strictObject({
+      peer: peerReference,
+      count: z.number().int().min(1).max(100_000).default(4).describe('pings to send'),
+      intervalMs: z.number().int().min(0).max(60_000).default(1_000).describe('between two pings'),
+      timeoutMs: z.number().int().min(1).max(60_000).default(5_000).describe('for each answer'),
+    }),
+    result: z.strictObject({
+      peerId: z.string(),
+      name: z.string().nullable(),
+      address: z.string().nullable().describe('multiaddr of the path in use'),
+      transport: transport.nullable(),
+      sent: z.number().int(),
+      received: z.number().int(),
+      lastMs: roundTripMs.describe('round trip of this ping; null when it was not answered'),
+      minMs: roundTripMs,
+      medianMs: roundTripMs,
+      p99Ms: roundTripMs,
+      maxMs: roundTripMs,
+      pathChanges: z.number().int().describe('how often the path in use changed meanwhile'),
+    }),
+    capability: 'peers.write',
+    errors: connectErrors,
+  },
+  peersBlock: {
+    method: 'POST',
+    path: '/peers/block',
+    kind: 'call',
+    summary: 'Refuse a peer, an address or a network, now and later',
+    command: ['block'],
+    positional: ['subject'],
+    schemaName: 'nz.blocked/1',
+    params: z.strictObject({ subject: blockSubject }),
+    result: z.strictObject({ blocked: z.array(z.string()) }),
+    capability: 'peers.write',
+    errors: ['NZ_NETWORK_ADDRESS_INVALID', 'NZ_NETWORK_LIMITED', 'NZ_CONTACTS_AMBIGUOUS', 'NZ_HOME_UNWRITABLE'],
+  },
+  peersUnblock: {
+    method: 'POST',
+    path: '/peers/unblock',
+    kind: 'call',
+    summary: 'Let a blocked peer, address or network in again',
+    command: ['unblock'],
+    positional: ['subject'],
+    schemaName: 'nz.blocked/1',
+    params: z.strictObject({ subject: blockSubject }),
+    result: z.strictObject({ blocked: z.array(z.string()) }),
+    capability: 'peers.write',
+    errors: ['NZ_NETWORK_NOT_BLOCKED', 'NZ_NETWORK_ADDRESS_INVALID', 'NZ_CONTACTS_AMBIGUOUS', 'NZ_HOME_UNWRITABLE'],
+  },
+  peersBlocked: {
+    method: 'GET',
+    path: '/peers/blocked',
+    kind: 'call',
+    summary: 'List what is refused',
+    command: ['blocked'],
+    schemaName: 'nz.blocked/1',
+    params: z.strictObject({}),
+    result: z.strictObject({ blocked: z.array(z.string()) }),
     capability: 'peers.read',
     errors: [],
   },
