@@ -1,5 +1,4 @@
 /** The one place where libp2p is put together. Loaded only when the module starts: it costs a quarter of a second. */
-import { noise } from '@libp2p/noise'
 import { identify } from '@libp2p/identify'
 import { privateKeyFromRaw } from '@libp2p/crypto/keys'
 import { tcp } from '@libp2p/tcp'
@@ -7,6 +6,7 @@ import { webSockets } from '@libp2p/websockets'
 import { yamux } from '@libp2p/yamux'
 import { createLibp2p } from 'libp2p'
 import type { ConnectionGater, ConnectionProtector, Libp2p } from '@libp2p/interface'
+import { noiseEncrypter } from './noise/encrypter.ts'
 import type { AcceptGate } from './accept-gate.ts'
 import type { GatedSockets } from './gated-listener.ts'
 
@@ -42,7 +42,7 @@ export async function createSwarm(init: SwarmInit): Promise<Libp2p> {
       sockets.gated(tcp({ inboundSocketInactivityTimeout: 0, outboundSocketInactivityTimeout: 0 }), 'tcp'),
       sockets.gated(webSockets(), 'websocket'),
     ],
-    connectionEncrypters: [noise()],
+    connectionEncrypters: [noiseEncrypter()],
     streamMuxers: [
       yamux({
         maxInboundStreams: maxStreamsPerConnection,

@@ -123,7 +123,7 @@ async function authenticate(
   const { identityKey, identitySignature, streamMuxers } = decodePayload(received)
   const publicKey = identityOf(identityKey)
   if (expected !== undefined && !publicKey.equals(expected)) {
-    throw new UnexpectedPeerError('the peer has another identity than the one that was dialled')
+    throw new UnexpectedPeerError('the key shown does not match expected remote identity key')
   }
   const isSigned =
     handshake.remoteStatic !== null && (await publicKey.verify(signedBytes(handshake.remoteStatic), identitySignature))

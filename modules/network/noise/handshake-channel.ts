@@ -58,7 +58,10 @@ export class HandshakeChannel {
     if (this.#reader.bufferedBytes > MAX_EARLY_BYTES) this.#fail(new Error('too much data before the handshake ended'))
     if (this.#waiting === null) return
     const message = this.#reader.next()
-    if (message !== null) this.#waiting.resolve(message)
+    if (message === null) return
+    // At once, not when the reader wakes: what else arrives in this turn belongs to the next read.
+    this.#waiting.resolve(message)
+    this.#waiting = null
   }
 
   readonly #onClose = ({ error }: StreamCloseEvent): void => this.#fail(error)

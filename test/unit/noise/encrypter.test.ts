@@ -12,19 +12,21 @@ import type { ConnectionEncrypter, MessageStream, PeerId, StreamMuxerFactory } f
 import type { SendResult } from '@libp2p/utils'
 import type { Uint8ArrayList } from 'uint8arraylist'
 
-/** Delivers what the other end sends in pieces of `segmentBytes`, one a turn of the event loop. */
+/** Delivers what the other end sends in pieces of `segmentBytes`, `segmentsPerTurn` in one turn of the event loop. */
 class CutConnection extends AbstractMultiaddrConnection {
   partner: CutConnection | null = null
   /** Writes to the wire, as a socket would see them. */
   writes = 0
   readonly #segmentBytes: number
+  readonly #segmentsPerTurn: number
   #pending = Buffer.alloc(0)
   #isDelivering = false
   #isPaused = false
 
-  constructor(segmentBytes: number, direction: 'inbound' | 'outbound') {
+  constructor(segmentBytes: number, segmentsPerTurn: number, direction: 'inbound' | 'outbound') {
     super({ remoteAddr: multiaddr('/ip4/127.0.0.1/tcp/1'), direction, log: defaultLogger().forComponent('test') })
     this.#segmentBytes = segmentBytes
+    this.#segmentsPerTurn = segmentsPerTurn
   }
 
   override sendData(data: Uint8ArrayList): SendResult {
@@ -45,9 +47,11 @@ class CutConnection extends AbstractMultiaddrConnection {
       this.#isDelivering = false
       return
     }
-    const segment = this.#pending.subarray(0, this.#segmentBytes)
-    this.#pending = this.#pending.subarray(segment.byteLength)
-    this.onData(segment)
+    for (let count = 0; count < this.#segmentsPerTurn && this.#pending.byteLength > 0; count += 1) {
+      const segment = this.#pending.subarray(0, this.#segmentBytes)
+      this.#pending = this.#pending.subarray(segment.byteLength)
+      this.onData(segment)
+    }
     setImmediate(this.#deliver)
   }
 
@@ -74,8 +78,9 @@ class CutConnection extends AbstractMultiaddrConnection {
   }
 }
 
-function connectionPair(segmentBytes: number): readonly [CutConnection, CutConnection] {
-  const [outbound, inbound] = [new CutConnection(segmentBytes, 'outbound'), new CutConnection(segmentBytes, 'inbound')]
+function connectionPair(segmentBytes: number, segmentsPerTurn = 1): readonly [CutConnection, CutConnection] {
+  const outbound = new CutConnection(segmentBytes, segmentsPerTurn, 'outbound')
+  const inbound = new CutConnection(segmentBytes, segmentsPerTurn, 'inbound')
   outbound.partner = inbound
   inbound.partner = outbound
   return [outbound, inbound]
@@ -114,16 +119,25 @@ async function read(stream: MessageStream, length: number): Promise<string> {
 
 const pattern = (length: number): Uint8Array => Uint8Array.from({ length }, (_, index) => (index * 31) % 251)
 
-describe('the /noise connection encrypter', () => {
+describe('the /noise connection encrypter', { timeout: 20_000 }, () => {
   for (const [dialler, listener] of [
     ['ours', 'ours'],
     ['ours', 'stock'],
     ['stock', 'ours'],
   ] as const) {
-    for (const segmentBytes of [1, 2, 3, 37, 1_000, 65_536]) {
-      it(`${dialler} dials ${listener}, bytes cut every ${segmentBytes}`, async () => {
+    for (const [segmentBytes, segmentsPerTurn] of [
+      [1, 1],
+      [2, 1],
+      [3, 1],
+      [37, 1],
+      [1_000, 1],
+      [65_536, 1],
+      [1, 10_000],
+      [41, 10_000],
+    ] as const) {
+      it(`${dialler} dials ${listener}, cut every ${segmentBytes} bytes, ${segmentsPerTurn} a turn`, async () => {
         const [initiator, responder] = [await sideOf(dialler), await sideOf(listener)]
-        const [outbound, inbound] = connectionPair(segmentBytes)
+        const [outbound, inbound] = connectionPair(segmentBytes, segmentsPerTurn)
         const data = pattern(segmentBytes < 100 ? 3_000 : 200_000)
         const [dialled, accepted] = await Promise.all([
           initiator.encrypter.secureOutbound(outbound, { remotePeer: responder.peerId }).then((secured) => {
