@@ -283,11 +283,12 @@ async function newPassphrase(
   throw cliErrors.NZ_CLI_USAGE({ why: 'the two passphrases differ' })
 }
 
-async function readPhrase({ prompt, stdin }: CliContext): Promise<Uint8Array> {
+async function readPhrase(context: CliContext): Promise<Uint8Array> {
+  const { prompt } = context
   if (prompt.isAvailable) return new TextEncoder().encode(await prompt.line('The 24 words:'))
   const phrase = new Uint8Array(MAX_PHRASE_BYTES + 1)
   let length = 0
-  for await (const chunk of stdin) {
+  for await (const chunk of context.stdin) {
     const part = chunk.subarray(0, phrase.byteLength - length)
     phrase.set(part, length)
     length += part.byteLength
