@@ -8,11 +8,13 @@ import { ConfigLayersService } from '../modules/config/service.ts'
 import { createJournal, LOG_FILE_NAME } from '../modules/logs/index.ts'
 import { identityModule, openIdentityAdmin, passphraseSource } from '../modules/identity/index.ts'
 import { identityEvents } from '../modules/identity/service.ts'
+import { IpcService } from '../modules/ipc/service.ts'
 import { LogsService } from '../modules/logs/service.ts'
 import type { AnyModule, ConfigLayer, Logger, ResolvedConfig } from '../kernel/index.ts'
 import type { IdentityAdmin } from '../modules/identity/service.ts'
 import type { Journal, JournalInit, LogsConfig } from '../modules/logs/index.ts'
 import type { Home } from '../protocols/ipc/home.ts'
+import type { NzClient } from '../sdk/client.ts'
 
 /** Every module of a node. Their order does not matter; their requirements do. */
 export async function nodeModules({ env }: Pick<NodeInit, 'env'>): Promise<readonly AnyModule[]> {
@@ -71,6 +73,11 @@ export async function composeNode(init: NodeInit): Promise<ComposedNode> {
     isNewIdentity: () => isNewIdentity,
     readLayers: async () => await layers.read(),
   }
+}
+
+/** The local API of a node that runs in this process. */
+export function localClient({ kernel }: ComposedNode): NzClient {
+  return kernel.get(IpcService).client
 }
 
 /** The configuration that a node started now would have. Loads no network. */
