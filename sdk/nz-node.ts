@@ -28,7 +28,7 @@ export interface OpenInvite {
   /** `nzi1…` */
   readonly ticket: string
   /** The invite and the join that uses it, as they change, until it is over. */
-  changes(options?: CallOptions): AsyncIterable<InviteChange>
+  readonly changes: (options?: CallOptions) => AsyncIterable<InviteChange>
 }
 
 /** A join under way: show `words` on both screens and let a person compare them. */
@@ -36,9 +36,9 @@ export interface OpenJoin {
   readonly join: Join
   readonly words: readonly string[]
   /** Says whether the words were the same. */
-  decide(accepts: boolean, options?: CallOptions): Promise<Join>
+  readonly decide: (accepts: boolean, options?: CallOptions) => Promise<Join>
   /** The join as it changes, until it is over. */
-  changes(options?: CallOptions): AsyncIterable<Join>
+  readonly changes: (options?: CallOptions) => AsyncIterable<Join>
 }
 
 export interface EventOptions extends CallOptions {
