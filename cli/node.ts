@@ -3,7 +3,7 @@
  * file that lists module indexes; used by the daemon, by commands that work without one, and by the embedded node.
  */
 import { Kernel, provide, resolveConfig, systemClock } from '../kernel/index.ts'
-import { configLayers } from '../modules/config/index.ts'
+import { changeConfig as change, configLayers, profileConfigFile } from '../modules/config/index.ts'
 import { ConfigLayersService } from '../modules/config/service.ts'
 import { createJournal, LOG_FILE_NAME } from '../modules/logs/index.ts'
 import { identityModule, openIdentityAdmin, passphraseSource } from '../modules/identity/index.ts'
@@ -87,8 +87,31 @@ export async function readConfig(
 ): Promise<{ readonly config: ResolvedConfig; readonly layers: ConfigLayersService }> {
   const sources = modules ?? (await nodeModules({ env }))
   const layers = configLayers({ sources, home, env, flags })
-  const composition: ConfigLayer = { origin: 'composition', values: { home } }
-  return { config: resolveConfig({ modules: sources, layers: [composition, ...(await layers.read())] }), layers }
+  return {
+    config: resolveConfig({ modules: sources, layers: [compositionLayer(home), ...(await layers.read())] }),
+    layers,
+  }
+}
+
+/** The files the configuration of a profile is read from, weakest first. */
+export function configFiles(home: Home): readonly string[] {
+  return [home.configFile, profileConfigFile(home)]
+}
+
+/** Sets one key in a configuration file; a change that would not be valid is not written. */
+export async function changeConfig({
+  home,
+  env,
+  ...init
+}: Pick<NodeInit, 'home' | 'env'> & Pick<Parameters<typeof change>[0], 'path' | 'text' | 'onlyProfile'>): ReturnType<
+  typeof change
+> {
+  const sources = await nodeModules({ env })
+  return await change({ sources, home, env, composition: compositionLayer(home), ...init })
+}
+
+function compositionLayer(home: Home): ConfigLayer {
+  return { origin: 'composition', values: { home } }
 }
 
 export interface IdentityInit {

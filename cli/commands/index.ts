@@ -25,6 +25,14 @@ export const commandGroups: CommandGroups = {
     const { nodeCommands, nodePresenters } = await import('./node.ts')
     return { commands: nodeCommands, presenters: nodePresenters }
   },
+  logs: async () => {
+    const { logsCommands, logsPresenters } = await import('./logs.ts')
+    return { commands: logsCommands, presenters: logsPresenters }
+  },
+  config: async () => {
+    const { configCommands, configPresenters } = await import('./config.ts')
+    return { commands: configCommands, presenters: configPresenters }
+  },
 }
 
 /** What the parents of nested commands are about. */

@@ -3,6 +3,7 @@
  * in the contract. Loaded by tests and by whoever publishes the schemas, never by a command.
  */
 import { z } from 'zod'
+import { ConfigEntryItem } from '../../protocols/ipc/contract/config.ts'
 import { IdentityDocument } from '../../protocols/ipc/contract/identity.ts'
 
 const exit = z.string().describe('name of the exit code')
@@ -54,4 +55,17 @@ export const documents = {
     wasRunning: z.boolean(),
     pid: z.number().int().nullable().describe('process that has ended; null when none ran'),
   }),
+  'nz.config-check/1': z.strictObject({
+    files: z.array(z.string()).describe('files that are read, weakest first'),
+    changes: z.number().int().min(0).describe('keys that do not have their default'),
+  }),
+  'nz.config-diff/1': z.strictObject({
+    isRunning: z.boolean(),
+    changes: z.array(ConfigEntryItem).describe('what differs from the defaults'),
+    differing: z
+      .array(z.strictObject({ path: z.string(), value: z.unknown(), running: z.unknown() }))
+      .describe('what the running node uses instead'),
+  }),
+  'nz.config-key/1': ConfigEntryItem,
+  'nz.config-set/1': ConfigEntryItem.extend({ file: z.string().describe('file that was written') }),
 } satisfies Readonly<Record<`nz.${string}/${number}`, z.ZodType>>

@@ -4,19 +4,23 @@ import { defineModule, KernelService } from '../../kernel/index.ts'
 import { contract } from '../../protocols/ipc/contract.ts'
 import type { Handlers } from '../../protocols/ipc/endpoint.ts'
 import { ipcErrors } from '../../protocols/ipc/errors.ts'
+import { ConfigLayersService } from '../config/service.ts'
 import { ContactsService, InvitesService } from '../contacts/service.ts'
 import { HomeService } from '../home/service.ts'
 import { IdentityFactsService, IdentityService } from '../identity/service.ts'
+import { LogsService } from '../logs/service.ts'
 import { NetworkService } from '../network/service.ts'
 import { authenticateByToken, authenticateOwner } from './access.ts'
 import { AppStreams } from './app-streams.ts'
 import { Dispatcher } from './dispatch.ts'
 import { eventsHandlers } from './handlers/events.ts'
 import { identityHandlers } from './handlers/identity.ts'
+import { logsHandlers } from './handlers/logs.ts'
 import { networkHandlers } from './handlers/network.ts'
 import { nodeHandlers } from './handlers/node.ts'
 import { streamsHandlers } from './handlers/streams.ts'
 import { tokensHandlers } from './handlers/tokens.ts'
+import { configHandlers } from './handlers/config.ts'
 import { contactsHandlers } from './handlers/contacts.ts'
 import { createHttpServer } from './http-server.ts'
 import { createLocalClient } from './local-client.ts'
@@ -37,6 +41,8 @@ export default defineModule({
   requires: {
     kernel: KernelService,
     home: HomeService,
+    logs: LogsService,
+    configLayers: ConfigLayersService,
     identity: IdentityService,
     facts: IdentityFactsService,
     network: NetworkService,
@@ -56,6 +62,8 @@ export default defineModule({
     const handlers: Handlers<typeof contract> = {
       ...nodeHandlers({ ...services, clock, api }),
       ...eventsHandlers({ ...services, events }),
+      ...logsHandlers(services),
+      ...configHandlers(services),
       ...tokensHandlers({ tokens, contract }),
       ...identityHandlers(services),
       ...contactsHandlers(services),

@@ -1,7 +1,9 @@
 /** The whole contract of the local API: one group a file, in contract/. */
+import { configContract } from './contract/config.ts'
 import { contactsContract } from './contract/contacts.ts'
 import { identityContract } from './contract/identity.ts'
 import { eventsContract } from './contract/events.ts'
+import { logsContract } from './contract/logs.ts'
 import { networkContract } from './contract/network.ts'
 import { nodeContract } from './contract/node.ts'
 import { streamsContract } from './contract/streams.ts'
@@ -11,6 +13,8 @@ import { defineContract } from './endpoint.ts'
 export const contract = defineContract({
   ...nodeContract,
   ...eventsContract,
+  ...logsContract,
+  ...configContract,
   ...tokensContract,
   ...identityContract,
   ...networkContract,
