@@ -2,13 +2,16 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { Kernel, provide } from '../../kernel/index.ts'
+import { Kernel, provide, systemClock } from '../../kernel/index.ts'
 import type { Clock, Logger } from '../../kernel/index.ts'
+import { ConfigLayersService } from '../../modules/config/service.ts'
 import contactsModule from '../../modules/contacts/index.ts'
 import { HomeService } from '../../modules/home/service.ts'
 import { IdentityFactsService, IdentityService } from '../../modules/identity/service.ts'
 import ipcModule from '../../modules/ipc/index.ts'
 import { IpcService } from '../../modules/ipc/service.ts'
+import { createJournal } from '../../modules/logs/index.ts'
+import { LogsService } from '../../modules/logs/service.ts'
 import { NetworkService } from '../../modules/network/service.ts'
 import { createClient } from '../../sdk/client.ts'
 import type { NzClient } from '../../sdk/client.ts'
@@ -61,6 +64,8 @@ export async function startApiNode(init: ApiNodeInit = {}): Promise<ApiNode> {
       provide(IdentityService, identity),
       provide(IdentityFactsService, { facts: async () => ({ ...identity, createdAtMs: 0, isBackedUp: false }) }),
       provide(NetworkService, network),
+      provide(LogsService, createJournal({ level: 'info', clock: systemClock })),
+      provide(ConfigLayersService, { read: async () => [] }),
     ],
     ...(clock === undefined ? {} : { clock }),
   })
