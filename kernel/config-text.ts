@@ -1,8 +1,9 @@
 /** Layers whose values come as text: environment variables and `--set key=value` flags. */
+import { IssueList } from './config-issues.ts'
 import { configTables, keysOf } from './config-keys.ts'
-import { nearest } from './nearest.ts'
 import type { ConfigKey, ConfigSource, JsonSchema } from './config-keys.ts'
-import type { ConfigIssue, ConfigLayer, ConfigOrigin } from './config.ts'
+import type { ConfigIssue, ConfigOrigin } from './config-issues.ts'
+import type { ConfigLayer } from './config.ts'
 
 /** More than this is not a setting of ours. */
 const maxTextLength = 65_536
@@ -20,11 +21,11 @@ export function environmentLayer(
   const prefixes = sources.map(({ name }) => `NZ_${name.toUpperCase().replaceAll('-', '_')}_`)
   const layer = new TextLayer('environment')
   for (const [name, value] of Object.entries(environment)) {
-    if (value === undefined) continue
+    if (value === undefined || !name.startsWith('NZ_')) continue
     const key = byName.get(name)
     if (key !== undefined) layer.set(key, value)
     else if (prefixes.some((prefix) => name.startsWith(prefix)))
-      layer.refuse(name, 'unknown variable', nearest(name, byName.keys()))
+      layer.refuse(name, 'unknown variable', () => byName.keys())
   }
   return layer
 }
@@ -38,8 +39,8 @@ export function flagLayer(sources: readonly ConfigSource[], flags: readonly stri
     const end = flag.indexOf('=')
     const path = flag.slice(0, end === -1 ? undefined : end)
     const key = byPath.get(path)
-    if (key === undefined) layer.refuse(path, 'unknown key', nearest(path, byPath.keys()))
-    else if (end === -1) layer.refuse(path, 'has no value: write key=value', null)
+    if (key === undefined) layer.refuse(path, 'unknown key', () => byPath.keys())
+    else if (end === -1) layer.refuse(path, 'has no value: write key=value')
     else layer.set(key, flag.slice(end + 1))
   }
   return layer
@@ -67,14 +68,18 @@ export function parseConfigText(source: string, schema: JsonSchema): unknown {
 class TextLayer implements ConfigLayer {
   readonly origin: ConfigOrigin
   readonly values: Record<string, unknown> = {}
-  readonly issues: ConfigIssue[] = []
+  readonly #issues = new IssueList()
 
   constructor(origin: ConfigOrigin) {
     this.origin = origin
   }
 
+  get issues(): readonly ConfigIssue[] {
+    return this.#issues.all
+  }
+
   set(key: ConfigKey, source: string): void {
-    if (source.length > maxTextLength) return this.refuse(key.path, `is longer than ${maxTextLength} characters`, null)
+    if (source.length > maxTextLength) return this.refuse(key.path, `is longer than ${maxTextLength} characters`)
     const names = key.path.split('.')
     const last = names.pop() ?? ''
     let table = this.values
@@ -82,8 +87,8 @@ class TextLayer implements ConfigLayer {
     table[last] = parseConfigText(source, key.schema)
   }
 
-  refuse(path: string, message: string, meant: string | null): void {
-    this.issues.push({ path, origin: this.origin, message, nearest: meant })
+  refuse(path: string, message: string, known?: () => Iterable<string>): void {
+    this.#issues.add(path, this.origin, message, known)
   }
 }
 

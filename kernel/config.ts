@@ -6,11 +6,11 @@
 import { isDeepStrictEqual } from 'node:util'
 import { kernelErrors } from './catalogue.ts'
 import { configTables, keysOf } from './config-keys.ts'
+import { IssueList } from './config-issues.ts'
 import { nearest } from './nearest.ts'
 import type { StandardSchemaV1 } from '@standard-schema/spec'
+import type { ConfigIssue, ConfigOrigin } from './config-issues.ts'
 import type { ConfigKey, ConfigSource, ConfigTable } from './config-keys.ts'
-
-export type ConfigOrigin = 'default' | 'composition' | 'file' | 'environment' | 'flags'
 
 export interface ConfigLayer {
   readonly origin: ConfigOrigin
@@ -18,15 +18,6 @@ export interface ConfigLayer {
   readonly values: Readonly<Record<string, unknown>>
   /** What was already wrong when the layer was read; told with the rest. */
   readonly issues?: readonly ConfigIssue[]
-}
-
-/** One mistake. Never holds a value: it may be a secret. */
-export interface ConfigIssue {
-  readonly path: string
-  readonly origin: ConfigOrigin | null
-  readonly message: string
-  /** The known key that was probably meant. */
-  readonly nearest: string | null
 }
 
 /** A key with its value. A secret's value and default read `redacted`. */
@@ -64,7 +55,8 @@ export function resolveConfig({
     const table = tables.get(name)
     if (table !== undefined) values[name] = collector.validate(config, table)
   }
-  if (collector.issues.length > 0) throw invalidConfig(collector.issues)
+  const issues = collector.issues.all
+  if (issues.length > 0) throw invalidConfig(issues)
   return new ResolvedConfig({ sources: modules, layers, tables, set: collector.set, values })
 }
 
@@ -157,7 +149,7 @@ export function explainKey(sources: readonly ConfigSource[], path: string): Conf
 
 /** Gathers what the layers set, and what is wrong with it. */
 class Collector {
-  readonly issues: ConfigIssue[] = []
+  readonly issues = new IssueList()
   readonly set = new Map<string, SetValue>()
   readonly #tables: ReadonlyMap<string, ConfigTable>
 
@@ -166,10 +158,10 @@ class Collector {
   }
 
   addLayer({ origin, values, issues = [] }: ConfigLayer): void {
-    this.issues.push(...issues)
+    this.issues.addAll(issues)
     for (const [name, value] of Object.entries(values)) {
       const table = this.#tables.get(name)
-      if (table === undefined) this.#refuse(name, origin, 'unknown module', nearest(name, this.#tables.keys()))
+      if (table === undefined) this.issues.add(name, origin, 'unknown module', () => this.#tables.keys())
       else this.#addTable(table, value, origin)
     }
   }
@@ -182,21 +174,21 @@ class Collector {
     for (const { path, message } of result.issues) {
       const at = [table.path, ...pathNames(path)].join('.')
       const set = this.set.get(at) ?? [...this.set].find(([other]) => at.startsWith(`${other}.`))?.[1]
-      this.#refuse(at, set?.origin ?? null, message, null)
+      this.issues.add(at, set?.origin ?? null, message)
     }
     return undefined
   }
 
   #addTable(table: ConfigTable, value: unknown, origin: ConfigOrigin): void {
     if (typeof value !== 'object' || value === null || Array.isArray(value))
-      return this.#refuse(table.path, origin, 'must be a table of keys', null)
+      return this.issues.add(table.path, origin, 'must be a table of keys')
     for (const [name, item] of Object.entries(value)) {
       const path = `${table.path}.${name}`
       const node = table.children.get(name)
-      if (node === undefined) this.#refuse(path, origin, 'unknown key', nearest(path, this.#userPaths()))
+      if (node === undefined) this.issues.add(path, origin, 'unknown key', () => this.#userPaths())
       else if (node.kind === 'table') this.#addTable(node, item, origin)
       else if (node.key.isInternal && origin !== 'composition')
-        this.#refuse(path, origin, 'is set by nzcore itself and cannot be configured', null)
+        this.issues.add(path, origin, 'is set by nzcore itself and cannot be configured')
       else if (item !== undefined) this.set.set(path, { value: item, origin })
     }
   }
@@ -215,10 +207,6 @@ class Collector {
   #userPaths(): string[] {
     const keys = [...this.#tables.values()].flatMap(keysOf)
     return keys.filter(({ isInternal }) => !isInternal).map(({ path }) => path)
-  }
-
-  #refuse(path: string, origin: ConfigOrigin | null, message: string, meant: string | null): void {
-    this.issues.push({ path, origin, message, nearest: meant })
   }
 }
 

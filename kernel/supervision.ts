@@ -125,11 +125,10 @@ export class Supervision {
     return async () => {
       try {
         await this.#children.bringUp(name, AbortSignal.any([cut.signal, this.#controller.signal]))
-        if (cut.signal.aborted) return // it is taken down next
         this.#noteStarted(name)
         this.#advance()
       } catch (error) {
-        if (!cut.signal.aborted) this.ended(name, 'failed', error)
+        this.ended(name, 'failed', error)
       } finally {
         if (this.#starting.get(name) === cut) this.#starting.delete(name)
       }
