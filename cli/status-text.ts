@@ -32,7 +32,7 @@ export function upText(facts: UpFacts, userHome: string | null): string {
     addresses.length === 0
       ? '! not listening     no peer can reach this node → nzcore doctor'
       : `✔ listening         ${listeningText(addresses)}`,
-    ...(isBackedUp ? [] : ['! recovery          not backed up → nzcore identity export']),
+    ...(isBackedUp ? [] : ['! recovery          not backed up → nzcore identity phrase']),
     'Next: nzcore invite',
   ].join('\n')
 }

@@ -93,6 +93,17 @@ export class FileIdentityAdmin implements IdentityAdmin {
     return await this.#createFrom(new Uint8Array(randomBytes(ENTROPY_BYTES)), options)
   }
 
+  /** A new identity and its keys, without the cost of unlocking what was locked a moment before. */
+  async createUnlocked({ passphrase }: NewProtection): Promise<IdentityService & Disposable> {
+    const entropy = new Uint8Array(randomBytes(ENTROPY_BYTES))
+    try {
+      const keys = await this.#keystore.create(entropy, { passphrase })
+      return identityServiceOf(keys, passphrase === null ? 'key-file' : 'passphrase')
+    } finally {
+      entropy.fill(0)
+    }
+  }
+
   async recover(phrase: Uint8Array, options: NewProtection): Promise<IdentityFacts> {
     const facts = await this.#createFrom(entropyOf(phrase), options)
     // Whoever typed the words has them.
@@ -151,7 +162,7 @@ export class FileIdentityAdmin implements IdentityAdmin {
 
   async #createFrom(entropy: Uint8Array, options: NewProtection): Promise<IdentityFacts> {
     try {
-      await this.#keystore.create(entropy, options)
+      using _keys = await this.#keystore.create(entropy, options)
       return await this.presentFacts()
     } finally {
       entropy.fill(0)

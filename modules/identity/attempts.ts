@@ -69,7 +69,8 @@ export class PassphraseAttempts {
     if (waitMs <= 0) return failed
     // A clock that was set back must not lock the owner out for years: the wait starts again from now.
     if (lastAtMs > nowMs) await this.#write(path, { failed, lastAtMs: nowMs })
-    throw identityErrors.NZ_IDENTITY_TRY_LATER({ data: { failed, waitMs } })
+    const why = `${failed} were wrong; the next try is in ${Math.ceil(waitMs / 1_000)} s`
+    throw identityErrors.NZ_IDENTITY_TRY_LATER({ why, data: { failed, waitMs } })
   }
 
   /** One attempt at a time in all processes, so that parallel ones cannot share one count. */

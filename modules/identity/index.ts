@@ -5,7 +5,8 @@ import { HomeService } from '../home/service.ts'
 import { createIdentityAdmin } from './admin.ts'
 import { passphraseSource } from './passphrase.ts'
 import { identityEvents, IdentityFactsService, IdentityService } from './service.ts'
-import type { IdentityAdmin, IdentityFacts, PassphraseSource } from './service.ts'
+import type { FileIdentityAdmin } from './admin.ts'
+import type { PassphraseSource } from './service.ts'
 
 export { createIdentityAdmin, openIdentityAdmin } from './admin.ts'
 export { passphraseSource } from './passphrase.ts'
@@ -32,53 +33,34 @@ export function identityModule({
     restart: 'essential',
 
     async setup({ clock, events, log, scope }, { home }) {
-      const given = remembered(passphrase)
       const admin = createIdentityAdmin({
         home: home.paths,
         clock,
-        passphrase: given.source,
+        passphrase,
         ...(scryptLogN === undefined ? {} : { scryptLogN }),
       })
-      try {
-        await admin.settle()
-        if ((await admin.facts()) === null) {
-          const { self, protection } = await created(admin, given.source)
-          log.info('identity.created', { peerId: self.peerId, protection })
-          events.emit(identityEvents.created, { peerId: self.peerId })
-        }
-        const identity = await admin.unlock()
-        scope.defer(() => identity[Symbol.dispose]())
-        const { self, protection } = identity
-        events.emit(identityEvents.unlocked, { peerId: self.peerId, protection })
-        return { services: { identity, facts: { facts: async () => await admin.presentFacts() } } }
-      } finally {
-        given.forget()
+      await admin.settle()
+      const isNew = (await admin.facts()) === null
+      const identity = isNew ? await created(admin, passphrase) : await admin.unlock()
+      scope.defer(() => identity[Symbol.dispose]())
+      const { self, protection } = identity
+      if (isNew) {
+        log.info('identity.created', { peerId: self.peerId, protection })
+        events.emit(identityEvents.created, { peerId: self.peerId })
       }
+      events.emit(identityEvents.unlocked, { peerId: self.peerId, protection })
+      return { services: { identity, facts: { facts: async () => await admin.presentFacts() } } }
     },
   })
 }
 
 export default identityModule()
 
-async function created(admin: IdentityAdmin, source: PassphraseSource): Promise<IdentityFacts> {
+async function created(admin: FileIdentityAdmin, source: PassphraseSource): Promise<IdentityService & Disposable> {
   const passphrase = await source()
   try {
-    return await admin.create({ passphrase })
+    return await admin.createUnlocked({ passphrase })
   } finally {
     passphrase?.fill(0)
-  }
-}
-
-/** Asks `source` once, for creating and unlocking; `forget` zeroes what it said. */
-function remembered(source: PassphraseSource): { readonly source: PassphraseSource; forget(): void } {
-  let answer: Promise<Uint8Array | null> | undefined
-  let bytes: Uint8Array | null = null
-  return {
-    source: async () => {
-      answer ??= source()
-      bytes = await answer
-      return bytes === null ? null : Uint8Array.from(bytes)
-    },
-    forget: () => bytes?.fill(0),
   }
 }

@@ -75,20 +75,27 @@ export class Keystore {
     return opened
   }
 
-  /** Makes `entropy`, which stays the caller's to zero, the identity of this profile. @throws NZ_IDENTITY_EXISTS */
-  async create(entropy: Uint8Array, { passphrase }: NewProtection): Promise<PublicIdentity> {
+  /**
+   * Makes `entropy`, which stays the caller's to zero, the identity of this profile. The caller disposes of the keys.
+   *
+   * @throws NZ_IDENTITY_EXISTS, NZ_IDENTITY_KEY_FILE_FOREIGN
+   */
+  async create(entropy: Uint8Array, { passphrase }: NewProtection): Promise<IdentityKeys> {
     if (passphrase !== null) requireFitPassphrase(passphrase)
     await this.settle()
     const header = await this.header()
     if (header !== null) throw identityErrors.NZ_IDENTITY_EXISTS({ data: { peerId: header.subject.peerId } })
-    using keys = await IdentityKeys.derive(entropy)
-    const present = await readKeyFile(this.#init.keyFile)
-    present?.key.fill(0)
-    if (present !== null && present.peerId !== keys.self.peerId) throw foreignKeyFile(this.#init.keyFile, present)
-    const subject = subjectOf(keys.self, this.#init.clock.nowMs())
-    if (passphrase === null) await this.#createWithKeyFile(subject, entropy)
-    else await this.#createWithPassphrase(subject, entropy, passphrase)
-    return keys.self
+    const keys = await IdentityKeys.derive(entropy)
+    try {
+      await this.#requireNoForeignKeyFile(keys.self.peerId)
+      const subject = subjectOf(keys.self, this.#init.clock.nowMs())
+      if (passphrase === null) await this.#createWithKeyFile(subject, entropy)
+      else await this.#createWithPassphrase(subject, entropy, passphrase)
+      return keys
+    } catch (error) {
+      keys[Symbol.dispose]()
+      throw error
+    }
   }
 
   /** Encrypts the same identity under another secret. */
@@ -181,6 +188,14 @@ export class Keystore {
       entropy.fill(0)
       throw identityErrors.NZ_IDENTITY_DAMAGED({ cause: error, data: { path: this.path } })
     }
+  }
+
+  /** A key file of another identity says that its state was lost or lies elsewhere. */
+  async #requireNoForeignKeyFile(peerId: string): Promise<void> {
+    const { keyFile } = this.#init
+    const present = await readKeyFile(keyFile)
+    present?.key.fill(0)
+    if (present !== null && present.peerId !== peerId) throw foreignKeyFile(keyFile, present)
   }
 
   async #createWithPassphrase(subject: Subject, entropy: Uint8Array, passphrase: Uint8Array): Promise<void> {

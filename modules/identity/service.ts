@@ -258,7 +258,7 @@ export const identityErrors = defineErrors({
   },
   NZ_IDENTITY_TRY_LATER: {
     message: 'too many wrong passphrases',
-    fix: ['wait for data.waitMs milliseconds, then try again'],
+    fix: ['wait, then try again'],
     status: 429,
     exit: 'permission',
     retryable: true,
