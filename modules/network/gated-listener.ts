@@ -76,7 +76,7 @@ export class GatedSockets {
   #guard(listener: object, name: 'tcp' | 'websocket'): void {
     const server: unknown = Reflect.get(listener, 'server')
     if (!(server instanceof Server)) throw new TypeError(`listener of ${name} has no server to guard`)
-    if (name === 'websocket') boundMessages(listener)
+    if (name === 'websocket') tameWebSockets(listener)
     const own = server.listeners('connection')
     server.removeAllListeners('connection')
     server.on('connection', (socket: Socket) => {
@@ -123,9 +123,33 @@ function keyOf(address: string): string {
   return `${/\/wss?(\/|$)/.test(address) ? 'websocket' : 'tcp'} ${canonicalIp(hostOf(address) ?? '')} ${port}`
 }
 
-function boundMessages(listener: object): void {
-  const server: unknown = Reflect.get(listener, 'wsServer')
-  const options: unknown = typeof server === 'object' && server !== null ? Reflect.get(server, 'options') : null
-  if (typeof options !== 'object' || options === null) throw new TypeError('WebSocket listener has no options to bound')
-  Reflect.set(options, 'maxPayload', MAX_WEBSOCKET_MESSAGE_BYTES)
+/**
+ * Bounds the messages of the WebSocket server, and takes the errors of its sockets: nobody else listens to them, so one
+ * malformed frame of a stranger would end the process.
+ */
+function tameWebSockets(listener: object): void {
+  const server = objectAt(listener, 'wsServer')
+  Reflect.set(objectAt(server, 'options'), 'maxPayload', MAX_WEBSOCKET_MESSAGE_BYTES)
+  const handleUpgrade: unknown = Reflect.get(server, 'handleUpgrade')
+  if (typeof handleUpgrade !== 'function') throw new TypeError('WebSocket server takes no upgrades')
+  Reflect.set(server, 'handleUpgrade', (...[request, socket, head, onSocket]: UpgradeArguments) => {
+    const onTamed: OnWebSocket = (webSocket, ...rest) => {
+      webSocket.on('error', () => webSocket.terminate())
+      onSocket(webSocket, ...rest)
+    }
+    Reflect.apply(handleUpgrade, server, [request, socket, head, onTamed])
+  })
+}
+
+interface WebSocketOfServer {
+  on(event: 'error', listener: () => void): unknown
+  terminate(): void
+}
+type OnWebSocket = (webSocket: WebSocketOfServer, ...rest: unknown[]) => void
+type UpgradeArguments = [request: unknown, socket: unknown, head: unknown, onSocket: OnWebSocket]
+
+function objectAt(holder: object, key: string): object {
+  const value: unknown = Reflect.get(holder, key)
+  if (typeof value !== 'object' || value === null) throw new TypeError(`WebSocket listener has no ${key}`)
+  return value
 }
