@@ -13,6 +13,10 @@ export const commandGroups: CommandGroups = {
     const { networkCommands, networkPresenters } = await import('./network.ts')
     return { commands: networkCommands, presenters: networkPresenters }
   },
+  transfers: async () => {
+    const { transfersCommands, transfersPresenters } = await import('./transfers.ts')
+    return { commands: transfersCommands, presenters: transfersPresenters }
+  },
   about: async () => {
     const { aboutCommands, aboutPresenters } = await import('./about.ts')
     return { commands: aboutCommands, presenters: aboutPresenters }

@@ -4,6 +4,7 @@
  */
 import { z } from 'zod'
 import { ConfigEntryItem } from '../../protocols/ipc/contract/config.ts'
+import { TransferView } from '../../protocols/ipc/contract/transfers.ts'
 import { IdentityDocument } from '../../protocols/ipc/contract/identity.ts'
 
 const exit = z.string().describe('name of the exit code')
@@ -68,4 +69,5 @@ export const documents = {
   }),
   'nz.config-key/1': ConfigEntryItem,
   'nz.config-set/1': ConfigEntryItem.extend({ file: z.string().describe('file that was written') }),
+  'nz.received/1': z.strictObject({ transfer: TransferView }),
 } satisfies Readonly<Record<`nz.${string}/${number}`, z.ZodType>>

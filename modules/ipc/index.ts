@@ -10,6 +10,7 @@ import { HomeService } from '../home/service.ts'
 import { IdentityFactsService, IdentityService } from '../identity/service.ts'
 import { LogsService } from '../logs/service.ts'
 import { NetworkService } from '../network/service.ts'
+import { TransfersService } from '../transfers/service.ts'
 import { authenticateByToken, authenticateOwner } from './access.ts'
 import { AppStreams } from './app-streams.ts'
 import { Dispatcher } from './dispatch.ts'
@@ -22,6 +23,7 @@ import { streamsHandlers } from './handlers/streams.ts'
 import { tokensHandlers } from './handlers/tokens.ts'
 import { configHandlers } from './handlers/config.ts'
 import { contactsHandlers } from './handlers/contacts.ts'
+import { transfersHandlers } from './handlers/transfers.ts'
 import { createHttpServer } from './http-server.ts'
 import { createLocalClient } from './local-client.ts'
 import { LoginLimit } from './login-limit.ts'
@@ -48,6 +50,7 @@ export default defineModule({
     network: NetworkService,
     contacts: ContactsService,
     invites: InvitesService,
+    transfers: TransfersService,
   },
   provides: { ipc: IpcService },
   emits: {},
@@ -68,6 +71,7 @@ export default defineModule({
       ...identityHandlers(services),
       ...contactsHandlers(services),
       ...networkHandlers({ ...services, events, clock }),
+      ...transfersHandlers(services),
       ...streamsHandlers(new AppStreams({ ...services, clock, signal: stopping.signal })),
     }
     const dispatcher = new Dispatcher({ contract, handlers, clock, log })

@@ -72,8 +72,8 @@ export type InboxEvent =
 export interface ByteConsumer {
   /** Called once, before the first byte. */
   start(transfer: TransferSnapshot): Promise<void>
-  /** Resolves when the bytes were taken for good: only then are they acknowledged. */
-  take(bytes: Uint8Array): Promise<void>
+  /** Resolves when the pieces were taken for good: only then are they acknowledged. */
+  take(pieces: readonly Uint8Array[]): Promise<void>
 }
 
 export interface SendOptions {

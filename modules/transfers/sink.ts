@@ -93,12 +93,16 @@ export class ConsumerSink implements ReceiveSink {
   }
 
   async flush(): Promise<number> {
-    while (this.#pending.length > 0) {
-      const batch = this.#pending
-      this.#pending = []
-      this.#pendingBytes = 0
-      for (const bytes of batch) await this.#take(bytes)
+    const batch = this.#pending
+    const bytes = this.#pendingBytes
+    this.#pending = []
+    this.#pendingBytes = 0
+    try {
+      if (bytes > 0) await this.#consumer.take(batch)
+    } catch (cause) {
+      throw transfersErrors.NZ_TRANSFERS_CONSUMER_GONE({ cause })
     }
+    this.#taken += bytes
     return this.#taken
   }
 
@@ -109,14 +113,5 @@ export class ConsumerSink implements ReceiveSink {
   /** What was received goes to the consumer also while no stream is open. */
   async pause(): Promise<void> {
     await this.flush()
-  }
-
-  async #take(bytes: Uint8Array): Promise<void> {
-    try {
-      await this.#consumer.take(bytes)
-    } catch (cause) {
-      throw transfersErrors.NZ_TRANSFERS_CONSUMER_GONE({ cause })
-    }
-    this.#taken += bytes.byteLength
   }
 }

@@ -8,6 +8,7 @@ import { networkContract } from './contract/network.ts'
 import { nodeContract } from './contract/node.ts'
 import { streamsContract } from './contract/streams.ts'
 import { tokensContract } from './contract/tokens.ts'
+import { transfersContract } from './contract/transfers.ts'
 import { defineContract } from './endpoint.ts'
 
 export const contract = defineContract({
@@ -19,5 +20,6 @@ export const contract = defineContract({
   ...identityContract,
   ...networkContract,
   ...contactsContract,
+  ...transfersContract,
   ...streamsContract,
 })

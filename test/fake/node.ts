@@ -13,6 +13,7 @@ import { IpcService } from '../../modules/ipc/service.ts'
 import { createJournal } from '../../modules/logs/index.ts'
 import { LogsService } from '../../modules/logs/service.ts'
 import { NetworkService } from '../../modules/network/service.ts'
+import transfersModule from '../../modules/transfers/index.ts'
 import { createClient } from '../../sdk/client.ts'
 import type { NzClient } from '../../sdk/client.ts'
 import { memoryHome } from './home.ts'
@@ -56,7 +57,7 @@ export async function startApiNode(init: ApiNodeInit = {}): Promise<ApiNode> {
     error: (event, fields) => void logged.push({ event, fields }),
   }
   const kernel = new Kernel({
-    modules: [contactsModule, ipcModule],
+    modules: [contactsModule, transfersModule, ipcModule],
     config: { ipc, contacts: { name: `node${seed}` } },
     log,
     services: [

@@ -308,9 +308,9 @@ describe('listening', () => {
       name: 'docs',
       consumer: {
         start: async () => undefined,
-        take: async (piece) => {
+        take: async (pieces) => {
           if (isHeld) await released.promise
-          taken.push(piece.slice())
+          taken.push(Buffer.concat(pieces))
         },
       },
       signal,
@@ -336,9 +336,9 @@ describe('listening', () => {
       name: 'docs',
       consumer: {
         start: async () => undefined,
-        take: async (piece) => {
-          taken.push(piece.slice())
-          if (isCut || taken.length < 8) return
+        take: async (pieces) => {
+          taken.push(Buffer.concat(pieces))
+          if (isCut || taken.length < 3) return
           isCut = true
           nodes.mesh.cut(nodes.desk.peerId, nodes.laptop.peerId)
           nodes.mesh.heal(nodes.desk.peerId, nodes.laptop.peerId)
