@@ -1,7 +1,8 @@
 /** Every scenario, in the order they are run and printed. */
 import { burst } from './burst.bench.ts'
+import { daemon } from './daemon.bench.ts'
 import { echo } from './echo.bench.ts'
 import type { Scenario } from './scenario.ts'
 import { throughput } from './throughput.bench.ts'
 
-export const scenarios: readonly Scenario[] = [burst, echo, throughput]
+export const scenarios: readonly Scenario[] = [burst, echo, throughput, daemon]

@@ -11,6 +11,7 @@ import { identityEvents } from '../modules/identity/service.ts'
 import { IpcService } from '../modules/ipc/service.ts'
 import { LogsService } from '../modules/logs/service.ts'
 import type { AnyModule, ConfigLayer, Logger, ResolvedConfig } from '../kernel/index.ts'
+import type { Diagnosis } from '../modules/doctor/service.ts'
 import type { IdentityAdmin } from '../modules/identity/service.ts'
 import type { Journal, JournalInit, LogsConfig } from '../modules/logs/index.ts'
 import type { Home } from '../protocols/ipc/home.ts'
@@ -140,6 +141,25 @@ export async function openIdentity({
   const kernel = new Kernel({ modules: [homeModule], config: { home: init.home }, log: silent })
   await kernel.start()
   return { identity, [Symbol.asyncDispose]: async () => await kernel.stop() }
+}
+
+/** What the doctor finds while no node runs this profile; changes nothing, sends nothing. */
+export async function diagnose(
+  { home, env }: Pick<NodeInit, 'home' | 'env'>,
+  { signal }: { readonly signal: AbortSignal },
+): Promise<Diagnosis> {
+  const { examine } = await import('../modules/doctor/index.ts')
+  const identity = openIdentityAdmin({ home, env })
+  return await examine(
+    {
+      home,
+      clock: systemClock,
+      readConfig: async () => (await readConfig({ home, env })).config,
+      readIdentity: async () => await identity.facts(),
+      node: null,
+    },
+    { signal },
+  )
 }
 
 export { passphraseSource as passphraseOf } from '../modules/identity/index.ts'

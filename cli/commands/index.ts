@@ -21,6 +21,14 @@ export const commandGroups: CommandGroups = {
     const { aboutCommands, aboutPresenters } = await import('./about.ts')
     return { commands: aboutCommands, presenters: aboutPresenters }
   },
+  bench: async () => {
+    const { benchCommands, benchPresenters } = await import('./bench.ts')
+    return { commands: benchCommands, presenters: benchPresenters }
+  },
+  doctor: async () => {
+    const { doctorCommands, doctorPresenters } = await import('./doctor.ts')
+    return { commands: doctorCommands, presenters: doctorPresenters }
+  },
   identity: async () => {
     const { identityCommands, identityPresenters } = await import('./identity.ts')
     return { commands: identityCommands, presenters: identityPresenters }

@@ -5,6 +5,7 @@
 import { z } from 'zod'
 import { ConfigEntryItem } from '../../protocols/ipc/contract/config.ts'
 import { TransferView } from '../../protocols/ipc/contract/transfers.ts'
+import { Diagnosis } from '../../protocols/ipc/contract/doctor.ts'
 import { IdentityDocument } from '../../protocols/ipc/contract/identity.ts'
 
 const exit = z.string().describe('name of the exit code')
@@ -51,6 +52,34 @@ export const documents = {
     stateDir: z.string(),
     addresses: z.array(z.string()),
     memoryBytes: z.number().int().min(0),
+  }),
+  'nz.doctor/1': Diagnosis,
+  'nz.bench/1': z.strictObject({
+    machine: z.strictObject({
+      cpu: z.string(),
+      cores: z.number().int(),
+      memoryMb: z.number().int(),
+      system: z.string(),
+      node: z.string(),
+      commit: z.string().nullable().describe('of the checkout it runs from; null elsewhere'),
+    }),
+    results: z.array(
+      z.strictObject({
+        scenario: z.string(),
+        title: z.string(),
+        rounds: z.number().int(),
+        figures: z.array(
+          z.strictObject({
+            name: z.string().describe('what was measured'),
+            median: z.number(),
+            min: z.number(),
+            max: z.number(),
+            unit: z.string(),
+            ratio: z.number().nullable().describe('to the first figure; null for the first'),
+          }),
+        ),
+      }),
+    ),
   }),
   'nz.stopped/1': z.strictObject({
     wasRunning: z.boolean(),

@@ -37,7 +37,7 @@ export const checkPorts: Check = async (subject) => {
       ? [ok('ports', `the node listens on ${addresses.length} addresses`)]
       : [warn('ports', 'the node listens on no address: nobody can reach it', 'nzcore config explain network.listen')]
   }
-  return await Promise.all((await configuredPorts(subject)).map(async (port) => await checkPort(port)))
+  return await Promise.all((await configuredPorts(subject)).map(async (each) => await checkPort(each)))
 }
 
 export const checkAddresses: Check = async () => {
@@ -83,20 +83,26 @@ async function stateOfSocket(path: string, signal: AbortSignal): Promise<'open' 
   }
 }
 
-/** The TCP ports of the addresses in the configuration; none when it cannot be read, which another check tells. */
-async function configuredPorts({ readConfig }: Subject): Promise<readonly number[]> {
-  let values
+/** What a node listens on when nothing is configured; it takes free ports instead when these are taken. */
+const DEFAULT_PORTS = [4_001, 4_002]
+
+/** The TCP ports a node would listen on; none when the configuration cannot be read, which another check tells. */
+async function configuredPorts({
+  readConfig,
+}: Subject): Promise<ReadonlyArray<{ readonly port: number; readonly isDefault: boolean }>> {
+  let network
   try {
-    ;({ values } = await readConfig())
+    network = (await readConfig()).values['network']
   } catch {
     return []
   }
-  const network = JSON.stringify(values['network'] ?? {})
-  const ports = [...network.matchAll(/\/tcp\/(\d+)/g)].map(([, port]) => Number(port))
-  return [...new Set(ports)].filter((port) => port > 0)
+  const listen = typeof network === 'object' && network !== null && 'listen' in network ? network.listen : undefined
+  if (!Array.isArray(listen)) return DEFAULT_PORTS.map((port) => ({ port, isDefault: true }))
+  const ports = listen.flatMap((address) => /\/tcp\/(\d+)/.exec(String(address))?.[1] ?? []).map(Number)
+  return [...new Set(ports)].filter((port) => port > 0).map((port) => ({ port, isDefault: false }))
 }
 
-async function checkPort(port: number): Promise<Finding> {
+async function checkPort({ port, isDefault }: { port: number; isDefault: boolean }): Promise<Finding> {
   const server = createServer()
   try {
     server.listen(port)
@@ -110,13 +116,10 @@ async function checkPort(port: number): Promise<Finding> {
         'choose another: nzcore config explain network.listen',
       )
     }
-    const owner = await portOwner(port)
-    return warn(
-      'ports',
-      `tcp port ${port} is used by ${owner ?? 'another process'}`,
-      'nothing, when any free port will do: nzcore takes one',
-      'nzcore config explain network.listen',
-    )
+    const what = `tcp port ${port} is used by ${(await portOwner(port)) ?? 'another process'}`
+    return isDefault
+      ? ok('ports', `${what}; nzcore takes a free one`)
+      : warn('ports', what, 'stop that process', 'choose another port: nzcore config explain network.listen')
   } finally {
     server.close()
   }

@@ -2,9 +2,10 @@
 import { z } from 'zod'
 import { defineModule, KernelService } from '../../kernel/index.ts'
 import { HomeService } from '../home/service.ts'
+import { IdentityFactsService } from '../identity/service.ts'
 import { NetworkService } from '../network/service.ts'
 import { examine } from './examine.ts'
-import { DoctorService, IdentityFactsService } from './service.ts'
+import { DoctorService } from './service.ts'
 
 export { examine } from './examine.ts'
 export type { Subject } from './subject.ts'

@@ -1,6 +1,5 @@
 /** What others may know of `doctor`: what was looked at, how it is, and what to do about it. */
 import { defineErrors, defineService } from '../../kernel/index.ts'
-import type { IdentityFacts } from '../identity/service.ts'
 
 export interface Finding {
   /** Stable name, `subject.aspect`: `home.mode`, `ports.tcp`. */
@@ -27,14 +26,6 @@ export interface DoctorService {
 }
 
 export const DoctorService = defineService<DoctorService>('doctor')
-
-/** Reads the public facts of the profile's identity from its files; given by the composition. */
-export interface IdentityFactsService {
-  /** `null` when the profile has no identity. @throws what is wrong with its files */
-  facts(): Promise<IdentityFacts | null>
-}
-
-export const IdentityFactsService = defineService<IdentityFactsService>('identity-facts')
 
 export const doctorErrors = defineErrors({
   NZ_DOCTOR_CHECK_FAILED: {

@@ -6,6 +6,7 @@ import type { Handlers } from '../../protocols/ipc/endpoint.ts'
 import { ipcErrors } from '../../protocols/ipc/errors.ts'
 import { ConfigLayersService } from '../config/service.ts'
 import { ContactsService, InvitesService } from '../contacts/service.ts'
+import { DoctorService } from '../doctor/service.ts'
 import { HomeService } from '../home/service.ts'
 import { IdentityFactsService, IdentityService } from '../identity/service.ts'
 import { LogsService } from '../logs/service.ts'
@@ -14,6 +15,7 @@ import { TransfersService } from '../transfers/service.ts'
 import { authenticateByToken, authenticateOwner } from './access.ts'
 import { AppStreams } from './app-streams.ts'
 import { Dispatcher } from './dispatch.ts'
+import { doctorHandlers } from './handlers/doctor.ts'
 import { eventsHandlers } from './handlers/events.ts'
 import { identityHandlers } from './handlers/identity.ts'
 import { logsHandlers } from './handlers/logs.ts'
@@ -51,6 +53,7 @@ export default defineModule({
     contacts: ContactsService,
     invites: InvitesService,
     transfers: TransfersService,
+    doctor: DoctorService,
   },
   provides: { ipc: IpcService },
   emits: {},
@@ -72,6 +75,7 @@ export default defineModule({
       ...contactsHandlers(services),
       ...networkHandlers({ ...services, events, clock }),
       ...transfersHandlers(services),
+      ...doctorHandlers(services),
       ...streamsHandlers(new AppStreams({ ...services, clock, signal: stopping.signal })),
     }
     const dispatcher = new Dispatcher({ contract, handlers, clock, log })

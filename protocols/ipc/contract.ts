@@ -2,6 +2,7 @@
 import { configContract } from './contract/config.ts'
 import { contactsContract } from './contract/contacts.ts'
 import { identityContract } from './contract/identity.ts'
+import { doctorContract } from './contract/doctor.ts'
 import { eventsContract } from './contract/events.ts'
 import { logsContract } from './contract/logs.ts'
 import { networkContract } from './contract/network.ts'
@@ -22,4 +23,5 @@ export const contract = defineContract({
   ...contactsContract,
   ...transfersContract,
   ...streamsContract,
+  ...doctorContract,
 })

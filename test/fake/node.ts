@@ -6,6 +6,7 @@ import { Kernel, provide, systemClock } from '../../kernel/index.ts'
 import type { Clock, Logger } from '../../kernel/index.ts'
 import { ConfigLayersService } from '../../modules/config/service.ts'
 import contactsModule from '../../modules/contacts/index.ts'
+import doctorModule from '../../modules/doctor/index.ts'
 import { HomeService } from '../../modules/home/service.ts'
 import { IdentityFactsService, IdentityService } from '../../modules/identity/service.ts'
 import ipcModule from '../../modules/ipc/index.ts'
@@ -57,7 +58,7 @@ export async function startApiNode(init: ApiNodeInit = {}): Promise<ApiNode> {
     error: (event, fields) => void logged.push({ event, fields }),
   }
   const kernel = new Kernel({
-    modules: [contactsModule, transfersModule, ipcModule],
+    modules: [contactsModule, transfersModule, doctorModule, ipcModule],
     config: { ipc, contacts: { name: `node${seed}` } },
     log,
     services: [

@@ -21,6 +21,7 @@ describe('the group node', () => {
       [
         ['contacts', 'running'],
         ['transfers', 'running'],
+        ['doctor', 'running'],
         ['ipc', 'running'],
       ],
     )
