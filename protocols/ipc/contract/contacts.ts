@@ -203,7 +203,7 @@ export const contactsContract = defineContract({
     positional: ['joinId'],
     schemaName: 'nz.join/1',
     params: z.strictObject({
-      joinId: z.string().min(1).max(64),
+      joinId: z.string().min(1).max(64).describe('the join, as joins and invites name it'),
       accepts: z.boolean().describe('whether the words are the same on both screens'),
     }),
     result: z.strictObject({ join: JoinView }),
@@ -218,7 +218,7 @@ export const contactsContract = defineContract({
     command: ['join', 'watch'],
     positional: ['joinId'],
     schemaName: 'nz.join/1',
-    params: z.strictObject({ joinId: z.string().min(1).max(64) }),
+    params: z.strictObject({ joinId: z.string().min(1).max(64).describe('the join, as joins and invites name it') }),
     result: z.strictObject({ join: JoinView }),
     capability: 'contacts.read',
     errors: joinErrors,
