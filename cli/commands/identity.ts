@@ -112,15 +112,20 @@ async function showId(context: CliContext, { options }: CommandInput): Promise<v
 }
 
 async function create(context: CliContext, { options }: CommandInput): Promise<void> {
+  const { output, prompt } = context
   await using offline = await context.offline()
   const { identity } = offline
-  const facts = await withNewPassphrase(context, identity, options, (passphrase) => identity.create({ passphrase }))
-  answerFacts(context, facts, 'identity created')
-  if (!context.output.isTty || !context.prompt.isAvailable) return
-  context.output.say('These 24 words recover the identity. Write them on paper; they are shown now and on demand only.')
-  await withBytes(identity.phrase(), (phrase) => context.output.say(`\n${wordColumns(wordsOf(phrase))}\n`))
-  if (await context.prompt.confirm('Have you written them down?')) await identity.markBackedUp()
-  else context.output.say('! not backed up → nzcore identity phrase')
+  const isShown = output.isTty && prompt.isAvailable
+  const showPhrase = (phrase: Uint8Array): void => {
+    output.say('These 24 words recover the identity. Write them on paper; whoever has them can be this identity.\n')
+    output.say(`${wordColumns(wordsOf(phrase))}\n`)
+  }
+  const facts = await withNewPassphrase(context, identity, options, (passphrase) =>
+    identity.create(isShown ? { passphrase, showPhrase } : { passphrase }),
+  )
+  const isBackedUp = isShown && (await prompt.confirm('Have you written them down?'))
+  if (isBackedUp) await identity.markBackedUp()
+  answerFacts(context, { ...facts, isBackedUp }, 'identity created')
 }
 
 async function showPhrase(context: CliContext, { options }: CommandInput): Promise<void> {

@@ -16,7 +16,14 @@ import type { IdentityKeys } from './keys.ts'
 import type { KeystoreInit } from './keystore.ts'
 import type { LockedFileHeader } from './locked-file.ts'
 import type { PassphraseSourceInit } from './passphrase.ts'
-import type { IdentityAdmin, IdentityFacts, IdentityService, NewProtection, PassphraseSource } from './service.ts'
+import type {
+  IdentityAdmin,
+  IdentityFacts,
+  IdentityService,
+  NewProtection,
+  PassphraseSource,
+  ShowPhrase,
+} from './service.ts'
 
 export interface IdentityAdminInit {
   /** The profile's folder and key file (`Home`). */
@@ -89,7 +96,7 @@ export class FileIdentityAdmin implements IdentityAdmin {
     return identityServiceOf(keys, header.protection.by)
   }
 
-  async create(options: NewProtection): Promise<IdentityFacts> {
+  async create(options: NewProtection & ShowPhrase): Promise<IdentityFacts> {
     return await this.#createFrom(new Uint8Array(randomBytes(ENTROPY_BYTES)), options)
   }
 
@@ -160,12 +167,15 @@ export class FileIdentityAdmin implements IdentityAdmin {
     return await this.presentFacts()
   }
 
-  async #createFrom(entropy: Uint8Array, options: NewProtection): Promise<IdentityFacts> {
+  async #createFrom(entropy: Uint8Array, options: NewProtection & ShowPhrase): Promise<IdentityFacts> {
+    const phrase = phraseOf(entropy)
     try {
       using _keys = await this.#keystore.create(entropy, options)
+      options.showPhrase?.(phrase)
       return await this.presentFacts()
     } finally {
       entropy.fill(0)
+      phrase.fill(0)
     }
   }
 

@@ -5,6 +5,7 @@
 import { realpath } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import type { Clock } from '../../kernel/index.ts'
+import { peerIdOf } from '../../protocols/identity/id.ts'
 import { PassphraseAttempts } from './attempts.ts'
 import { foreignKeyFile, freshKey, readKeyFile, removeKeyFile, writeKeyFile } from './key-file.ts'
 import { IdentityKeys } from './keys.ts'
@@ -266,8 +267,14 @@ export class Keystore {
     const bytes = await readPrivateFile(path)
     if (bytes === null) return null
     const file = parsedOrThrow(path, parse(bytes))
-    if (file.header.kind === 'keystore') return file
-    throw identityErrors.NZ_IDENTITY_DAMAGED({ why: 'it is an export, not a keystore', data: { path } })
+    const { kind, subject } = file.header
+    if (kind !== 'keystore') {
+      throw identityErrors.NZ_IDENTITY_DAMAGED({ why: 'it is an export, not a keystore', data: { path } })
+    }
+    if (peerIdOf(subject.nodePublicKey) !== subject.peerId) {
+      throw identityErrors.NZ_IDENTITY_DAMAGED({ why: 'its names and keys differ', data: { path } })
+    }
+    return file
   }
 
   get #pendingPath(): string {

@@ -67,7 +67,7 @@ export interface IdentityAdmin {
   /** The identity's keys until they are disposed of. @throws NZ_IDENTITY_NONE */
   unlock(): Promise<IdentityService & Disposable>
   /** A new identity, protected by `passphrase`, else by the key file. @throws NZ_IDENTITY_EXISTS */
-  create(options: NewProtection): Promise<IdentityFacts>
+  create(options: NewProtection & ShowPhrase): Promise<IdentityFacts>
   /** The identity of 24 words. @throws NZ_IDENTITY_EXISTS, NZ_IDENTITY_WORDS_INVALID */
   recover(phrase: Uint8Array, options: NewProtection): Promise<IdentityFacts>
   /**
@@ -97,6 +97,11 @@ export interface IdentityAdmin {
 export interface NewProtection {
   /** 8 to 1,024 bytes; `null`: by the key file. @throws NZ_IDENTITY_PASSPHRASE_UNFIT */
   readonly passphrase: Uint8Array | null
+}
+
+export interface ShowPhrase {
+  /** Sees the 24 words of the new identity (as `phrase` gives them) once it is on disk; they are zeroed afterwards. */
+  readonly showPhrase?: (phrase: Uint8Array) => void
 }
 
 /**
