@@ -34,7 +34,8 @@ export function profileFileOf(env: CliContext['env']): string {
   return join(dirname(homeOf({ env, profile: 'default' }).configFile), 'profile')
 }
 
-function usedProfile(env: CliContext['env']): string {
+/** The profile of `nzcore profile use`; `default` when none was chosen. */
+export function usedProfile(env: CliContext['env']): string {
   try {
     return readFileSync(profileFileOf(env), 'utf8').trim()
   } catch (error) {

@@ -72,6 +72,20 @@ export const cliErrors = defineErrors({
     exit: 'timedOut',
     retryable: true,
   },
+  NZ_CLI_WAIT_OVER: {
+    message: 'what was waited for did not happen in time',
+    fix: ['nzcore status', 'nzcore doctor'],
+    status: 504,
+    exit: 'timedOut',
+    retryable: true,
+  },
+  NZ_CLI_PROFILE_UNKNOWN: {
+    message: 'there is no profile of this name',
+    fix: ['nzcore profile list', 'nzcore profile create <name>'],
+    status: 404,
+    exit: 'notFound',
+    retryable: false,
+  },
   NZ_CLI_UNKNOWN_CODE: {
     message: 'no error has this code',
     fix: ['see spec/errors.md for all codes'],

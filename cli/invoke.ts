@@ -34,6 +34,7 @@ export async function invoke(init: InvokeInit): Promise<number> {
   const { argv, stdout, stderr, env, signal } = init
   const output = createOutput({ stdout, stderr, isJson: asksForJson(argv), env, signal })
   let exit: ExitName = 'ok'
+  if (argv[0] === '__complete') return await complete(init, output)
   try {
     await runProgram(argv, {
       table: init.table ?? (await loadCommandTable()),
@@ -50,6 +51,23 @@ export async function invoke(init: InvokeInit): Promise<number> {
     return exitCodes[exit]
   } catch (error) {
     return report(error, output, init)
+  }
+}
+
+/** Candidates one a line, with a tab before what they are; what goes wrong shows as no candidates. */
+async function complete(init: InvokeInit, output: CliOutput): Promise<number> {
+  try {
+    const { candidatesFor } = await import('./completion.ts')
+    const prompt = createPrompt({ ...init, stdin: init.keyboard, isStdinTty: false })
+    const context = createContext({ ...init, env: environmentOf(init.env, { json: false }), output, prompt })
+    const table = init.table ?? (await loadCommandTable())
+    for (const { value, about } of await candidatesFor(init.argv.slice(1), { table, context })) {
+      init.stdout.write(`${value}\t${about.replaceAll(/[\t\n]/g, ' ')}\n`)
+    }
+    return exitCodes.ok
+  } catch (error) {
+    if ((init.env['NZ_DEBUG'] ?? '') !== '') init.stderr.write(`${stackOf(error)}\n`)
+    return exitCodes.failed
   }
 }
 

@@ -45,6 +45,14 @@ export const commandGroups: CommandGroups = {
     const { configCommands, configPresenters } = await import('./config.ts')
     return { commands: configCommands, presenters: configPresenters }
   },
+  shell: async () => {
+    const { shellCommands, shellPresenters } = await import('./shell.ts')
+    return { commands: shellCommands, presenters: shellPresenters }
+  },
+  profile: async () => {
+    const { profileCommands, profilePresenters } = await import('./profile.ts')
+    return { commands: profileCommands, presenters: profilePresenters }
+  },
 }
 
 /** What the parents of nested commands are about. */

@@ -99,4 +99,39 @@ export const documents = {
   'nz.config-key/1': ConfigEntryItem,
   'nz.config-set/1': ConfigEntryItem.extend({ file: z.string().describe('file that was written') }),
   'nz.received/1': z.strictObject({ transfer: TransferView }),
+  'nz.completion/1': z.strictObject({
+    shell: z.string(),
+    script: z.string(),
+    install: z.string().describe('what to do with the script'),
+  }),
+  'nz.wait/1': z.strictObject({
+    peerId: z.string().nullable().describe('null when the node itself was waited for'),
+    name: z.string().nullable(),
+    transport: z.string().nullable(),
+    waitedMs: z.number().min(0),
+  }),
+  'nz.profiles/1': z.strictObject({
+    profiles: z.array(
+      z.strictObject({
+        name: z.string(),
+        isUsed: z.boolean().describe('chosen by `nzcore profile use`'),
+        isCurrent: z.boolean().describe('used by this very command'),
+      }),
+    ),
+  }),
+  'nz.profile/1': z.strictObject({
+    profile: z.string(),
+    configFile: z.string(),
+    stateDir: z.string(),
+    keyFile: z.string(),
+    logDir: z.string(),
+    socketPath: z.string(),
+  }),
+  'nz.profile-created/1': z.strictObject({
+    profile: z.string(),
+    id: z.string(),
+    peerId: z.string(),
+    protection: z.enum(['passphrase', 'key-file']),
+  }),
+  'nz.profile-used/1': z.strictObject({ profile: z.string() }),
 } satisfies Readonly<Record<`nz.${string}/${number}`, z.ZodType>>
