@@ -1,6 +1,7 @@
 /** What may stand next on a command line: commands, options, and live names from the node. */
 import { readdirSync } from 'node:fs'
 import { dirname } from 'node:path'
+import { parentSummaries } from './commands/index.ts'
 import { escapeText } from './text.ts'
 import type { Argument, CliContext } from './command.ts'
 import type { CommandEntry } from './command-table.ts'
@@ -50,7 +51,8 @@ function locate(words: readonly string[], table: readonly CommandEntry[]): Place
   for (const word of words) {
     if (isOptionValue) isOptionValue = false
     else if (word.startsWith('-')) isOptionValue = takesValue(word, entryAt(path, table))
-    else if (positionals === 0 && table.some((entry) => startsWith(entry.words, [...path, word]))) path = [...path, word]
+    else if (positionals === 0 && table.some((entry) => startsWith(entry.words, [...path, word])))
+      path = [...path, word]
     else positionals += 1
   }
   return { path, entry: entryAt(path, table), positionals, isOptionValue }
@@ -84,7 +86,9 @@ function subcommands(path: readonly string[], table: readonly CommandEntry[]): r
   for (const { words, summary } of table) {
     const next = words[path.length]
     if (next === undefined || !startsWith(words, path) || next.startsWith('__')) continue
-    if (words.length === path.length + 1 || !found.has(next)) found.set(next, summary)
+    const isParent = words.length > path.length + 1
+    if (!isParent) found.set(next, summary)
+    else if (!found.has(next)) found.set(next, parentSummaries[[...path, next].join(' ')] ?? summary)
   }
   return [...found].map(([value, about]) => ({ value, about }))
 }

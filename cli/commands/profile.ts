@@ -51,7 +51,11 @@ export const profileCommands: readonly CommandSpec[] = [
 async function list(context: CliContext): Promise<void> {
   const names = [...new Set([...profileNames(context), context.home.profile])].sort()
   const used = usedProfile(context.env)
-  const profiles = names.map((each) => ({ name: each, isUsed: each === used, isCurrent: each === context.home.profile }))
+  const profiles = names.map((each) => ({
+    name: each,
+    isUsed: each === used,
+    isCurrent: each === context.home.profile,
+  }))
   context.output.answer('nz.profiles/1', { profiles }, () =>
     table(
       ['NAME', 'IN USE'],
@@ -92,5 +96,7 @@ async function use(context: CliContext, { args }: CommandInput): Promise<void> {
 /** @throws NZ_CLI_USAGE */
 function profileArgument(typed = ''): string {
   if (isProfileName(typed)) return typed
-  throw cliErrors.NZ_CLI_USAGE({ why: 'a profile name has letters, digits, - and _, at most 32, the first a letter or digit' })
+  throw cliErrors.NZ_CLI_USAGE({
+    why: 'a profile name has letters, digits, - and _, at most 32, the first a letter or digit',
+  })
 }
