@@ -9,6 +9,7 @@ export async function errorCatalogue(): Promise<ReadonlyMap<string, ErrorSpec>> 
     import('../modules/identity/service.ts'),
     import('../modules/network/service.ts'),
     import('../modules/contacts/service.ts'),
+    import('../modules/forwards/service.ts'),
     import('../modules/logs/service.ts'),
     import('../modules/config/service.ts'),
   ])

@@ -24,6 +24,7 @@ export async function nodeModules({ env }: Pick<NodeInit, 'env'>): Promise<reado
     import('../modules/logs/index.ts'),
     import('../modules/network/index.ts'),
     import('../modules/contacts/index.ts'),
+    import('../modules/forwards/index.ts'),
     import('../modules/transfers/index.ts'),
     import('../modules/doctor/index.ts'),
     import('../modules/ipc/index.ts'),

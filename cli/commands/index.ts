@@ -5,6 +5,10 @@
 import type { CommandGroups } from '../command-table.ts'
 
 export const commandGroups: CommandGroups = {
+  forwards: async () => {
+    const { forwardsPresenters } = await import('./forwards.ts')
+    return { commands: [], presenters: forwardsPresenters }
+  },
   contacts: async () => {
     const { contactsCommands, contactsPresenters } = await import('./contacts.ts')
     return { commands: contactsCommands, presenters: contactsPresenters }

@@ -7,6 +7,7 @@ import { ipcErrors } from '../../protocols/ipc/errors.ts'
 import { ConfigLayersService } from '../config/service.ts'
 import { ContactsService, InvitesService } from '../contacts/service.ts'
 import { DoctorService } from '../doctor/service.ts'
+import { ForwardsService } from '../forwards/service.ts'
 import { HomeService } from '../home/service.ts'
 import { IdentityFactsService, IdentityService } from '../identity/service.ts'
 import { LogsService } from '../logs/service.ts'
@@ -17,6 +18,7 @@ import { AppStreams } from './app-streams.ts'
 import { Dispatcher } from './dispatch.ts'
 import { doctorHandlers } from './handlers/doctor.ts'
 import { eventsHandlers } from './handlers/events.ts'
+import { forwardsHandlers } from './handlers/forwards.ts'
 import { identityHandlers } from './handlers/identity.ts'
 import { logsHandlers } from './handlers/logs.ts'
 import { networkHandlers } from './handlers/network.ts'
@@ -52,6 +54,7 @@ export default defineModule({
     network: NetworkService,
     contacts: ContactsService,
     invites: InvitesService,
+    forwards: ForwardsService,
     transfers: TransfersService,
     doctor: DoctorService,
   },
@@ -73,6 +76,7 @@ export default defineModule({
       ...tokensHandlers({ tokens, contract }),
       ...identityHandlers(services),
       ...contactsHandlers(services),
+      ...forwardsHandlers(services),
       ...networkHandlers({ ...services, events, clock }),
       ...transfersHandlers(services),
       ...doctorHandlers(services),

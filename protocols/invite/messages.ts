@@ -1,7 +1,7 @@
 /** Messages of `/nzcore/join/1`: a type number and fields, deterministic CBOR in short frames (NZ-INVITE-01 §4). */
 import { z } from 'zod'
 import { decodeAddress, encodeAddress, MAX_ADDRESS_BYTES, MAX_ADDRESSES } from './addresses.ts'
-import { decodeCanonical, encodeCanonical } from './canonical-cbor.ts'
+import { decodeCanonical, encodeCanonical } from '../framing/canonical-cbor.ts'
 import type { JoinCode } from './errors.ts'
 import { displayName } from './name.ts'
 import { SECRET_BYTES } from './ticket.ts'

@@ -6,7 +6,7 @@ import { createHash } from 'node:crypto'
 import { bech32m } from '@scure/base'
 import { z } from 'zod'
 import { decodeAddress, encodeAddress, MAX_ADDRESS_BYTES, MAX_ADDRESSES } from './addresses.ts'
-import { decodeCanonical, encodeCanonical } from './canonical-cbor.ts'
+import { decodeCanonical, encodeCanonical } from '../framing/canonical-cbor.ts'
 import { inviteErrors } from './errors.ts'
 import { displayName } from './name.ts'
 

@@ -1,6 +1,7 @@
 /** The whole contract of the local API: one group a file, in contract/. */
 import { configContract } from './contract/config.ts'
 import { contactsContract } from './contract/contacts.ts'
+import { forwardsContract } from './contract/forwards.ts'
 import { identityContract } from './contract/identity.ts'
 import { doctorContract } from './contract/doctor.ts'
 import { eventsContract } from './contract/events.ts'
@@ -21,6 +22,7 @@ export const contract = defineContract({
   ...identityContract,
   ...networkContract,
   ...contactsContract,
+  ...forwardsContract,
   ...transfersContract,
   ...streamsContract,
   ...doctorContract,

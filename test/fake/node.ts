@@ -7,6 +7,7 @@ import type { Clock, Logger } from '../../kernel/index.ts'
 import { ConfigLayersService } from '../../modules/config/service.ts'
 import contactsModule from '../../modules/contacts/index.ts'
 import doctorModule from '../../modules/doctor/index.ts'
+import forwardsModule from '../../modules/forwards/index.ts'
 import { HomeService } from '../../modules/home/service.ts'
 import { IdentityFactsService, IdentityService } from '../../modules/identity/service.ts'
 import ipcModule from '../../modules/ipc/index.ts'
@@ -58,7 +59,7 @@ export async function startApiNode(init: ApiNodeInit = {}): Promise<ApiNode> {
     error: (event, fields) => void logged.push({ event, fields }),
   }
   const kernel = new Kernel({
-    modules: [contactsModule, transfersModule, doctorModule, ipcModule],
+    modules: [contactsModule, forwardsModule, transfersModule, doctorModule, ipcModule],
     config: { ipc, contacts: { name: `node${seed}` } },
     log,
     services: [
