@@ -38,7 +38,7 @@ export interface KernelInit {
   /** Deadline for one module to stop, in milliseconds; default 5 000. */
   stopTimeoutMs?: number
   /**
-   * Deadline for the node to stop, in milliseconds; default 10 000. When it is over, modules that are still to stop
+   * Deadline for the node to stop, in milliseconds; default 8 000. When it is over, modules that are still to stop
    * get 100 ms each.
    */
   shutdownTimeoutMs?: number
@@ -119,9 +119,10 @@ export class Kernel {
 
   get state(): KernelState {
     if (this.#state !== 'running') return this.#state
-    const isWhole = [...this.#hosts.values()].every(
-      ({ name, state }) => state === 'running' || this.#supervisor.phase(name) === 'resting',
-    )
+    const isWhole = [...this.#hosts.values()].every(({ name, state }) => {
+      const phase = this.#supervisor.phase(name)
+      return phase === 'resting' || ((phase === 'up' || phase === 'starting') && state === 'running')
+    })
     return isWhole ? 'running' : 'degraded'
   }
 
@@ -199,7 +200,7 @@ export class Kernel {
   async #stopOnce(report: StopReport): Promise<void> {
     this.#state = 'stopping'
     this.#init.log.info('kernel.stopping', report.error === null ? { reason: report.reason } : report)
-    const { shutdownTimeoutMs = 10_000 } = this.#init
+    const { shutdownTimeoutMs = 8_000 } = this.#init
     const endMs = this.#clock.monotonicMs() + shutdownTimeoutMs
     await bounded(async () => await this.#supervision.close(), {
       clock: this.#clock,
