@@ -1,0 +1,280 @@
+import assert from 'node:assert/strict'
+import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { describe, it } from 'node:test'
+import { isNzError, seededRandom } from '../../kernel/index.ts'
+import {
+  canonicalIp,
+  hostOf,
+  mostReachableFirst,
+  networkOf,
+  peerIdOf,
+  plainIp,
+  transportOf,
+  withPeerId,
+} from '../../modules/network/address.ts'
+import { AttemptLedger, MAX_ATTEMPTS_PER_PEER, MAX_PEERS_WITH_ATTEMPTS } from '../../modules/network/attempt-ledger.ts'
+import { BackOff } from '../../modules/network/back-off.ts'
+import { BlockList, MAX_BLOCKED } from '../../modules/network/block-list.ts'
+import { ByteBudget } from '../../modules/network/byte-budget.ts'
+import { clusterKeyOf, readClusterSecret } from '../../modules/network/cluster-secret.ts'
+import { codeOf, stageOf } from '../../modules/network/dial-outcome.ts'
+import { choosePorts, DEFAULT_PORTS, listenEverywhere } from '../../modules/network/listen.ts'
+import { MAX_ADDRESSES_PER_PEER, MAX_KNOWN_PEERS, PeerBook } from '../../modules/network/peer-book.ts'
+import { memoryHome } from '../fake/home.ts'
+import { fakeIdentity } from '../fake/identity.ts'
+import type { DialAttempt } from '../../modules/network/service.ts'
+
+const { peerId } = fakeIdentity(1).self
+const isCode =
+  (code: string) =>
+  (error: unknown): boolean =>
+    isNzError(error, code)
+
+describe('addresses', () => {
+  it('tell transport, host and peer', () => {
+    assert.equal(transportOf('/ip4/192.0.2.1/tcp/1'), 'tcp')
+    assert.equal(transportOf('/dns4/example.org/tcp/1/tls/ws'), 'websocket')
+    assert.equal(transportOf('/dns4/example.org/tcp/1/wss/p2p/x'), 'websocket')
+    assert.equal(transportOf(`/ip4/192.0.2.1/tcp/1/p2p/${peerId}/p2p-circuit`), 'relay')
+    assert.equal(hostOf('/dns4/example.org/tcp/1'), 'example.org')
+    assert.equal(hostOf('/memory/1'), null)
+    assert.equal(peerIdOf(`/ip4/192.0.2.1/tcp/1/p2p/${peerId}`), peerId)
+    assert.equal(withPeerId('/ip4/192.0.2.1/tcp/1/', peerId), `/ip4/192.0.2.1/tcp/1/p2p/${peerId}`)
+  })
+
+  it('have one spelling and one network', () => {
+    assert.equal(plainIp('::ffff:192.0.2.1'), '192.0.2.1')
+    assert.equal(canonicalIp('2001:DB8::0:1'), canonicalIp('2001:db8:0:0:0:0:0:1'))
+    assert.equal(networkOf('192.0.2.77'), '192.0.2.0/24')
+    assert.equal(networkOf('2001:db8:0:7::1'), networkOf('2001:db8:0:7:ffff::'))
+    assert.notEqual(networkOf('2001:db8:0:7::1'), networkOf('2001:db8:0:8::1'))
+  })
+
+  it('come most reachable first', () => {
+    const [loopback, lan, web, wide] = ['127.0.0.1', '192.168.1.2', '203.0.113.4', '203.0.113.4'].map(
+      (ip, at) => `/ip4/${ip}/tcp/1${at === 2 ? '/ws' : ''}`,
+    )
+    assert.ok(loopback !== undefined && lan !== undefined && web !== undefined && wide !== undefined)
+    assert.deepEqual(mostReachableFirst([loopback, lan, web, wide]), [wide, web, lan, loopback])
+  })
+})
+
+describe('the attempt ledger', () => {
+  const attempt = (atMs: number): DialAttempt => ({
+    atMs,
+    address: '/ip4/192.0.2.1/tcp/1',
+    transport: 'tcp',
+    stage: 'connect',
+    durationMs: 1,
+    code: 'NZ_NETWORK_REFUSED',
+  })
+
+  it('keeps the newest attempts of a peer and the peers tried last', () => {
+    const ledger = new AttemptLedger()
+    for (let at = 0; at < MAX_ATTEMPTS_PER_PEER + 5; at += 1) ledger.record('a', attempt(at))
+    assert.equal(ledger.of('a').length, MAX_ATTEMPTS_PER_PEER)
+    assert.equal(ledger.of('a')[0]?.atMs, 5)
+    for (let at = 0; at < MAX_PEERS_WITH_ATTEMPTS; at += 1) ledger.record(`p${at}`, attempt(at))
+    assert.deepEqual(ledger.of('a'), [])
+    assert.equal(ledger.of('p0').length, 1)
+  })
+})
+
+describe('the peer book', () => {
+  it('puts proven addresses before claims, and is bounded', () => {
+    const book = new PeerBook()
+    book.learnClaims('a', { addresses: ['c1', 'c2'], agent: 'x'.repeat(500) })
+    book.learn('a', ['p1', 'c2'])
+    book.learnClaims('a', { addresses: ['c3'], agent: null })
+    assert.deepEqual(book.addresses('a'), ['p1', 'c2', 'c1', 'c3'])
+    book.learn(
+      'a',
+      Array.from({ length: 40 }, (_, at) => `n${at}`),
+    )
+    assert.equal(book.addresses('a').length, MAX_ADDRESSES_PER_PEER)
+    for (let at = 0; at < MAX_KNOWN_PEERS; at += 1) book.measured(`p${at}`, at)
+    assert.equal(book.peerIds().length, MAX_KNOWN_PEERS)
+    assert.deepEqual(book.addresses('a'), [])
+  })
+})
+
+describe('back-off', () => {
+  it('doubles up to its bound, with jitter, and starts over after a success', () => {
+    const units = [0, 0.999_999, 0.5]
+    const fixed = units.map((unit) => new BackOff({ firstDelayMs: 1_000, maxDelayMs: 60_000, unit: () => unit }))
+    assert.deepEqual(
+      fixed.map((each) => Math.round(each.failed())),
+      [500, 1_000, 750],
+    )
+    const random = seededRandom(1)
+    const backOff = new BackOff({ firstDelayMs: 1_000, maxDelayMs: 60_000, unit: () => random.unit() })
+    for (let failures = 0; failures < 100; failures += 1) {
+      const delayMs = backOff.failed()
+      const whole = Math.min(60_000, 1_000 * 2 ** Math.min(failures, 30))
+      assert.ok(delayMs >= whole / 2 && delayMs <= whole)
+    }
+    backOff.succeeded()
+    assert.ok(backOff.failed() <= 1_000)
+  })
+})
+
+describe('what became of a dial', () => {
+  const code = (error: unknown, over: Partial<Parameters<typeof codeOf>[0]> = {}): string =>
+    codeOf({ error, stage: 'connect', isOverTime: false, hasClusterSecret: false, ...over })
+  const system = (name: string): Error => Object.assign(new Error(name), { code: name })
+
+  it('is told by the code of the operating system, however deep', () => {
+    assert.equal(code(system('ECONNREFUSED')), 'NZ_NETWORK_REFUSED')
+    assert.equal(code(new AggregateError([system('ECONNREFUSED')])), 'NZ_NETWORK_REFUSED')
+    assert.equal(code(new Error('x', { cause: system('EHOSTUNREACH') })), 'NZ_NETWORK_NO_ROUTE')
+    assert.equal(code(system('ENOTFOUND')), 'NZ_NETWORK_NO_ROUTE')
+    assert.equal(code(system('ETIMEDOUT')), 'NZ_NETWORK_TIMEOUT')
+  })
+
+  it('else by how far it came', () => {
+    assert.equal(code(new Error('?')), 'NZ_NETWORK_CONNECT_FAILED')
+    assert.equal(code(new Error('?'), { isOverTime: true }), 'NZ_NETWORK_TIMEOUT')
+    assert.equal(code(new Error('?'), { stage: 'secure' }), 'NZ_NETWORK_HANDSHAKE_FAILED')
+    assert.equal(code(new Error('?'), { stage: 'secure', hasClusterSecret: true }), 'NZ_NETWORK_PNET_MISMATCH')
+    const wrong = Object.assign(new Error('?'), { name: 'UnexpectedPeerError' })
+    assert.equal(code(wrong, { stage: 'secure' }), 'NZ_NETWORK_WRONG_PEER')
+    assert.equal(stageOf('tcp:open-connection'), 'connect')
+    assert.equal(stageOf('anything else'), null)
+  })
+})
+
+describe('the block list', () => {
+  it('knows peers, addresses and networks, and lasts', async () => {
+    const home = memoryHome()
+    const list = new BlockList(home)
+    await list.load()
+    for (const subject of [peerId, '192.0.2.1', '198.51.100.0/24', '2001:db8::/32']) await list.add(subject)
+    const again = new BlockList(home)
+    await again.load()
+    assert.equal(again.hasPeer(peerId), true)
+    for (const ip of ['192.0.2.1', '::ffff:192.0.2.1', '198.51.100.7', '2001:db8:5::1']) assert.ok(again.hasIp(ip), ip)
+    for (const ip of ['192.0.2.2', '198.51.101.1', '2001:db9::1', 'example.org']) assert.ok(!again.hasIp(ip), ip)
+    await again.remove('198.51.100.0/24')
+    assert.equal(again.hasIp('198.51.100.7'), false)
+    await assert.rejects(again.remove('198.51.100.0/24'), isCode('NZ_NETWORK_NOT_BLOCKED'))
+  })
+
+  it('refuses what names nobody', async () => {
+    const list = new BlockList(memoryHome())
+    for (const subject of ['', 'desk', '192.0.2.1/33', '192.0.2.0/24/1', '192.0.2', '2001:db8::/129', '1/2'])
+      await assert.rejects(list.add(subject), isCode('NZ_NETWORK_ADDRESS_INVALID'), subject)
+  })
+
+  it('says when its file is damaged, and leaves it', async () => {
+    for (const text of ['', '{', '{"version":2,"blocked":[]}', '{"version":1,"blocked":["desk"]}']) {
+      const home = memoryHome(new Map([['network-blocklist.json', new TextEncoder().encode(text)]]))
+      await assert.rejects(new BlockList(home).load(), isCode('NZ_NETWORK_BLOCKLIST_DAMAGED'))
+      assert.equal(new TextDecoder().decode(home.files.get('network-blocklist.json')), text)
+    }
+  })
+
+  it('is bounded', async () => {
+    const blocked = Array.from({ length: MAX_BLOCKED }, (_, at) => `10.${at >> 16}.${(at >> 8) & 255}.${at & 255}`)
+    const bytes = new TextEncoder().encode(JSON.stringify({ version: 1, blocked }))
+    const list = new BlockList(memoryHome(new Map([['network-blocklist.json', bytes]])))
+    await list.load()
+    await assert.rejects(list.add('192.0.2.1'), isCode('NZ_NETWORK_LIMITED'))
+  })
+})
+
+describe('ports', () => {
+  it('are the usual ones when they are free', async () => {
+    const home = memoryHome()
+    assert.deepEqual(await choosePorts(home, { freePort: async (wanted) => wanted }), DEFAULT_PORTS)
+    assert.equal(home.files.size, 0)
+  })
+
+  it('that are taken are replaced, and the replacement is remembered', async () => {
+    const home = memoryHome()
+    const first = await choosePorts(home, { freePort: async (wanted) => wanted + 1_000 })
+    assert.deepEqual(first, { tcp: 5_001, ws: 5_002 })
+    assert.deepEqual(await choosePorts(home, { freePort: async (wanted) => wanted }), first)
+  })
+
+  it('are two different ones', async () => {
+    const ports = await choosePorts(memoryHome(new Map([['network-ports.json', new TextEncoder().encode('?')]])))
+    assert.notEqual(ports.tcp, ports.ws)
+    assert.equal(listenEverywhere(ports).length, 4)
+  })
+})
+
+describe('the cluster secret', () => {
+  it('gives every node the same key, and is not short', async () => {
+    const [a, b, c] = await Promise.all(
+      ['correct horse battery', 'correct horse battery', 'correct horse batterz'].map(async (secret) =>
+        clusterKeyOf(Buffer.from(secret)),
+      ),
+    )
+    assert.deepEqual(a, b)
+    assert.notDeepEqual(a, c)
+    assert.equal(a?.byteLength, 32)
+    await assert.rejects(clusterKeyOf(Buffer.from('fifteen letters')), isCode('NZ_NETWORK_CLUSTER_SECRET'))
+  })
+
+  it('is read from a file that only its owner may read', async (t) => {
+    const folder = await mkdtemp(join(tmpdir(), 'nz-secret-'))
+    t.after(async () => await rm(folder, { recursive: true }))
+    const file = join(folder, 'secret')
+    await writeFile(file, 'correct horse battery\nsecond line\n', { mode: 0o600 })
+    assert.equal((await readClusterSecret(file)).toString(), 'correct horse battery')
+    await chmod(file, 0o640)
+    await assert.rejects(readClusterSecret(file), isCode('NZ_NETWORK_CLUSTER_SECRET'))
+    await assert.rejects(readClusterSecret(join(folder, 'none')), isCode('NZ_NETWORK_CLUSTER_SECRET'))
+  })
+})
+
+describe('the byte budget', () => {
+  const signal = AbortSignal.timeout(5_000)
+
+  it('lets one peer hold a quarter, and all together no more than all', async () => {
+    const budget = new ByteBudget({ limitBytes: 100 })
+    const accounts = Array.from({ length: 6 }, () => budget.account())
+    for (const account of accounts.slice(0, 4)) {
+      assert.equal(account.tryAcquire(25), true)
+      assert.equal(account.tryAcquire(1), false)
+    }
+    assert.equal(budget.usedBytes, 100)
+    assert.equal(accounts[4]?.tryAcquire(1), false)
+  })
+
+  it('makes writers wait at the bound, in line, and throws nothing away', async () => {
+    const budget = new ByteBudget({ limitBytes: 100 })
+    const account = budget.account()
+    account.charge(25)
+    const order: number[] = []
+    const waiting = [10, 10].map(async (bytes, at) => {
+      await account.acquire(bytes, { signal })
+      order.push(at)
+    })
+    await new Promise((resolve) => setImmediate(resolve))
+    assert.deepEqual(order, [])
+    account.release(10)
+    await waiting[0]
+    assert.deepEqual(order, [0])
+    account.release(15)
+    await waiting[1]
+    assert.equal(account.usedBytes, 20)
+  })
+
+  it('passes over a peer that is full for one that is not, and forgets who gave up', async () => {
+    const budget = new ByteBudget({ limitBytes: 100 })
+    const [full, other, third] = [budget.account(), budget.account(), budget.account()]
+    full.charge(25)
+    third.charge(70)
+    const giveUp = new AbortController()
+    const [stuck, lucky] = [full.acquire(5, { signal: giveUp.signal }), other.acquire(10, { signal })]
+    third.release(10)
+    await lucky
+    giveUp.abort(new Error('enough'))
+    await assert.rejects(stuck, /enough/)
+    full.release(25)
+    assert.equal(budget.usedBytes, 70)
+  })
+})
