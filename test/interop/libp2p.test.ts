@@ -16,7 +16,7 @@ after(async () => await Promise.all(started.map(async (stop) => await stop())))
 
 async function node(config: NodeConfig = {}): Promise<NetworkNode> {
   const made = await startNetworkNode({ config })
-  started.push(made.stop)
+  started.push(async () => await made.stop())
   return made
 }
 
