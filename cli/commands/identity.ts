@@ -189,11 +189,9 @@ async function changePassphrase(context: CliContext, { options }: CommandInput):
     throw cliErrors.NZ_CLI_USAGE({ why: 'a key file needs no passphrase: give one of them' })
   await using offline = await context.offline()
   const { identity } = offline
-  const facts = isKeyFile
-    ? await identity.protect({ passphrase: null })
-    : await withBytes(newPassphrase(context, identity, file, 'New passphrase'), (passphrase) =>
-        identity.protect({ passphrase }),
-      )
+  const facts = await identity.protect(async () => ({
+    passphrase: isKeyFile ? null : await newPassphrase(context, identity, file, 'New passphrase'),
+  }))
   answerFacts(context, facts, `identity protected by ${protectionText(facts.protection)}`)
 }
 

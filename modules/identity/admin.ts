@@ -157,8 +157,8 @@ export class FileIdentityAdmin implements IdentityAdmin {
     await replacePrivateFile(this.#backupPath, new TextEncoder().encode(`${JSON.stringify(backup)}\n`))
   }
 
-  async protect(options: NewProtection): Promise<IdentityFacts> {
-    await this.#keystore.protect(options)
+  async protect(next: () => Promise<NewProtection>): Promise<IdentityFacts> {
+    await this.#keystore.protect(next)
     return await this.presentFacts()
   }
 

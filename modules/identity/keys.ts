@@ -4,7 +4,7 @@ import type { KeyObject } from 'node:crypto'
 import { fingerprintOf } from '../../protocols/identity/fingerprint.ts'
 import { idOf, peerIdOf } from '../../protocols/identity/id.ts'
 import { derivePrivateKey } from './derivation.ts'
-import { openWith, sealTo } from './hpke.ts'
+import { ENCAPSULATED_KEY_BYTES, openWith, sealTo, TAG_BYTES } from './hpke.ts'
 import { privateKeyObject, RAW_KEY_BYTES, rawPublicKey } from './raw-keys.ts'
 import { identityErrors } from './service.ts'
 import { purposeBytes, signFor } from './signature.ts'
@@ -26,6 +26,7 @@ const DERIVED_KEY_BYTES = 32
 
 /** The largest sealed message; a box is for keys and small records, files are streamed. */
 export const MAX_SEALED_BYTES = 16_777_216
+const SEALED_OVERHEAD_BYTES = ENCAPSULATED_KEY_BYTES + TAG_BYTES
 
 type Secrets = Readonly<Record<keyof typeof KEY_PATHS, Uint8Array>>
 
@@ -88,8 +89,10 @@ export class IdentityKeys implements Disposable {
   }
 
   seal(recipientBoxPublicKey: Uint8Array, info: SigningPurpose, plaintext: Uint8Array): Uint8Array {
+    const use = purposeBytes(info)
+    if (plaintext.byteLength > MAX_SEALED_BYTES - SEALED_OVERHEAD_BYTES) throw new RangeError('too much for one box')
     try {
-      return sealTo(recipientBoxPublicKey, plaintext, { info: purposeBytes(info) })
+      return sealTo(recipientBoxPublicKey, plaintext, { info: use })
     } catch (error) {
       throw identityErrors.NZ_IDENTITY_BOX_KEY_INVALID({ cause: error })
     }

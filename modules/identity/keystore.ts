@@ -100,15 +100,18 @@ export class Keystore {
   }
 
   /** Encrypts the same identity under another secret. */
-  async protect({ passphrase }: NewProtection): Promise<void> {
-    if (passphrase !== null) requireFitPassphrase(passphrase)
+  async protect(next: () => Promise<NewProtection>): Promise<void> {
     const { secret, entropy, keys, header } = await this.#openWithSecret({ isPlaceChecked: true })
     keys[Symbol.dispose]()
+    let passphrase: Uint8Array | null = null
     try {
+      passphrase = (await next()).passphrase
+      if (passphrase !== null) requireFitPassphrase(passphrase)
       if (passphrase === null) await this.#replaceWithKeyFile(header, entropy, secret)
       else await this.#replaceWithPassphrase(header, entropy, passphrase)
     } finally {
       entropy.fill(0)
+      passphrase?.fill(0)
       zero(secret)
     }
   }

@@ -84,8 +84,11 @@ export interface IdentityAdmin {
   /** The 24 words, ASCII, joined by spaces. The caller zeroes them and calls `markBackedUp` once they were read. */
   phrase(): Promise<Uint8Array>
   markBackedUp(): Promise<void>
-  /** Protects the keystore anew: by another passphrase, or by a key file when there is none. */
-  protect(options: NewProtection): Promise<IdentityFacts>
+  /**
+   * Protects the keystore anew: by another passphrase, or by a key file when there is none. `next` is asked once the
+   * present protection was opened; what it gives is zeroed.
+   */
+  protect(next: () => Promise<NewProtection>): Promise<IdentityFacts>
   /** Takes the keystore as it lies here after its folder was moved or its owner renumbered. */
   adopt(): Promise<IdentityFacts>
   /** What `NZ_PASSPHRASE_FILE` or `NZ_PASSPHRASE_FD` say; `null` when neither is set. The caller zeroes it. */

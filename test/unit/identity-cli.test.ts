@@ -118,7 +118,9 @@ describe('nzcore identity', () => {
     const typed = [phrase, PASSPHRASE, PASSPHRASE]
     const recovered = await run(two, ['identity', 'recover', '--passphrase', '--json'], { typed })
     assert.equal(documentOf(recovered, 'nz.identity/1')['protection'], 'passphrase')
-    const differing = await run(two, ['identity', 'passphrase'], { typed: ['new passphrase', 'other passphrase'] })
+    const differing = await run(two, ['identity', 'passphrase'], {
+      typed: [PASSPHRASE, 'new passphrase', 'other passphrase'],
+    })
     assert.equal(differing.code, 2)
     assert.match(differing.stderr, /differ/)
   })

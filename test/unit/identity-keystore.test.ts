@@ -72,14 +72,20 @@ describe('an identity', () => {
   it('changes between key file, passphrase and another passphrase, and stays itself', async () => {
     await using profile = await fakeProfile()
     const { self } = await profile.admin().create({ passphrase: null })
-    assert.equal((await profile.admin().protect({ passphrase: good })).protection, 'passphrase')
+    assert.equal(
+      (await profile.admin().protect(async () => ({ passphrase: text.encode(GOOD) }))).protection,
+      'passphrase',
+    )
     await assert.rejects(stat(profile.home.keyFile), { code: 'ENOENT' })
     await assert.rejects(profile.admin().unlock(), { code: 'NZ_IDENTITY_PASSPHRASE_MISSING' })
-    await profile.admin(GOOD).protect({ passphrase: text.encode('another one') })
+    await profile.admin(GOOD).protect(async () => ({ passphrase: text.encode('another one') }))
     await assert.rejects(profile.admin(GOOD).unlock(), { code: 'NZ_IDENTITY_PASSPHRASE_WRONG' })
     assert.equal(await unlockedPeerId(profile, 'another one'), self.peerId)
-    assert.equal((await profile.admin('another one').protect({ passphrase: null })).protection, 'key-file')
-    assert.equal((await profile.admin().protect({ passphrase: null })).protection, 'key-file')
+    assert.equal(
+      (await profile.admin('another one').protect(async () => ({ passphrase: null }))).protection,
+      'key-file',
+    )
+    assert.equal((await profile.admin().protect(async () => ({ passphrase: null }))).protection, 'key-file')
     assert.equal(await unlockedPeerId(profile), self.peerId)
   })
 
