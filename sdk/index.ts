@@ -18,6 +18,7 @@ export type { Duplex } from '../protocols/ipc/endpoint.ts'
 export type { ClientInit, NzClient } from './client.ts'
 export type * from './nz-node.ts'
 export type { StreamPeer } from './stream.ts'
+export type * from './transfers.ts'
 
 /** Which node: that of a profile of this user (default), the one behind a socket, or one over TCP. */
 export type ConnectInit =

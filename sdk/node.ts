@@ -5,6 +5,7 @@ import { createNzNode } from './nz-node.ts'
 import type { NzNode } from './nz-node.ts'
 
 export type * from './nz-node.ts'
+export type * from './transfers.ts'
 export { isNzError, NzError } from '../kernel/index.ts'
 
 export interface CreateNodeInit {

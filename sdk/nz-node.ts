@@ -1,7 +1,9 @@
 /** A node as an application sees it: the daemon's or an embedded one, by the same interface. */
 import { isNzError, sleep, systemClock } from '../kernel/index.ts'
 import { NodeStream } from './stream.ts'
+import { receiveOver, sendOver } from './transfers.ts'
 import type { NzClient } from './client.ts'
+import type { ReceiveOptions, Receiving, SendOptions, SendSource, Transfer } from './transfers.ts'
 
 export interface CallOptions {
   readonly signal?: AbortSignal
@@ -77,6 +79,13 @@ export interface NzNode extends AsyncDisposable {
   openStream(peer: string, protocol: string, options?: CallOptions): Promise<NodeStream>
   /** Streams that contacts open to this node, one after another, until the loop is left or `signal` aborts. */
   acceptStreams(protocol: string, options?: CallOptions): AsyncIterable<NodeStream>
+  /**
+   * Sends to a contact that takes `name` (by `receive`, `nzcore listen` or `nzcore receive`). Resumes after cuts;
+   * resolves when the receiver has signed for everything. @throws NZ_TRANSFERS_NOT_RECEIVING, NZ_TRANSFERS_TIMED_OUT, …
+   */
+  send(peer: string, name: string, source: SendSource, options?: SendOptions): Promise<Transfer>
+  /** Waits for the next transfer of `name` and takes its bytes. */
+  receive(name: string, options?: ReceiveOptions): Promise<Receiving>
   /** Lets the node go: an embedded one stops, a daemon runs on. Idempotent. */
   close(): Promise<void>
 }
@@ -100,6 +109,8 @@ export function createNzNode(api: NzClient, close: () => Promise<void>): NzNode 
     openStream: async (peer, protocol, options) =>
       await NodeStream.over(await api.streamsOpen({ peer, protocol }, options)),
     acceptStreams: (protocol, options) => acceptStreams(api, protocol, options),
+    send: async (peer, name, source, options = {}) => await sendOver(api, { peer, name }, source, options),
+    receive: async (name, options = {}) => await receiveOver(api, name, options),
     close,
     [Symbol.asyncDispose]: close,
   }

@@ -1,12 +1,13 @@
 /** Two embedded nodes over loopback TCP, and the same node through its socket. */
 import assert from 'node:assert/strict'
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
-import { connect } from '../../sdk/index.ts'
+import { connect, isNzError } from '../../sdk/index.ts'
 import { createNode } from '../../sdk/node.ts'
 import type { NzNode } from '../../sdk/nz-node.ts'
+import type { Transfer } from '../../sdk/transfers.ts'
 
 const settings = { 'network.listen': ['/ip4/127.0.0.1/tcp/0'], 'logs.level': 'error' } as const
 
@@ -66,6 +67,23 @@ describe('two embedded nodes', () => {
     await served
   })
 
+  it('send bytes and files, each with a receipt', async () => {
+    const { peerId } = await laptop.status()
+    const parts = ['hello ', 'world']
+    const file = join(dir, 'notes.txt')
+    await writeFile(file, parts.join(''))
+    const sources = [async () => file, async () => Buffer.from(parts.join('')), async () => pieces(parts)]
+    for (const source of sources) {
+      const received = receiveText(laptop, 'notes')
+      const sent = await untilReceiving(async () => await desk.send(peerId, 'notes', await source()))
+      const { text, transfer } = await received
+      assert.equal(text, 'hello world')
+      assert.equal(sent.state, 'done')
+      assert.ok(sent.receipt !== null)
+      assert.equal(transfer.sha256, sent.sha256)
+    }
+  })
+
   it('are the same through the socket', async () => {
     const remote = await connect({ env: { NZ_HOME: join(dir, 'desk') } })
     const [near, far] = [await desk.status(), await remote.status()]
@@ -83,3 +101,26 @@ describe('two embedded nodes', () => {
     await assert.rejects(createNode({ env: { NZ_HOME: join(dir, 'desk') }, settings }), { code: 'NZ_HOME_LOCKED' })
   })
 })
+
+async function receiveText(node: NzNode, name: string): Promise<{ text: string; transfer: Transfer }> {
+  const receiving = await node.receive(name)
+  const chunks: Uint8Array[] = []
+  for await (const bytes of receiving) chunks.push(bytes)
+  return { text: Buffer.concat(chunks).toString(), transfer: receiving.transfer }
+}
+
+async function* pieces(parts: readonly string[]): AsyncGenerator<Uint8Array> {
+  for (const part of parts) yield new TextEncoder().encode(part)
+}
+
+/** The receiver may come a little after the sender. */
+async function untilReceiving<T>(send: () => Promise<T>): Promise<T> {
+  for (let tries = 0; ; tries++) {
+    try {
+      return await send()
+    } catch (error) {
+      if (!isNzError(error, 'NZ_TRANSFERS_NOT_RECEIVING') || tries === 50) throw error
+      await new Promise((resolve) => setTimeout(resolve, 50))
+    }
+  }
+}
