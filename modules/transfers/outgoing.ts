@@ -18,7 +18,7 @@ import type { TransferSource } from './source.ts'
 const OPEN_TIMEOUT_MS = 15_000
 
 /** How long a peer that was never reached is tried. */
-const FIRST_PATIENCE_MS = 5_000
+const FIRST_PATIENCE_MS = 2_000
 
 const MIN_RETRY_MS = 100
 const MAX_RETRY_MS = 5_000

@@ -6,6 +6,7 @@ import { createHash } from 'node:crypto'
 import { constants, existsSync } from 'node:fs'
 import { link, open, rename, rm, stat, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
+import { BatchBuffers } from './batch.ts'
 import { isNzError } from '../../kernel/index.ts'
 import { transfersErrors } from './service.ts'
 import { numberedFileName, safeFileName } from '../../protocols/transfer/name.ts'
@@ -24,15 +25,14 @@ export class PartFile {
   /** Bytes that went into the hash; of them `#written` are in the file. */
   #hashed = 0
   #written = 0
-  #pending: Uint8Array[] = []
-  #pendingBytes = 0
+  readonly #pending = new BatchBuffers()
 
   constructor(path: string) {
     this.path = path
   }
 
   get pendingBytes(): number {
-    return this.#pendingBytes
+    return this.#pending.bytes
   }
 
   /** Bytes held, written or not. */
@@ -67,23 +67,21 @@ export class PartFile {
     }
   }
 
-  /** Takes the next bytes; they may not change until the `flush` that follows. */
+  /** Takes a copy of the next bytes. */
   push(bytes: Uint8Array): void {
     this.#hash.update(bytes)
     this.#hashed += bytes.byteLength
     this.#pending.push(bytes)
-    this.#pendingBytes += bytes.byteLength
   }
 
   /** Writes and fsyncs everything pushed before the call; gives the offset that is durable. One call at a time. */
   async flush(): Promise<number> {
     const handle = this.#open()
-    const batch = this.#pending
-    this.#pending = []
-    this.#pendingBytes = 0
+    const batch = this.#pending.take()
     try {
-      await this.#writeAll(handle, batch)
+      for (const { buffer, length } of batch) await this.#write(handle, buffer.subarray(0, length))
       await handle.datasync()
+      this.#pending.recycle(batch)
     } catch (error) {
       throw storageError(error)
     }
@@ -109,9 +107,8 @@ export class PartFile {
   async close(): Promise<void> {
     const handle = this.#handle
     this.#handle = null
-    const isLost = this.#pendingBytes > 0
-    this.#pending = []
-    this.#pendingBytes = 0
+    const isLost = this.#pending.bytes > 0
+    this.#pending.clear()
     if (isLost) this.#forget()
     await handle?.close()
   }
@@ -123,13 +120,12 @@ export class PartFile {
     await rm(this.path, { force: true })
   }
 
-  async #writeAll(handle: FileHandle, batch: Uint8Array[]): Promise<void> {
-    let rest = batch
-    while (rest.length > 0) {
-      const { bytesWritten } = await handle.writev(rest, this.#written)
+  async #write(handle: FileHandle, bytes: Uint8Array): Promise<void> {
+    for (let rest = bytes; rest.byteLength > 0;) {
+      const { bytesWritten } = await handle.write(rest, 0, rest.byteLength, this.#written)
       if (bytesWritten === 0) throw new Error('the file takes no bytes')
       this.#written += bytesWritten
-      rest = after(rest, bytesWritten)
+      rest = rest.subarray(bytesWritten)
     }
   }
 
@@ -215,20 +211,6 @@ async function syncDirectory(directory: string): Promise<void> {
   } finally {
     await handle.close()
   }
-}
-
-/** What remains of `pieces` after their first `count` bytes. */
-function after(pieces: readonly Uint8Array[], count: number): Uint8Array[] {
-  let skip = count
-  const rest: Uint8Array[] = []
-  for (const piece of pieces) {
-    if (skip >= piece.byteLength) skip -= piece.byteLength
-    else {
-      rest.push(skip === 0 ? piece : piece.subarray(skip))
-      skip = 0
-    }
-  }
-  return rest
 }
 
 /** Deletes a file; no error when it is gone. */
