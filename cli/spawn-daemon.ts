@@ -19,8 +19,8 @@ const MAX_REPORT_BYTES = 65_536
 /** What Node itself writes when it cannot go on; the records of the node are in nzcore.log beside it. */
 export const STDERR_FILE_NAME = 'daemon.err'
 
-/** A small young generation keeps an idle daemon small. */
-const NODE_FLAGS: readonly string[] = []
+/** A small young generation keeps an idle daemon small, and frees the buffers of a busy one early (MiB). */
+const NODE_FLAGS: readonly string[] = ['--max-semi-space-size=4']
 
 export interface SpawnDaemonInit {
   readonly context: Pick<CliContext, 'home' | 'env' | 'signal'>

@@ -17,7 +17,7 @@ import type { TransferSource } from './source.ts'
 /** How long connecting and opening the stream may take. */
 const OPEN_TIMEOUT_MS = 15_000
 
-/** How long a peer that was never reached is tried. */
+/** How long a peer that was never reached, or is not receiving, is tried. */
 const FIRST_PATIENCE_MS = 2_000
 
 const MIN_RETRY_MS = 100
@@ -107,9 +107,11 @@ export class OutgoingTransfer {
   #decide(error: unknown, strandedMs: number): void {
     if (!isNzError(error)) throw error
     const { timeoutMs } = this.#init
+    // Two people start the two commands at about the same time: the receiver may be a moment late.
+    const isLate = error.code === 'NZ_TRANSFERS_NOT_RECEIVING' && !this.#wasAccepted
     const isFromPeer = error.code === 'NZ_TRANSFERS_BUSY'
     const isCut = error.code.startsWith('NZ_NETWORK_') && error.code !== 'NZ_NETWORK_BLOCKED'
-    if (!isFromPeer && !isCut) throw error
+    if (!isFromPeer && !isCut && !isLate) throw error
     if (this.#wasAccepted || isFromPeer) {
       if (strandedMs >= timeoutMs) {
         if (isFromPeer) throw error

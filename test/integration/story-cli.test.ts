@@ -131,7 +131,6 @@ describe('two machines, through the command line', { timeout: 900_000 }, () => {
     const send = desk.start('send', await contactOf(desk), FILE_NAME, at(FILE_NAME), '--json')
     while (tap.bytes() - before < SIZE / 2) await new Promise((done) => setTimeout(done, 5))
     await laptop.kill()
-    await receive.outcome
     assert.deepEqual(
       (await readdir(inbox)).filter((name) => name === FILE_NAME),
       [],
@@ -140,6 +139,9 @@ describe('two machines, through the command line', { timeout: 900_000 }, () => {
     await laptop.json('up')
     const sent = await send.outcome
     await assertReceived(sent, join(inbox, FILE_NAME))
+    receive.child.kill('SIGINT')
+    const received = await receive.outcome
+    assert.match(received.stdout, /nz\.received\/1/, 'receive did not see the file after the restart of its node')
     assert.ok(tap.bytes() - before < SIZE * 1.5, `${((tap.bytes() - before) / MIB).toFixed(0)} MiB went over the wire`)
   })
 

@@ -132,7 +132,7 @@ describe('sending a file', () => {
     await using nodes = await pair()
     const path = await nodes.file('x', content(10))
     const send = async () =>
-      await (await nodes.desk.transfers.sendFile({ peer: 'laptop', name: 'x', path, signal })).result()
+      await (await nodes.desk.transfers.sendFile({ peer: 'laptop', name: 'x', path, timeoutMs: 1, signal })).result()
     await assert.rejects(send, { code: 'NZ_TRANSFERS_NOT_RECEIVING', exit: 'notFound' })
     await nodes.inbox()
     nodes.laptop.book.clear()
@@ -162,7 +162,7 @@ describe('sending a file', () => {
     introduce(other, nodes.laptop, ['other', 'laptop'])
     await nodes.laptop.transfers.openInbox({ directory: nodes.inboxDir, from: 'other' })
     const path = await nodes.file('x', content(10))
-    const refused = await nodes.desk.transfers.sendFile({ peer: 'laptop', name: 'x', path, signal })
+    const refused = await nodes.desk.transfers.sendFile({ peer: 'laptop', name: 'x', path, timeoutMs: 1, signal })
     await assert.rejects(refused.result(), { code: 'NZ_TRANSFERS_NOT_RECEIVING' })
     await (await other.transfers.sendFile({ peer: 'laptop', name: 'x', path, signal })).result()
     await other.stop()
@@ -474,7 +474,7 @@ describe('receiving folders', () => {
       }
     }
     assert.deepEqual(told, ['x'])
-    const late = await nodes.desk.transfers.sendFile({ peer: 'laptop', name: 'x', path, signal })
+    const late = await nodes.desk.transfers.sendFile({ peer: 'laptop', name: 'x', path, timeoutMs: 1, signal })
     await assert.rejects(late.result(), { code: 'NZ_TRANSFERS_NOT_RECEIVING' })
   })
 
