@@ -186,7 +186,7 @@ async function readTicket({ stdin }: CliContext): Promise<string> {
 /** Upper case takes the dense alphanumeric mode; readers of tickets take either case. */
 async function qrOf(ticket: string, { output }: CliContext): Promise<string> {
   const { encodeQR } = await import('qr')
-  const picture = encodeQR(ticket.toUpperCase(), 'ascii', { ecc: 'low', encoding: 'alphanumeric', border: 1 })
+  const picture = encodeQR(ticket.toUpperCase(), 'ascii', { ecc: 'low', encoding: 'alphanumeric', border: 2 })
   const width = Math.max(...picture.split('\n').map(displayWidth))
   return width > output.columns ? `\n! the terminal is too narrow for the QR code (${width} columns)` : `\n${picture}`
 }

@@ -1,7 +1,7 @@
 /** The address book: contacts in one small durable file, each with a name of its own. */
 import { z } from 'zod'
 import { displayName, freeName } from '../../protocols/invite/name.ts'
-import { peerIdOf, publicKeyOf, shortIdOf } from '../../protocols/invite/peer-id.ts'
+import { peerIdOf, publicKeyOfPeerId, idOf } from '../../protocols/identity/id.ts'
 import type { HomeService } from '../home/service.ts'
 import { contactsErrors } from './service.ts'
 import type { Contact } from './service.ts'
@@ -14,7 +14,7 @@ export const MAX_CONTACT_ADDRESSES = 8
 const MIN_PREFIX_LENGTH = 6
 
 const StoredContact = z.strictObject({
-  peerId: z.string().refine((peerId) => publicKeyOf(peerId) !== null, 'not an Ed25519 peer id'),
+  peerId: z.string().refine((peerId) => publicKeyOfPeerId(peerId) !== null, 'not an Ed25519 peer id'),
   name: z.string().refine((name) => displayName(name) === name, 'not a contact name'),
   addresses: z.array(z.string().min(1).max(256)).max(MAX_CONTACT_ADDRESSES),
   verifiedBy: z.enum(['words', 'invite', 'none']),
@@ -143,9 +143,9 @@ function serialise(contacts: readonly Contact[]): Uint8Array {
 }
 
 function complete(stored: NewContact): Contact {
-  const key = publicKeyOf(stored.peerId)
+  const key = publicKeyOfPeerId(stored.peerId)
   if (key === null) throw new TypeError(`not an Ed25519 peer id: ${stored.peerId}`)
-  return { ...stored, peerId: peerIdOf(key), id: shortIdOf(key) }
+  return { ...stored, peerId: peerIdOf(key), id: idOf(key) }
 }
 
 function sameName(one: string, other: string): boolean {

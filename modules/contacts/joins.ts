@@ -3,7 +3,7 @@ import { deadline, NzError, knownErrors } from '../../kernel/index.ts'
 import { inviteErrors } from '../../protocols/invite/errors.ts'
 import { JoinMachine } from '../../protocols/invite/join.ts'
 import { JOIN_PROTOCOL, NONCE_BYTES } from '../../protocols/invite/messages.ts'
-import { peerIdOf, publicKeyOf, shortIdOf } from '../../protocols/invite/peer-id.ts'
+import { peerIdOf, publicKeyOfPeerId, idOf } from '../../protocols/identity/id.ts'
 import { CLOCK_SKEW_MS, openTicket } from '../../protocols/invite/ticket.ts'
 import type { EventBus, Clock, Logger, Random } from '../../kernel/index.ts'
 import type { JoinedPeer } from '../../protocols/invite/join.ts'
@@ -90,7 +90,7 @@ export class Joins {
   /** Serves one incoming stream of the join protocol, as the inviter. */
   async serve(stream: PeerStream): Promise<void> {
     const { identity, invites, random, clock } = this.#services
-    const peerKey = publicKeyOf(stream.peerId)
+    const peerKey = publicKeyOfPeerId(stream.peerId)
     if (peerKey === null) {
       stream.reset()
       return
@@ -170,7 +170,7 @@ export class Joins {
     const { clock, log, random, addContact } = this.#services
     const { peerId } = stream
     const joinId = `join_${Buffer.from(random.bytes(8)).toString('hex')}`
-    const key = publicKeyOf(peerId)
+    const key = publicKeyOfPeerId(peerId)
     const session = new JoinSession({
       machine,
       stream,
@@ -185,7 +185,7 @@ export class Joins {
         role,
         inviteId: null,
         peerId,
-        id: key === null ? '' : shortIdOf(key),
+        id: key === null ? '' : idOf(key),
         name: machine.peerName,
         state: 'connecting',
         words: [],

@@ -1,6 +1,6 @@
 /** An identity with real Ed25519 keys from a seed byte, and nothing at rest. Only what invites need. */
 import { createPrivateKey, createPublicKey, sign, verify } from 'node:crypto'
-import { peerIdOf, shortIdOf } from '../../protocols/invite/peer-id.ts'
+import { peerIdOf, idOf } from '../../protocols/identity/id.ts'
 import type { IdentityService } from '../../modules/identity/service.ts'
 
 const PKCS8_PREFIX = Buffer.from('302e020100300506032b657004220420', 'hex')
@@ -17,7 +17,7 @@ export function fakeIdentity(seed: number): IdentityService {
   return {
     self: {
       peerId: peerIdOf(nodePublicKey),
-      id: shortIdOf(nodePublicKey),
+      id: idOf(nodePublicKey),
       fingerprint: [],
       nodePublicKey,
       signingPublicKey: nodePublicKey,

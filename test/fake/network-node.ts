@@ -2,7 +2,7 @@
 import { generateKeyPairSync } from 'node:crypto'
 import { createEventBus, LifetimeScope, systemClock, systemRandom } from '../../kernel/index.ts'
 import networkModule from '../../modules/network/index.ts'
-import { peerIdOf } from '../../protocols/invite/peer-id.ts'
+import { peerIdOf } from '../../protocols/identity/id.ts'
 import { memoryHome } from './home.ts'
 import { fakeIdentity } from './identity.ts'
 import type { EventBus } from '../../kernel/index.ts'

@@ -4,7 +4,7 @@ import fc from 'fast-check'
 import { AddressBook, MAX_CONTACTS } from '../../modules/contacts/address-book.ts'
 import { KeptConnections } from '../../modules/contacts/kept-connections.ts'
 import { displayName, freeName, MAX_NAME_LENGTH } from '../../protocols/invite/name.ts'
-import { peerIdOf, publicKeyOf, shortIdOf } from '../../protocols/invite/peer-id.ts'
+import { peerIdOf, publicKeyOfPeerId, idOf } from '../../protocols/identity/id.ts'
 import { memoryHome } from '../fake/home.ts'
 
 function key(number: number): Uint8Array {
@@ -25,7 +25,7 @@ describe('AddressBook', () => {
     for (const reference of ['desk', 'DESK', desk.peerId, desk.id, desk.id.toUpperCase(), desk.id.slice(0, 30)]) {
       assert.equal(book.resolve(reference).peerId, desk.peerId, reference)
     }
-    assert.equal(desk.id, shortIdOf(key(1)))
+    assert.equal(desk.id, idOf(key(1)))
   })
 
   it('says that a reference is unknown, too short or stands for several', async () => {
@@ -169,11 +169,11 @@ describe('peer ids', () => {
   it('round-trip for every key and refuse everything else', () => {
     fc.assert(
       fc.property(fc.uint8Array({ minLength: 32, maxLength: 32 }), (bytes) => {
-        assert.deepEqual(publicKeyOf(peerIdOf(bytes)), bytes)
+        assert.deepEqual(publicKeyOfPeerId(peerIdOf(bytes)), bytes)
       }),
     )
     for (const wrong of ['', '12D3', 'QmYwAPJzv5CZsnA625s3Xf2nemtYgPpHdWEz79ojWnPbdG', '0OIl', 'x'.repeat(10_000)]) {
-      assert.equal(publicKeyOf(wrong), null)
+      assert.equal(publicKeyOfPeerId(wrong), null)
     }
   })
 })

@@ -1,6 +1,6 @@
 /** Handlers of the group `network`. */
 import { deadline, isNzError, sleep } from '../../../kernel/index.ts'
-import { publicKeyOf, shortIdOf } from '../../../protocols/invite/peer-id.ts'
+import { publicKeyOfPeerId, idOf } from '../../../protocols/identity/id.ts'
 import { networkErrors, networkEvents } from '../../network/service.ts'
 import { resolvePeer } from './peer-reference.ts'
 import { RoundTrips } from './round-trips.ts'
@@ -151,10 +151,10 @@ async function pingOnce(
 }
 
 function viewOf(peer: Peer, contacts: Pick<ContactsService, 'get'>): PeerView {
-  const key = publicKeyOf(peer.peerId)
+  const key = publicKeyOfPeerId(peer.peerId)
   return {
     ...peer,
-    id: key === null ? null : shortIdOf(key),
+    id: key === null ? null : idOf(key),
     name: contacts.get(peer.peerId)?.name ?? null,
     paths: [...peer.paths],
   }

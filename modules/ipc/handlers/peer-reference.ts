@@ -1,7 +1,6 @@
 /** Which peer a caller means: a contact, or a peer the network can reach without one. */
-import { bech32m } from '@scure/base'
 import { isNzError } from '../../../kernel/index.ts'
-import { peerIdOf, PUBLIC_KEY_BYTES, publicKeyOf } from '../../../protocols/invite/peer-id.ts'
+import { peerIdOf, publicKeyOfId, publicKeyOfPeerId } from '../../../protocols/identity/id.ts'
 import type { ContactsService } from '../../contacts/service.ts'
 import type { NetworkService } from '../../network/service.ts'
 
@@ -35,14 +34,10 @@ export function resolvePeer({ contacts, network }: PeerReferenceServices, refere
 /** A peer named by its whole id or by an address that ends in it. */
 function strangerOf(reference: string): ReferredPeer | null {
   const named = /^\/.*\/p2p\/([1-9A-HJ-NP-Za-km-z]+)$/.exec(reference)?.[1]
-  if (named !== undefined && publicKeyOf(named) !== null) return { peerId: named, addresses: [reference] }
-  if (publicKeyOf(reference) !== null) return { peerId: reference, addresses: [] }
-  const key = reference.length > 128 ? undefined : bech32m.decodeUnsafe(reference.toLowerCase())
-  if (key?.prefix !== 'nz') return null
-  const bytes = bech32m.fromWordsUnsafe(key.words)
-  return bytes instanceof Uint8Array && bytes.byteLength === PUBLIC_KEY_BYTES
-    ? { peerId: peerIdOf(bytes), addresses: [] }
-    : null
+  if (named !== undefined && publicKeyOfPeerId(named) !== null) return { peerId: named, addresses: [reference] }
+  if (publicKeyOfPeerId(reference) !== null) return { peerId: reference, addresses: [] }
+  const key = publicKeyOfId(reference.toLowerCase())
+  return key === null ? null : { peerId: peerIdOf(key), addresses: [] }
 }
 
 function connectedOf(network: Pick<NetworkService, 'peers'>, reference: string): ReferredPeer | null {
