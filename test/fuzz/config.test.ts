@@ -48,7 +48,7 @@ function resolveSoon(layers: () => readonly ConfigLayer[]): boolean {
     return false
   } finally {
     const tookMs = performance.now() - beganMs
-    assert.ok(tookMs < 500, `took ${tookMs} ms`)
+    assert.ok(tookMs < 2_000, `took ${tookMs} ms`)
     assert.equal(Object.keys(Object.prototype).length, 0)
   }
 }
