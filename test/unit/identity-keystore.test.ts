@@ -254,6 +254,9 @@ describe('a keystore', () => {
     await rename(keystoreOf(profile), pending)
     await profile.admin().settle()
     assert.equal(await unlockedPeerId(profile), self.peerId)
+    await cp(keystoreOf(profile), pending)
+    await profile.admin().settle()
+    assert.equal(await unlockedPeerId(profile), self.peerId)
     await rename(keystoreOf(profile), pending)
     await rm(profile.home.keyFile)
     await profile.admin().settle()
@@ -262,6 +265,42 @@ describe('a keystore', () => {
       (await readdir(profile.home.stateDir)).filter((name) => name.includes('pending') || name.includes('tmp')),
       [],
     )
+  })
+})
+
+describe('a change of protection', () => {
+  it('that a crash cut in two opens as before or as after, and can be made again', async () => {
+    await using profile = await fakeProfile()
+    const { self } = await profile.admin().create({ passphrase: null })
+    const keyFile = await readFile(profile.home.keyFile)
+    await profile.admin().protect(async () => ({ passphrase: text.encode(GOOD) }))
+    const byPassphrase = await readFile(keystoreOf(profile))
+
+    // To a passphrase: the keystore is new, the key file not yet removed.
+    await writeFile(profile.home.keyFile, keyFile, { mode: 0o600 })
+    assert.equal(await unlockedPeerId(profile, GOOD), self.peerId)
+
+    // To a key file: the key file is new, the keystore not yet.
+    await profile.admin(GOOD).protect(async () => ({ passphrase: null }))
+    await writeFile(keystoreOf(profile), byPassphrase)
+    assert.equal(await unlockedPeerId(profile, GOOD), self.peerId)
+    await profile.admin(GOOD).protect(async () => ({ passphrase: null }))
+    assert.equal(await unlockedPeerId(profile), self.peerId)
+  })
+
+  it('changes nothing when the present passphrase is wrong or the new one unfit', async () => {
+    await using profile = await fakeProfile()
+    await profile.admin().create({ passphrase: good })
+    const before = await readFile(keystoreOf(profile))
+    let wasAsked = false
+    const next = async (): Promise<{ passphrase: Uint8Array }> => {
+      wasAsked = true
+      return { passphrase: text.encode('short') }
+    }
+    await assert.rejects(profile.admin('wrong one').protect(next), { code: 'NZ_IDENTITY_PASSPHRASE_WRONG' })
+    assert.equal(wasAsked, false)
+    await assert.rejects(profile.admin(GOOD).protect(next), { code: 'NZ_IDENTITY_PASSPHRASE_UNFIT' })
+    assert.deepEqual(await readFile(keystoreOf(profile)), before)
   })
 })
 
@@ -321,6 +360,18 @@ describe('wrong passphrases', () => {
     )
     assert.ok(codes.filter((code) => code === wrong.code).length <= FREE_ATTEMPTS)
     assert.ok(codes.every((code) => code === wrong.code || code === later.code))
+  })
+
+  it('that a killed process left in the middle hold others up for half a minute at most', async () => {
+    const clock = settableClock()
+    await using profile = await fakeProfile({ clock })
+    await profile.admin().create({ passphrase: good })
+    const running = join(profile.home.stateDir, 'identity-attempt-running.json')
+    await writeFile(running, JSON.stringify({ startedAtMs: clock.atMs }), { mode: 0o600 })
+    await assert.rejects(profile.admin(GOOD).unlock(), later)
+    clock.atMs += 30_000
+    await unlockedPeerId(profile, GOOD)
+    await assert.rejects(stat(running), { code: 'ENOENT' })
   })
 
   it('never wait longer than five minutes', () => {
