@@ -26,6 +26,7 @@ export interface GatedSocketsInit {
 interface Entry {
   readonly socket: Socket
   readonly open: () => void
+  readonly isOpen: () => boolean
 }
 
 /** The incoming sockets of all listeners, by the address they come from. */
@@ -66,10 +67,10 @@ export class GatedSockets {
     if (entry !== undefined) this.#init.clock.setTimer(LINGER_MS, () => entry.socket.destroy(), { unref: true })
   }
 
-  /** Refuses what comes from now on and drops every handshake that is under way. */
+  /** Refuses what comes from now on and drops every handshake that is under way; open connections go on. */
   stop(): void {
     this.#isStopping = true
-    for (const { socket } of this.#entries.values()) socket.destroySoon()
+    for (const { socket, isOpen } of this.#entries.values()) if (!isOpen()) socket.destroy()
   }
 
   /** @throws when the library's listener is not what it was: better no node than an open gate */
@@ -93,11 +94,13 @@ export class GatedSockets {
     if (typeof guest === 'string') return this.#refuse(socket, remoteAddress, guest)
     const key = `${name} ${canonicalIp(remoteAddress)} ${remotePort}`
     const timer = this.#init.clock.setTimer(this.#init.handshakeTimeoutMs, () => socket.destroy(), { unref: true })
+    let isOpen = false
     const open = (): void => {
+      isOpen = true
       timer.cancel()
       guest.open()
     }
-    this.#entries.set(key, { socket, open })
+    this.#entries.set(key, { socket, open, isOpen: () => isOpen })
     socket.once('close', () => {
       timer.cancel()
       guest.leave()

@@ -12,10 +12,14 @@ import { choosePorts, listenEverywhere } from './listen.ts'
 import { Liveness } from './liveness.ts'
 import { Network } from './network.ts'
 import { networkErrors, networkEvents, NetworkService } from './service.ts'
+import { TokenBuckets } from './token-buckets.ts'
 import type { Libp2p } from '@libp2p/interface'
 import type { ModuleContext } from '../../kernel/index.ts'
 import type { AcceptLimits } from './accept-gate.ts'
 import type { NetworkConfig } from './config.ts'
+
+/** Refusals of one reason that become events; all are counted. A flood must not push everything else out of history. */
+const TOLD_REFUSALS = { perSecond: 0.1, burst: 5 }
 
 interface Parts {
   readonly network: Network
@@ -64,6 +68,10 @@ export default defineModule({
         liveness.start()
         context.events.emit(networkEvents.listening, { addresses: [...network.addresses()] })
       },
+      async health() {
+        if (config.listen?.length === 0 || network.addresses().length > 0) return { state: 'healthy' }
+        return { state: 'unhealthy', code: 'NZ_NETWORK_LISTEN_FAILED', why: 'the node listens nowhere' }
+      },
       async stop({ signal }) {
         liveness.stop()
         sockets.stop()
@@ -84,11 +92,15 @@ function assemble(
     isBlocked: (ip) => blockList.hasIp(ip),
     monotonicMs: () => clock.monotonicMs(),
   })
+  const told = new TokenBuckets({ ...TOLD_REFUSALS, maxKeys: 8 })
   const sockets = new GatedSockets({
     gate,
     clock,
     handshakeTimeoutMs: config.handshakeTimeoutMs,
-    onRefused: (address, reason) => log.debug('network.connectionRefused', { address, reason }),
+    onRefused: (address, reason) => {
+      log.debug('network.connectionRefused', { address, reason })
+      if (told.take(reason, clock.monotonicMs())) events.emit(networkEvents.connectionRefused, { address, reason })
+    },
   })
   const network = new Network({ peerId, clock, random, log, events, budget, gate, sockets, blockList, config })
   return { network, gate, sockets, blockList }

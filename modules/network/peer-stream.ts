@@ -173,8 +173,8 @@ export class Libp2pPeerStream implements PeerStream {
   }
 
   async #send(bytes: Uint8Array, signal?: AbortSignal): Promise<void> {
-    const stop = signal === undefined ? this.signal : AbortSignal.any([signal, this.signal])
-    await this.#orReset(this.#init.account.acquire(bytes.byteLength, { signal: stop }), signal)
+    const { account } = this.#init
+    if (!account.tryAcquire(bytes.byteLength)) await this.#waitForBudget(bytes.byteLength, signal)
     try {
       await this.#hand(bytes, signal)
     } finally {
@@ -198,20 +198,21 @@ export class Libp2pPeerStream implements PeerStream {
   }
 
   async #drain(signal?: AbortSignal): Promise<void> {
-    const stop = signal === undefined ? this.signal : AbortSignal.any([signal, this.signal])
     const { promise, resolve } = Promise.withResolvers<void>()
     const done = (): void => resolve()
+    // One listener each in place of `AbortSignal.any`: this runs for every chunk.
+    const targets = [this.signal, ...(signal === undefined ? [] : [signal])]
     this.#stream.addEventListener('drain', done)
     this.#stream.addEventListener('idle', done)
-    stop.addEventListener('abort', done)
+    for (const target of targets) target.addEventListener('abort', done)
     try {
-      if (!stop.aborted) await promise
+      if (!targets.some(({ aborted }) => aborted)) await promise
       // libp2p sends what waits one microtask after `drain`.
       await Promise.resolve()
     } finally {
       this.#stream.removeEventListener('drain', done)
       this.#stream.removeEventListener('idle', done)
-      stop.removeEventListener('abort', done)
+      for (const target of targets) target.removeEventListener('abort', done)
     }
     signal?.throwIfAborted()
   }
@@ -228,9 +229,10 @@ export class Libp2pPeerStream implements PeerStream {
     }
   }
 
-  async #orReset(work: Promise<void>, signal?: AbortSignal): Promise<void> {
+  async #waitForBudget(byteLength: number, signal?: AbortSignal): Promise<void> {
+    const stop = signal === undefined ? this.signal : AbortSignal.any([signal, this.signal])
     try {
-      await work
+      await this.#init.account.acquire(byteLength, { signal: stop })
     } catch (error) {
       signal?.throwIfAborted()
       throw this.#resetError(error)

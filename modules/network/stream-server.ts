@@ -40,8 +40,8 @@ export class StreamServer {
     if (this.#served.has(protocol)) throw new Error(`protocol is served already: ${protocol}`)
     if (signal.aborted) return
     this.#served.set(protocol, { handler, signal, maxStreamsPerPeer })
-    signal.addEventListener('abort', () => void this.#remove(protocol), { once: true })
-    void this.#register(protocol)
+    signal.addEventListener('abort', () => void this.#orLog(this.#remove(protocol), protocol), { once: true })
+    void this.#orLog(this.#register(protocol), protocol)
   }
 
   async #register(protocol: string): Promise<void> {
@@ -49,12 +49,21 @@ export class StreamServer {
     if (this.#swarm === null || served === undefined) return
     const onStream = (stream: Stream, connection: Connection): void => this.#accept(served, stream, connection)
     // The limit for one connection is libp2p's; the one for the peer is checked in `#accept`.
-    await this.#swarm.handle(protocol, onStream, { maxInboundStreams: served.maxStreamsPerPeer + 1 })
+    await this.#swarm.handle(protocol, onStream, { maxInboundStreams: served.maxStreamsPerPeer + 1, force: true })
   }
 
   async #remove(protocol: string): Promise<void> {
     this.#served.delete(protocol)
     await this.#swarm?.unhandle(protocol)
+  }
+
+  /** Registering is work of libp2p's peer store; nobody waits for it. */
+  async #orLog(work: Promise<void>, protocol: string): Promise<void> {
+    try {
+      await work
+    } catch (error) {
+      this.#log.warn('network.protocolNotRegistered', { protocol, error })
+    }
   }
 
   #accept({ handler, signal, maxStreamsPerPeer }: Served, stream: Stream, connection: Connection): void {
