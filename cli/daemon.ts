@@ -2,11 +2,15 @@
 import { KernelService, NzError, systemClock } from '../kernel/index.ts'
 import { cliErrors } from './errors.ts'
 import { composeNode } from './node.ts'
+import { trimHeap } from './trim-heap.ts'
 import type { ComposedNode, NodeInit } from './node.ts'
 import type { ErrorDocument } from '../kernel/index.ts'
 
 /** How long stopping may take altogether; after it the process ends as it is. */
 export const STOP_TIMEOUT_MS = 10_000
+
+/** Time for what the start left to do. */
+const TRIM_DELAY_MS = 500
 
 /** What a starting daemon tells the process that waits for it. */
 export type DaemonReport =
@@ -78,6 +82,7 @@ async function runNode(
   const readyMs = Math.round(systemClock.monotonicMs())
   journal.info('daemon.ready', { readyMs })
   report({ state: 'ready', readyMs, isNewIdentity: node.isNewIdentity() })
+  systemClock.setTimer(TRIM_DELAY_MS, trimHeap, { unref: true })
   if (signal.aborted) stop('signal')
   signal.addEventListener('abort', () => stop('signal'), { once: true })
   const { reason, error } = await kernel.stopped
