@@ -1,7 +1,7 @@
 /** What the kernel lets modules see of itself: states, health, configuration, and the wish to stop. */
-import { z } from 'zod'
 import { defineEvents } from './events.ts'
 import { defineService } from './service.ts'
+import { aNumber, anInteger, aText, listOf, oneOf, orNull, shape } from './shape.ts'
 import type { ConfigLayer, ResolvedConfig } from './config.ts'
 import type { Health } from './module.ts'
 
@@ -75,37 +75,37 @@ export interface KernelService {
 export const KernelService = defineService<KernelService>('kernel')
 
 export const kernelEvents = defineEvents('kernel', {
-  moduleStateChanged: z.object({
-    module: z.string(),
-    from: z.enum(moduleStates),
-    to: z.enum(moduleStates),
+  moduleStateChanged: shape({
+    module: aText,
+    from: oneOf(moduleStates),
+    to: oneOf(moduleStates),
   }),
   /** Every module runs; from now on the supervisor watches. */
-  started: z.object({ modules: z.number().int(), durationMs: z.number() }),
-  stopRequested: z.object({ reason: z.string() }),
+  started: shape({ modules: anInteger, durationMs: aNumber }),
+  stopRequested: shape({ reason: aText }),
   /** A module failed and is run again after `delayMs`, with the modules in `dependents`. */
-  restartScheduled: z.object({
-    module: z.string(),
-    code: z.string(),
-    delayMs: z.number(),
-    attempt: z.number().int(),
-    dependents: z.array(z.string()),
+  restartScheduled: shape({
+    module: aText,
+    code: aText,
+    delayMs: aNumber,
+    attempt: anInteger,
+    dependents: listOf(aText),
   }),
   /** A module failed too often; it and `dependents` stay stopped. */
-  moduleGivenUp: z.object({
-    module: z.string(),
-    code: z.string(),
-    restarts: z.number().int(),
-    dependents: z.array(z.string()),
+  moduleGivenUp: shape({
+    module: aText,
+    code: aText,
+    restarts: anInteger,
+    dependents: listOf(aText),
   }),
-  healthChanged: z.object({
-    module: z.string(),
-    state: z.enum(['healthy', 'degraded', 'unhealthy']),
-    code: z.string().nullable(),
+  healthChanged: shape({
+    module: aText,
+    state: oneOf(['healthy', 'degraded', 'unhealthy']),
+    code: orNull(aText),
   }),
-  configReloaded: z.object({
-    reloaded: z.array(z.string()),
-    needRestart: z.array(z.string()),
-    failed: z.array(z.string()),
+  configReloaded: shape({
+    reloaded: listOf(aText),
+    needRestart: listOf(aText),
+    failed: listOf(aText),
   }),
 })

@@ -1,0 +1,53 @@
+/** What a start of the command line loads. Counted, not timed: a library that creeps in shows on any machine. */
+import assert from 'node:assert/strict'
+import { execFile } from 'node:child_process'
+import { join } from 'node:path'
+import { describe, it } from 'node:test'
+import { promisify } from 'node:util'
+
+const root = join(import.meta.dirname, '..', '..')
+const run = promisify(execFile)
+
+/** Packages loaded by `import(path)` in a fresh process, and how many modules of ours. */
+async function loadedBy(paths: readonly string[]): Promise<{ packages: string[]; own: number }> {
+  const script = `
+    const { registerHooks } = require('node:module')
+    const seen = new Set()
+    registerHooks({ load(url, context, next) { seen.add(url); return next(url, context) } })
+    Promise.all(${JSON.stringify(paths.map((path) => join(root, path)))}.map((path) => import(path))).then(() => {
+      const urls = [...seen]
+      const packages = urls.flatMap((url) => /.*\\/node_modules\\/((?:@[^/]+\\/)?[^/]+)\\//.exec(url)?.[1] ?? [])
+      const own = urls.filter((url) => url.startsWith('file:') && !url.includes('/node_modules/')).length
+      console.log(JSON.stringify({ packages: [...new Set(packages)].sort(), own }))
+    })`
+  const { stdout } = await run(process.execPath, ['-e', script])
+  return JSON.parse(stdout)
+}
+
+describe('a start of the command line', () => {
+  it('loads the argument parser and no other package', async () => {
+    const { packages, own } = await loadedBy(['cli/main.ts', 'cli/commands/about.ts'])
+    assert.deepEqual(packages, ['commander'])
+    assert.ok(own < 60, `${own} modules`)
+  })
+
+  it('that talks to the node loads schemas, and nothing of the network', async () => {
+    const { packages } = await loadedBy(['cli/main.ts', 'cli/commands/node.ts', 'cli/status-text.ts', 'sdk/client.ts'])
+    assert.deepEqual(packages, ['commander', 'zod'])
+  })
+
+  it('that reads the configuration loads no libp2p', async () => {
+    const script = [
+      'cli/main.ts',
+      'cli/commands/config.ts',
+      'cli/node.ts',
+      'modules/network/index.ts',
+      'modules/ipc/index.ts',
+    ]
+    const { packages } = await loadedBy(script)
+    assert.deepEqual(
+      packages.filter((name) => name === 'libp2p' || name.startsWith('@libp2p/')),
+      [],
+    )
+  })
+})
