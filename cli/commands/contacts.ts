@@ -1,7 +1,7 @@
 /** `nzcore invite`, `join` and `contacts`: how two people introduce their nodes. */
 import { isNzError, systemClock } from '../../kernel/index.ts'
 import { cliErrors } from '../errors.ts'
-import { displayWidth, escapeText, formatAge, formatDuration, formatTime, shortIds, table } from '../text.ts'
+import { displayWidth, escapeText, formatAge, formatDuration, formatTime, shortId, shortIds, table } from '../text.ts'
 import type { contactsContract } from '../../protocols/ipc/contract/contacts.ts'
 import type { ResultOf } from '../../protocols/ipc/endpoint.ts'
 import type { CliContext, CommandSpec, Presenters } from '../command.ts'
@@ -100,7 +100,7 @@ export const contactsPresenters: Presenters = {
         state,
         formatTime(expiresAtMs, { nowMs }),
         accepts === 'ask' ? 'by words' : 'by ticket',
-        claimedBy ?? '',
+        claimedBy === null ? '' : shortId(claimedBy),
       ]),
     )
   },

@@ -114,7 +114,7 @@ export class Joins {
         }
       },
     })
-    if (this.#isBusyWith(stream.peerId, session)) session.refuse('NZ_JOIN_BUSY')
+    this.#makeRoom(session)
     await session.run(this.#services.signal)
     await this.#finishInvite(session.join)
   }
@@ -158,7 +158,9 @@ export class Joins {
     if (clock.nowMs() > ticket.expiresAtMs + CLOCK_SKEW_MS) {
       throw inviteErrors.NZ_INVITE_EXPIRED({ data: { expiresAtMs: ticket.expiresAtMs, nowMs: clock.nowMs() } })
     }
-    if (this.#pending().length >= MAX_PENDING_JOINS) throw inviteErrors.NZ_JOIN_BUSY()
+    // Strangers that only hold a stream open do not keep this node's own joins out.
+    const proven = this.#pending().filter((session) => !isUnproven(session))
+    if (proven.length >= MAX_PENDING_JOINS) throw inviteErrors.NZ_JOIN_BUSY()
   }
 
   #open(
@@ -219,10 +221,13 @@ export class Joins {
     changed.raise()
   }
 
-  #isBusyWith(peerId: string, mine: JoinSession): boolean {
+  /** One join of each peer. Beyond the limit whoever has shown no good ticket for longest goes first. */
+  #makeRoom(mine: JoinSession): void {
     const pending = this.#pending()
-    const isTwice = pending.some((session) => session !== mine && session.join.peerId === peerId)
-    return isTwice || pending.length > MAX_PENDING_JOINS
+    const isTwice = pending.some((session) => session !== mine && session.join.peerId === mine.join.peerId)
+    const surplus = pending.length > MAX_PENDING_JOINS ? pending.find(isUnproven) : undefined
+    if (isTwice) mine.refuse('NZ_JOIN_BUSY')
+    else surplus?.refuse('NZ_JOIN_BUSY')
   }
 
   #pending(): readonly JoinSession[] {
@@ -234,6 +239,11 @@ export class Joins {
     if (session === undefined) throw inviteErrors.NZ_JOIN_UNKNOWN({ data: { joinId: joinId.slice(0, 80) } })
     return session
   }
+}
+
+/** An incoming join whose ticket has not been found good (yet). */
+function isUnproven({ join }: JoinSession): boolean {
+  return join.role === 'inviter' && join.inviteId === null
 }
 
 export function isOver({ state }: Join): boolean {

@@ -11,7 +11,9 @@ import {
 import { encodeJoinMessage, JOIN_PROTOCOL } from '../../protocols/invite/messages.ts'
 import { shortFrame } from '../../protocols/framing/short-frames.ts'
 import { openTicket } from '../../protocols/invite/ticket.ts'
+import { MAX_PENDING_JOINS } from '../../modules/contacts/joins.ts'
 import { contactsNode } from '../fake/contacts-node.ts'
+import { fakeIdentity } from '../fake/identity.ts'
 import { createFakeNetwork } from '../fake/network.ts'
 import type { Clock } from '../../kernel/index.ts'
 import type { Invite, InvitesService, Join } from '../../modules/contacts/service.ts'
@@ -268,6 +270,23 @@ describe('invite and join', () => {
     }
     assert.deepEqual([...new Set(desk.invites.joins().map(({ code }) => code))], ['NZ_JOIN_PROTOCOL'])
     assert.deepEqual(desk.contacts.list(), [])
+    await nodes.stop()
+  })
+
+  it('lets nobody in the way who opens joins and says nothing', async () => {
+    const nodes = await twoNodes()
+    const { desk, laptop, mesh } = nodes
+    for (let i = 0; i < 3 * MAX_PENDING_JOINS; i++) {
+      const silent = mesh.add(fakeIdentity(100 + i).self.peerId)
+      await silent.connect(desk.network.peerId, { addresses: desk.network.addresses(), signal })
+      await silent.openStream(desk.network.peerId, JOIN_PROTOCOL, { signal })
+    }
+    const pending = () => desk.invites.joins().filter(({ state }) => state === 'connecting').length
+    while (pending() > MAX_PENDING_JOINS) await new Promise(setImmediate)
+    const { invite, ticket } = await create(desk, 'automatically')
+    await laptop.invites.join(ticket, automatically)
+    await joinOf(desk.invites, invite.inviteId, (view) => view.invite.state === 'joined')
+    assert.ok(pending() <= MAX_PENDING_JOINS)
     await nodes.stop()
   })
 
