@@ -99,6 +99,16 @@ export class AddressBook {
     })
   }
 
+  /** Whether something changed: the peer is a contact, and was known elsewhere. */
+  async setAddresses(peerId: string, addresses: readonly string[]): Promise<boolean> {
+    const known = this.get(peerId)
+    if (known === undefined || JSON.stringify(known.addresses) === JSON.stringify(addresses)) return false
+    return await this.#change((contacts) => {
+      const moved = contacts.map((contact) => (contact.peerId === peerId ? { ...contact, addresses } : contact))
+      return { contacts: moved, result: contacts.some((contact) => contact.peerId === peerId) }
+    })
+  }
+
   /** @throws NZ_CONTACTS_NOT_FOUND, NZ_CONTACTS_AMBIGUOUS */
   async remove(reference: string): Promise<Contact> {
     return await this.#change((contacts) => {

@@ -8,6 +8,7 @@ import { HomeService } from '../home/service.ts'
 import { IdentityService } from '../identity/service.ts'
 import { NetworkService } from '../network/service.ts'
 import { AddressBook } from './address-book.ts'
+import { exchangeAddresses } from './address-updates.ts'
 import { ChangeSignal } from './change-signal.ts'
 import { InviteList } from './invite-list.ts'
 import { createInvites } from './invites.ts'
@@ -51,6 +52,7 @@ export default defineModule({
     return {
       services: { contacts: contacts.service, invites: createInvites({ ...services, joins }, { name }) },
       async start() {
+        exchangeAddresses({ book, kept, network, events, clock, log }, { signal })
         for (const { peerId, addresses } of book.list()) kept.keep(peerId, addresses)
         network.handleStreams(JOIN_PROTOCOL, async (stream) => await joins.serve(stream), {
           signal,

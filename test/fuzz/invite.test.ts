@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { bech32m } from '@scure/base'
 import { isNzError, seededRandom } from '../../kernel/index.ts'
+import { decodeAddressList, encodeAddressList } from '../../protocols/invite/address-list.ts'
 import { decodeAddress } from '../../protocols/invite/addresses.ts'
 import { decodeJoinMessage, encodeJoinMessage } from '../../protocols/invite/messages.ts'
 import { createTicket, openTicket } from '../../protocols/invite/ticket.ts'
@@ -107,6 +108,15 @@ describe(`fuzz: invite decoders (NZ_FUZZ_SEED=${seed})`, () => {
     for (let run = 0; run < runs; run++) {
       const message = decodeJoinMessage(run % 2 === 0 ? mutate(random, hello) : random.bytes(below(random, 64)))
       if (message !== null) assert.ok(encodeJoinMessage(message).length <= 2_048)
+    }
+  })
+
+  it('decodes a list of addresses to null or to one that fits again', () => {
+    const random = seededRandom(seed + 4)
+    const list = encodeAddressList(['/ip4/192.0.2.7/tcp/4001', '/ip6/2001:db8::7/tcp/4002/ws'])
+    for (let run = 0; run < runs; run++) {
+      const addresses = decodeAddressList(mutate(random, list))
+      if (addresses !== null) assert.deepEqual(decodeAddressList(encodeAddressList(addresses)), addresses)
     }
   })
 

@@ -290,6 +290,28 @@ describe('invite and join', () => {
     await nodes.stop()
   })
 
+  it('learns where a contact that moved can be reached now', async () => {
+    const nodes = await twoNodes()
+    const { desk, laptop, mesh } = nodes
+    const { ticket } = await create(desk, 'automatically')
+    await laptop.invites.join(ticket, automatically)
+    while (desk.contacts.list().length === 0) await new Promise(setImmediate)
+    const before = laptop.contacts.resolve('desk').addresses
+    await desk.stop()
+    // The restarted node has a new port; the laptop does not know it, but is where it was.
+    const moved = await contactsNode(mesh, { seed: 1, name: 'desk', files: desk.files })
+    while (laptop.contacts.resolve('desk').addresses.join() === before.join()) await new Promise(setImmediate)
+    assert.deepEqual(laptop.contacts.resolve('desk').addresses, moved.network.addresses())
+    const stored = new TextDecoder().decode(laptop.files.get('contacts.json'))
+    assert.ok(stored.includes(moved.network.addresses()[0] ?? '?'))
+    const stranger = mesh.add('12D3KooWstranger')
+    await stranger.connect(moved.network.peerId, { addresses: moved.network.addresses(), signal })
+    await assert.rejects(stranger.request(moved.network.peerId, 'contacts.addresses', new Uint8Array(), { signal }), {
+      code: 'NZ_CONTACTS_NOT_FOUND',
+    })
+    await Promise.all([moved.stop(), laptop.stop()])
+  })
+
   it('removes a contact on request: forgotten over a restart and no longer kept', async () => {
     const nodes = await twoNodes()
     const { desk, laptop } = nodes
