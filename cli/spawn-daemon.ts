@@ -20,7 +20,7 @@ const MAX_REPORT_BYTES = 65_536
 export const STDERR_FILE_NAME = 'daemon.err'
 
 /** A small young generation keeps an idle daemon small, and frees the buffers of a busy one early (MiB). */
-const NODE_FLAGS: readonly string[] = ['--max-semi-space-size=4']
+const NODE_FLAGS: readonly string[] = ['--max-semi-space-size=1']
 
 export interface SpawnDaemonInit {
   readonly context: Pick<CliContext, 'home' | 'env' | 'signal'>

@@ -1,9 +1,11 @@
 /** Transfers between two nodes of the in-memory mesh, into real folders. */
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
-import { readdir, readFile, writeFile, mkdir } from 'node:fs/promises'
+import { mkdir, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
+import { progressText } from '../../cli/transfer-progress.ts'
+import { storageError } from '../../modules/transfers/part-file.ts'
 import { seededRandom } from '../../kernel/index.ts'
 import { openReceipt } from '../../protocols/transfer/receipt.ts'
 import { createFakeNetwork } from '../fake/network.ts'
@@ -452,6 +454,54 @@ describe('limits', () => {
     await (await nodes.desk.transfers.sendFile({ peer: 'laptop', name: 'x', path, signal })).result()
     assert.equal((await readdir(nodes.inboxDir)).filter((name) => name.endsWith('.part')).length, 2)
     assert.equal(nodes.laptop.transfers.list().filter(({ endedAtMs }) => endedAtMs !== null).length, 3)
+  })
+})
+
+describe('a disk that fails', () => {
+  it('refuses what cannot fit before anything is sent', async () => {
+    const settings = { maxTransferBytes: Number.MAX_SAFE_INTEGER }
+    await using nodes = await pair({ laptop: { settings } })
+    await nodes.inbox()
+    const path = await nodes.file('sparse', new Uint8Array())
+    await truncate(path, 15 * 2 ** 40)
+    const sent = await nodes.desk.transfers.sendFile({ peer: 'laptop', name: 'sparse', path, signal })
+    await assert.rejects(sent.result(), { code: 'NZ_TRANSFERS_NO_SPACE' })
+    assert.deepEqual(await readdir(nodes.inboxDir), [])
+  })
+
+  it('ends the transfer on both sides, is not tried again and leaves nothing behind', async () => {
+    await using nodes = await pair()
+    await nodes.inbox()
+    let pulled = 0
+    const sent = await nodes.desk.transfers.sendBytes({
+      peer: 'laptop',
+      name: 's',
+      signal,
+      pull: async () => {
+        if (pulled++ === 2) await rm(nodes.inboxDir, { recursive: true })
+        return pulled > 8 ? null : content(1000)
+      },
+    })
+    await assert.rejects(sent.result(), { code: 'NZ_TRANSFERS_STORAGE_FAILED' })
+    const received = await until(() => nodes.laptop.transfers.list().find(({ endedAtMs }) => endedAtMs !== null))
+    assert.deepEqual([received.state, received.code], ['failed', 'NZ_TRANSFERS_STORAGE_FAILED'])
+  })
+
+  it('is told apart by its code', () => {
+    const full = Object.assign(new Error('full'), { code: 'ENOSPC' })
+    assert.equal((storageError(full) as { code?: string }).code, 'NZ_TRANSFERS_NO_SPACE')
+    const broken = Object.assign(new Error('broken'), { code: 'EIO' })
+    assert.equal((storageError(broken) as { code?: string }).code, 'NZ_TRANSFERS_STORAGE_FAILED')
+  })
+})
+
+describe('the progress line', () => {
+  const shown = { peer: 'laptop', name: 'docs\u001b[2J', state: 'moving', size: 412_000_000, bytes: 259_560_000 }
+
+  it('shows size, share, speed and time left, and escapes names', () => {
+    assert.equal(progressText(shown, 118_000_000), 'docs\\u{1b}[2J  412 MB ██████     63 % 118 MB/s ETA 1.29 s')
+    assert.equal(progressText({ ...shown, name: 'docs', size: null }, 0), 'docs  260 MB')
+    assert.equal(progressText({ ...shown, state: 'waiting' }, 5), 'waiting for laptop…  260 MB safe')
   })
 })
 
