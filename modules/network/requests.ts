@@ -10,6 +10,7 @@ import {
 } from '../../protocols/rpc/frame.ts'
 import { orAbort } from './or-abort.ts'
 import { networkErrors } from './service.ts'
+import { WaitingLine } from './waiting-line.ts'
 import type { Clock, Logger } from '../../kernel/index.ts'
 import type { RpcOutcome } from '../../protocols/rpc/calls.ts'
 import type { RpcFrame } from '../../protocols/rpc/frame.ts'
@@ -79,23 +80,21 @@ export class Requests {
       if (this.#callers.get(peerId) === known) this.#callers.delete(peerId)
       return await this.#caller(peerId, signal)
     }
-    const opening = this.#open(peerId, signal)
-    this.#callers.set(peerId, opening)
     const forget = (): void => {
       if (this.#callers.get(peerId) === opening) this.#callers.delete(peerId)
     }
+    const opening = this.#open(peerId, signal, forget)
+    this.#callers.set(peerId, opening)
     try {
-      const caller = await opening
-      caller.onOver(forget)
-      return caller
+      return await opening
     } catch (error) {
       forget()
       throw error
     }
   }
 
-  async #open(peerId: string, signal: AbortSignal): Promise<CallerStream> {
-    return new CallerStream(await this.#services.openStream(peerId, RPC_PROTOCOL, { signal }))
+  async #open(peerId: string, signal: AbortSignal, onOver: () => void): Promise<CallerStream> {
+    return new CallerStream(await this.#services.openStream(peerId, RPC_PROTOCOL, { signal }), { onOver })
   }
 }
 
@@ -103,39 +102,43 @@ export class Requests {
 class CallerStream {
   readonly #stream: PeerStream
   readonly #calls = new CallerCalls()
-  readonly #ended = new AbortController()
+  /** Ends each open call when the stream is over. */
+  readonly #ends = new Set<(error: Error) => void>()
+  readonly #line = new WaitingLine()
+  readonly #onOver: () => void
   #sendingBytes = 0
-  #room = Promise.withResolvers<void>()
+  #over: Error | null = null
 
-  constructor(stream: PeerStream) {
+  constructor(stream: PeerStream, { onOver }: { readonly onOver: () => void }) {
     this.#stream = stream
+    this.#onOver = onOver
     void this.#run()
   }
 
   get isOver(): boolean {
-    return this.#ended.signal.aborted
-  }
-
-  onOver(listener: () => void): void {
-    this.#ended.signal.addEventListener('abort', listener, { once: true })
-    if (this.isOver) listener()
+    return this.#over !== null
   }
 
   /** Waits while too many calls are open, or too many bytes of calls wait to be sent. */
   async call(method: string, payload: Uint8Array, signal: AbortSignal): Promise<RpcOutcome> {
-    const stop = AbortSignal.any([signal, this.#ended.signal])
-    while (!this.#calls.hasRoom || this.#sendingBytes > MAX_SENDING_BYTES) await orAbort(this.#room.promise, stop)
-    stop.throwIfAborted()
-    const { promise, resolve } = Promise.withResolvers<RpcOutcome>()
+    while (!this.isOver && !this.#hasRoom()) await this.#line.wait(signal)
+    if (this.#over !== null) throw this.#over
+    const { promise, resolve, reject } = Promise.withResolvers<RpcOutcome>()
     const call = this.#calls.open(resolve)
+    this.#ends.add(reject)
+    // A frame is never left half written, so a call that is given up is sent to its end.
+    void this.#send({ type: 'request', call, timeoutMs: MAX_TIMEOUT_MS, method, payload })
     try {
-      // A frame is never left half written, so a call that is given up is sent to its end.
-      await orAbort(this.#send({ type: 'request', call, timeoutMs: MAX_TIMEOUT_MS, method, payload }), stop)
-      return await orAbort(promise, stop)
+      return await orAbort(promise, signal)
     } finally {
+      this.#ends.delete(reject)
       if (this.#calls.cancel(call) && !this.isOver) void this.#send({ type: 'cancel', call })
-      this.#makeRoom()
+      this.#line.wakeOne()
     }
+  }
+
+  #hasRoom(): boolean {
+    return this.#calls.hasRoom && this.#sendingBytes <= MAX_SENDING_BYTES
   }
 
   async #run(): Promise<void> {
@@ -147,7 +150,11 @@ class CallerStream {
     } catch (error) {
       cause = error
     }
-    this.#ended.abort(networkErrors.NZ_NETWORK_STREAM_RESET({ cause, data: { peerId: this.#stream.peerId } }))
+    const over = networkErrors.NZ_NETWORK_STREAM_RESET({ cause, data: { peerId: this.#stream.peerId } })
+    this.#over = over
+    this.#onOver()
+    for (const end of this.#ends) end(over)
+    this.#line.wakeAll()
     this.#stream.reset()
   }
 
@@ -160,14 +167,8 @@ class CallerStream {
       // The stream is over; `#run` sees that too and ends every call.
     } finally {
       this.#sendingBytes -= bytes.byteLength
-      this.#makeRoom()
+      this.#line.wakeOne()
     }
-  }
-
-  #makeRoom(): void {
-    const { resolve } = this.#room
-    this.#room = Promise.withResolvers()
-    resolve()
   }
 }
 
@@ -200,7 +201,7 @@ class AnswererStream {
         bytes !== null;
         bytes = await this.#stream.read({ signal })
       ) {
-        for (const frame of decoder.push(bytes)) this.#receive(frame, stop)
+        for (const frame of decoder.push(bytes)) this.#receive(frame)
         while (this.#answeringBytes > MAX_ANSWERING_BYTES) await orAbort(this.#room.promise, stop)
       }
     } finally {
@@ -208,20 +209,20 @@ class AnswererStream {
     }
   }
 
-  #receive(frame: RpcFrame, stop: AbortSignal): void {
+  #receive(frame: RpcFrame): void {
     const action = this.#calls.receive(frame)
     if (action.do === 'cancel') this.#running.get(action.call)?.abort(new Error('the caller no longer waits'))
-    if (action.do === 'answer') void this.#answer(action.request, stop)
+    if (action.do === 'answer') void this.#answer(action.request)
   }
 
-  async #answer(request: Extract<RpcFrame, { type: 'request' }>, stop: AbortSignal): Promise<void> {
+  async #answer(request: Extract<RpcFrame, { type: 'request' }>): Promise<void> {
     const { call, method, payload, timeoutMs } = request
     const controller = new AbortController()
     const timer = this.#services.clock.setTimer(timeoutMs, () => controller.abort(), { unref: true })
     this.#running.set(call, controller)
     this.#answeringBytes += payload.byteLength
     try {
-      const frame = await this.#frameFor(call, method, payload, AbortSignal.any([controller.signal, stop]))
+      const frame = await this.#frameFor(call, method, payload, controller.signal)
       await this.#stream.write(encodeFrame(frame))
     } catch (error) {
       this.#services.log.debug('network.answerNotSent', { method, error })
