@@ -23,7 +23,10 @@ export function createLocalClient(
     const signal = signalOf(options)
     const run = await dispatcher.duplex(id, params)
     const [ours, theirs] = duplexPair()
-    signal.addEventListener('abort', () => ours.fail(signal.reason), { once: true })
+    const onAbort = (): void => ours.fail(signal.reason)
+    signal.addEventListener('abort', onAbort, { once: true })
+    ours.signal.addEventListener('abort', () => signal.removeEventListener('abort', onAbort), { once: true })
+    if (signal.aborted) onAbort()
     void run(theirs, { signal }).then(() => theirs.release())
     return ours
   }
