@@ -1,6 +1,6 @@
 /** Where figures were taken: without it they say nothing. */
 import { spawnSync } from 'node:child_process'
-import { arch, cpus, platform, release, totalmem } from 'node:os'
+import { arch, cpus, loadavg, platform, release, totalmem } from 'node:os'
 import { resolve } from 'node:path'
 
 export interface Machine {
@@ -9,6 +9,8 @@ export interface Machine {
   readonly memoryMb: number
   readonly system: string
   readonly node: string
+  /** Processes that wanted a core, on average over the last minute; the bench itself accounts for about one and a half. */
+  readonly load: number
   /** `null` outside of a git checkout; ends in `+` when files differ from the commit. */
   readonly commit: string | null
 }
@@ -21,6 +23,7 @@ export function thisMachine(): Machine {
     memoryMb: Math.round(totalmem() / 1_000_000),
     system: `${platform()} ${release()} ${arch()}`,
     node: process.versions.node,
+    load: Number((loadavg()[0] ?? 0).toFixed(1)),
     commit: commitOf(resolve(import.meta.dirname, '..')),
   }
 }

@@ -27,7 +27,7 @@ for (const scenario of scenarios.filter(({ name }) => only === undefined || only
   process.stdout.write(`${tableOf(result)}\n\n`)
 }
 if (results.length === 0) throw new Error(`no such scenario: ${values.only}`)
-const where = `${machine.cpu}, ${machine.cores} cores, ${machine.system}, Node ${machine.node}, commit ${machine.commit}`
+const where = `${machine.cpu}, ${machine.cores} cores, ${machine.system}, Node ${machine.node}, load ${machine.load}, commit ${machine.commit}`
 process.stdout.write(`${where}\n`)
 
 if (!values.small && !values['dry-run']) {

@@ -61,6 +61,7 @@ export const documents = {
       memoryMb: z.number().int(),
       system: z.string(),
       node: z.string(),
+      load: z.number().describe('processes that wanted a core, on average over the last minute'),
       commit: z.string().nullable().describe('of the checkout it runs from; null elsewhere'),
     }),
     results: z.array(

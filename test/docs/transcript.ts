@@ -72,7 +72,7 @@ function matchFrom(expected: readonly string[], e: number, lines: readonly strin
 
 /** What always differs between two runs, and what it may be instead. Earlier ones win. */
 const variable: ReadonlyArray<readonly [RegExp, string]> = [
-  [/(?:nzi1|nz1|12D3Koo|inv_|rcp_|trf_)[\w…]*/y, '[\\w…]+'],
+  [/(?:nzi1|nz1|12D3Koo|inv_|rcp_|in_)[\w…]*/y, '[\\w…]+'],
   [/[A-Z]{3,8}(?:[ -][A-Z]{3,8}){3}/y, '[A-Z]{3,8}(?:[ -][A-Z]{3,8}){3}'],
   [/\b[0-9a-f]{8,}…?/y, '[0-9a-f]+…?'],
   [/…/y, '.*'],
