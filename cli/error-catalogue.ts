@@ -12,6 +12,9 @@ export async function errorCatalogue(): Promise<ReadonlyMap<string, ErrorSpec>> 
     import('../modules/forwards/service.ts'),
     import('../modules/logs/service.ts'),
     import('../modules/config/service.ts'),
+    import('../modules/doctor/service.ts'),
+    import('../modules/transfers/service.ts'),
+    import('../protocols/ipc/errors.ts'),
   ])
   return knownErrors
 }

@@ -44,7 +44,7 @@ function runUnderBundledNode() {
     )
     process.exit(12)
   }
-  const child = spawn(node, process.argv.slice(1), { stdio: 'inherit' })
+  const child = spawn(node, process.argv.slice(1), { stdio: inheritedStreams() })
   for (const signal of ['SIGTERM', 'SIGHUP', 'SIGINT']) {
     // A terminal sends Ctrl-C to both processes by itself.
     process.on(signal, () => {
@@ -60,6 +60,15 @@ function runUnderBundledNode() {
     process.removeAllListeners(signal)
     process.kill(process.pid, signal)
   })
+}
+
+/** The standard streams, and the descriptor that a passphrase is read from. */
+function inheritedStreams() {
+  const streams = ['inherit', 'inherit', 'inherit']
+  const passphrase = Number(process.env.NZ_PASSPHRASE_FD)
+  if (!(passphrase > 2 && passphrase < 1024)) return streams
+  while (streams.length < passphrase) streams.push('ignore')
+  return [...streams, passphrase]
 }
 
 function bundledNode() {
