@@ -1,5 +1,5 @@
 /** A node as this process: starts it, tells when it is ready, stops it within bounds on signals and on faults. */
-import { KernelService, NzError, systemClock } from '../kernel/index.ts'
+import { kernelEvents, KernelService, NzError, systemClock } from '../kernel/index.ts'
 import { cliErrors } from './errors.ts'
 import { composeNode } from './node.ts'
 import { trimHeap } from './trim-heap.ts'
@@ -52,7 +52,7 @@ async function runNode(
 ): Promise<void> {
   const { kernel, journal } = node
   let fault: NzError | null = null
-  const stop = (reason: string): void => {
+  const boundStop = (reason: string): void => {
     systemClock.setTimer(
       STOP_TIMEOUT_MS,
       () => {
@@ -62,6 +62,9 @@ async function runNode(
       },
       { unref: true },
     )
+  }
+  const stop = (reason: string): void => {
+    boundStop(reason)
     kernel.stop(reason).catch((error: unknown) => journal.error('daemon.stopFailed', { error }))
   }
   for (const event of ['uncaughtException', 'unhandledRejection'] as const) {
@@ -71,6 +74,10 @@ async function runNode(
       stop(fault.code)
     })
   }
+  // The API and the kernel itself may ask for a stop as well.
+  kernel.events.on(kernelEvents.stopRequested, ({ reason }) => boundStop(reason), {
+    signal: new AbortController().signal,
+  })
   process.on('SIGHUP', () => void reload(node))
   try {
     await kernel.start()
