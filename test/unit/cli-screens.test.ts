@@ -101,14 +101,14 @@ describe('the first screen', () => {
     id,
     protection: 'key-file',
     isBackedUp: false,
-    stateDir: '/home/ada/.local/state/nzcore/default',
+    stateDir: '/u/.local/state/nzcore/default',
     addresses: status.addresses,
     memoryBytes: 94_000_000,
   } as const
 
   it('says what was made, what runs and what is left to do', () => {
     assert.equal(
-      upText(facts, '/home/ada'),
+      upText(facts, '/u'),
       [
         '✔ identity created  nz1q7k4v…m3p9  (~/.local/state/nzcore/default, 0600, encrypted by a key file)',
         '✔ daemon running    pid 4121, ready in 0.38 s, 94 MB',
@@ -124,7 +124,7 @@ describe('the first screen', () => {
     assert.equal(
       upText({ ...again, protection: 'passphrase' }, null),
       [
-        '✔ identity          nz1q7k4v…m3p9  (/home/ada/.local/state/nzcore/default, 0600, encrypted by a passphrase)',
+        '✔ identity          nz1q7k4v…m3p9  (/u/.local/state/nzcore/default, 0600, encrypted by a passphrase)',
         '✔ already running   pid 4121, 94 MB',
         '! not listening     no peer can reach this node → nzcore doctor',
         'Next: nzcore invite',
