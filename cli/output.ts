@@ -79,12 +79,21 @@ export function createOutput({ stdout, stderr, isJson, env, signal }: OutputInit
 }
 
 /** What went wrong, why, and what to do, with the code that documentation and searches know. */
-export function errorText({ code, what, why, do: steps }: ErrorDocument): string {
+export function errorText({ code, what, why, do: steps, data }: ErrorDocument): string {
   return [
     `✖ ${what} (${code})`,
     ...(why === null || why === '' ? [] : [`  why: ${why}`]),
-    ...steps.map((step, index) => `  ${index === 0 ? 'do: ' : 'or: '} ${step}`),
+    ...steps.map((step, index) => `  ${index === 0 ? 'do: ' : 'or: '} ${withData(step, data)}`),
   ].join('\n')
+}
+
+/** A step names facts of the error as `data.path`: people see the fact itself. */
+function withData(step: string, data: ErrorDocument['data']): string {
+  return step.replaceAll(/\bdata\.([A-Za-z]+)/g, (name, key: string) => {
+    const fact = data[key]
+    if (Array.isArray(fact)) return fact.map(String).join(', ')
+    return typeof fact === 'string' || typeof fact === 'number' ? String(fact) : name
+  })
 }
 
 /** One line of JSON; control characters and line separators inside strings are escaped. */

@@ -17,21 +17,21 @@ export const ConfigLayersService = defineService<ConfigLayersService>('configLay
 export const configErrors = defineErrors({
   NZ_CONFIG_SYNTAX: {
     message: 'the configuration file is not valid TOML',
-    fix: ['correct the line in data.line of the file in data.path', 'nzcore config check'],
+    fix: ['correct line data.line of data.path', 'nzcore config check'],
     status: 400,
     exit: 'usage',
     retryable: false,
   },
   NZ_CONFIG_UNREADABLE: {
     message: 'the configuration file cannot be read',
-    fix: ['check owner, mode and size of the file in data.path'],
+    fix: ['check owner, mode and size of data.path'],
     status: 500,
     exit: 'permission',
     retryable: false,
   },
   NZ_CONFIG_UNWRITABLE: {
     message: 'the configuration file cannot be written',
-    fix: ['free disk space or correct the permissions of the file in data.path'],
+    fix: ['free disk space or correct the permissions of data.path'],
     status: 507,
     exit: 'failed',
     retryable: true,

@@ -163,7 +163,7 @@ export const contactsErrors = defineErrors({
   },
   NZ_CONTACTS_DAMAGED: {
     message: 'the address book cannot be read',
-    fix: ['restore the file in data.file in the state folder from a backup', 'nzcore doctor'],
+    fix: ['restore data.file in the state folder from a backup', 'nzcore doctor'],
     status: 500,
     exit: 'damaged',
     retryable: false,

@@ -153,7 +153,7 @@ export const forwardsErrors = defineErrors({
   },
   NZ_FORWARD_DAMAGED: {
     message: 'the list of forwards cannot be read',
-    fix: ['remove the file in data.file from the state folder and set the forwards up again', 'nzcore doctor'],
+    fix: ['remove data.file from the state folder and set the forwards up again', 'nzcore doctor'],
     status: 500,
     exit: 'damaged',
     retryable: false,

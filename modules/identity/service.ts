@@ -182,7 +182,7 @@ export const identityErrors = defineErrors({
   },
   NZ_IDENTITY_KEY_FILE_FOREIGN: {
     message: 'the key file belongs to another identity or path',
-    fix: ['put the state folder named in data.path back, or move the key file away', 'nzcore profile create <name>'],
+    fix: ['put data.path back, or move the key file away', 'nzcore profile create <name>'],
     status: 409,
     exit: 'conflict',
     retryable: false,

@@ -42,7 +42,7 @@ export const LogsService = defineService<LogsService>('logs')
 export const logsErrors = defineErrors({
   NZ_LOGS_UNWRITABLE: {
     message: 'log records cannot be written to the log file',
-    fix: ['free disk space or correct the permissions of the folder in data.path', 'nzcore doctor'],
+    fix: ['free disk space or correct the permissions of data.path', 'nzcore doctor'],
     status: 507,
     exit: 'failed',
     retryable: true,

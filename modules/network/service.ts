@@ -280,7 +280,7 @@ export const networkErrors = defineErrors({
   },
   NZ_NETWORK_CLUSTER_SECRET: {
     message: 'the cluster secret cannot be used',
-    fix: ['chmod 600 the file in data.path', 'use at least 16 characters that nobody can guess'],
+    fix: ['chmod 600 data.path', 'use at least 16 characters that nobody can guess'],
     status: 500,
     exit: 'permission',
     retryable: false,

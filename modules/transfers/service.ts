@@ -219,7 +219,7 @@ export const transfersErrors = defineErrors({
   },
   NZ_TRANSFERS_SOURCE_UNREADABLE: {
     message: 'the file cannot be read',
-    fix: ['check the path in data.path and its permissions'],
+    fix: ['check data.path and its permissions'],
     status: 404,
     exit: 'notFound',
     retryable: false,
@@ -289,7 +289,7 @@ export const transfersErrors = defineErrors({
   },
   NZ_TRANSFERS_DIRECTORY: {
     message: 'the folder cannot take files',
-    fix: ['check that the path in data.path is a folder that may be written to'],
+    fix: ['check that data.path is a folder that may be written to'],
     status: 400,
     exit: 'permission',
     retryable: false,
@@ -303,7 +303,7 @@ export const transfersErrors = defineErrors({
   },
   NZ_TRANSFERS_STATE_DAMAGED: {
     message: 'the record of transfers is damaged',
-    fix: ['move the file in data.path away: partial files then start anew, arrived files are safe'],
+    fix: ['move data.path away: partial files then start anew, arrived files are safe'],
     status: 500,
     exit: 'damaged',
     retryable: false,

@@ -76,7 +76,7 @@ export const inviteErrors = defineErrors({
   },
   NZ_INVITE_DAMAGED: {
     message: 'the list of invites cannot be read',
-    fix: ['remove the file in data.file from the state folder: its invites are void then', 'nzcore doctor'],
+    fix: ['remove data.file from the state folder: its invites are void then', 'nzcore doctor'],
     status: 500,
     exit: 'damaged',
     retryable: false,

@@ -117,14 +117,14 @@ export const ipcErrors = defineErrors({
   },
   NZ_IPC_SOCKET_TAKEN: {
     message: 'another process serves the socket of this profile, or a file is in its place',
-    fix: ['nzcore status', 'nzcore down', 'move the file in data.path away'],
+    fix: ['nzcore status', 'nzcore down', 'move data.path away'],
     status: 409,
     exit: 'conflict',
     retryable: false,
   },
   NZ_IPC_SOCKET_FOLDER: {
     message: 'the folder of the local API belongs to someone else or is open to others',
-    fix: ['chmod go-rwx the folder in data.path, or set XDG_RUNTIME_DIR to a folder of your own'],
+    fix: ['chmod go-rwx data.path, or set XDG_RUNTIME_DIR to a folder of your own'],
     status: 500,
     exit: 'permission',
     retryable: false,
@@ -160,7 +160,7 @@ export const ipcErrors = defineErrors({
   NZ_IPC_CAPABILITY_UNKNOWN: refused(400, 'there is no such capability', 'use one of data.known'),
   NZ_IPC_TOKENS_DAMAGED: {
     message: 'the list of access tokens is damaged',
-    fix: ['restore the file in data.file from a backup, or remove it: all tokens are void then'],
+    fix: ['restore data.file from a backup, or remove it: all tokens are void then'],
     status: 500,
     exit: 'damaged',
     retryable: false,

@@ -6,6 +6,7 @@ import { commandGroups } from '../../cli/commands/index.ts'
 import { documents } from '../../cli/documents/index.ts'
 import { contract } from '../../protocols/ipc/contract.ts'
 import { defineContract } from '../../protocols/ipc/endpoint.ts'
+import { homeErrors } from '../../modules/home/service.ts'
 import { networkErrors } from '../../modules/network/service.ts'
 import { runCli } from '../fake/cli.ts'
 import type { CliRunInit } from '../fake/cli.ts'
@@ -165,6 +166,14 @@ describe('errors', () => {
       '  why: no packet\\u{1b} back',
       '  do:  nzcore doctor',
     ])
+  })
+
+  it('name the facts that a step is about', async () => {
+    const unreadable = homeErrors.NZ_HOME_UNREADABLE({ data: { path: '/srv/a/state.json' } })
+    const { stderr } = await ring(['ring', 'break'], {
+      client: { ringBreak: async () => await Promise.reject(unreadable) },
+    })
+    assert.match(stderr, /do: {2}check owner and mode of \/srv\/a\/state\.json\n/)
   })
 
   it('are one document on stdout with --json', async () => {
