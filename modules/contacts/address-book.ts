@@ -147,9 +147,11 @@ function parse(bytes: Uint8Array): Contact[] {
   }
 }
 
+/** A book that could not be read again is never written: its parts come from peers, and the next start needs it. */
 function serialise(contacts: readonly Contact[]): Uint8Array {
   const stored = contacts.map(({ id: _derived, ...contact }) => contact)
-  return new TextEncoder().encode(`${JSON.stringify({ version: 1, contacts: stored }, null, 2)}\n`)
+  const book = StoredBook.parse({ version: 1, contacts: stored })
+  return new TextEncoder().encode(`${JSON.stringify(book, null, 2)}\n`)
 }
 
 function complete(stored: NewContact): Contact {

@@ -3,6 +3,8 @@ import { multiaddr } from '@multiformats/multiaddr'
 
 export const MAX_ADDRESSES = 8
 export const MAX_ADDRESS_BYTES = 128
+/** Of the text form: a component of two bytes may read as twelve characters. */
+export const MAX_ADDRESS_CHARACTERS = 192
 
 /** Addresses come from a stranger: only what names an IP host or a DNS name, then TCP or UDP and what runs over it. */
 const HOSTS: ReadonlySet<string> = new Set(['ip4', 'ip6', 'dns', 'dns4', 'dns6'])
@@ -39,7 +41,7 @@ export function decodeAddress(bytes: Uint8Array): string | null {
     if (host === undefined || !HOSTS.has(host.name) || followers.length === 0) return null
     if (!followers.every(({ name }) => FOLLOWERS.has(name))) return null
     const text = address.toString()
-    if (!/^[\x21-\x7e]+$/.test(text)) return null
+    if (text.length > MAX_ADDRESS_CHARACTERS || !/^[\x21-\x7e]+$/.test(text)) return null
     return Buffer.compare(multiaddr(text).bytes, bytes) === 0 ? text : null
   } catch {
     // The multiaddr parser throws for every malformed input.

@@ -49,6 +49,17 @@ describe('AddressBook', () => {
     assert.deepEqual((await AddressBook.open(memoryHome(files))).list(), [])
   })
 
+  it('never writes what it could not read again', async () => {
+    const { files } = memoryHome()
+    const book = await AddressBook.open(memoryHome(files))
+    const desk = await book.add(contact(1, 'desk'), { keepsName: true })
+    const tooLong = [`/ip4/192.0.2.1/tcp/4001${'/p2p-circuit'.repeat(20)}`]
+    await assert.rejects(book.add({ ...contact(2, 'laptop'), addresses: tooLong }, { keepsName: true }))
+    await assert.rejects(book.setAddresses(desk.peerId, tooLong))
+    assert.deepEqual(book.list(), [desk])
+    assert.deepEqual((await AddressBook.open(memoryHome(files))).list(), [desk])
+  })
+
   it('gives a second contact of the same name a suffix, and refuses a rename to a taken name', async () => {
     const book = await AddressBook.open(memoryHome())
     await book.add(contact(1, 'desk'), { keepsName: true })

@@ -135,6 +135,8 @@ describe('addresses from strangers', () => {
       '',
       'x',
       `/dns4/${'a'.repeat(200)}/tcp/1`,
+      // 118 bytes that read as 683 characters: more than an address book takes.
+      `/ip4/192.0.2.1/tcp/4001${'/p2p-circuit'.repeat(55)}`,
     ]) {
       assert.equal(encodeAddress(bad), null, bad)
     }
