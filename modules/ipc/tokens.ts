@@ -51,6 +51,7 @@ export class TokenStore {
   readonly #recalled = new Map<string, string>()
   /** The latest time seen, so that a clock that is set back revives nothing in this process. */
   #latestMs = 0
+  #lastChange: Promise<unknown> = Promise.resolve()
 
   private constructor(init: TokenStoreInit, records: readonly TokenRecord[]) {
     this.#init = init
@@ -71,6 +72,10 @@ export class TokenStore {
     readonly capabilities: readonly string[]
     readonly lifetimeMs: number
   }): Promise<TokenRecord & { readonly token: string }> {
+    return await this.#inTurn(async () => await this.#create(init))
+  }
+
+  async #create(init: Parameters<TokenStore['create']>[0]): ReturnType<TokenStore['create']> {
     const nowMs = this.#nowMs()
     for (const { id, expiresAtMs } of this.list()) if (expiresAtMs <= nowMs) this.#records.delete(id)
     if (this.list().some((record) => record.name === init.name && this.isUsable(record))) {
@@ -97,19 +102,18 @@ export class TokenStore {
     return revokedAtMs === null && this.#nowMs() < expiresAtMs
   }
 
-  /** Revokes by id or name; once more is no error. @throws NZ_IPC_TOKEN_NOT_FOUND, NZ_HOME_UNWRITABLE */
+  /** Revokes by id or name; once more is no error, and writes it down again. @throws NZ_IPC_TOKEN_NOT_FOUND, NZ_HOME_UNWRITABLE */
   async revoke(reference: string): Promise<TokenRecord> {
     const record =
       this.#records.get(reference) ??
       this.list().find((each) => each.name === reference && this.isUsable(each)) ??
       this.list().find(({ name }) => name === reference)
     if (record === undefined) throw ipcErrors.NZ_IPC_TOKEN_NOT_FOUND({ data: { token: reference } })
-    if (record.revokedAtMs !== null) return record
-    const revoked = { ...record, revokedAtMs: this.#nowMs() }
-    // In force at once, even when the disk is full; the caller then learns that it may not last.
+    const revoked = { ...record, revokedAtMs: record.revokedAtMs ?? this.#nowMs() }
+    // In force at once, even when the disk is full; the caller then learns that it may not last, and tries again.
     this.#records.set(record.id, revoked)
     this.#init.onRevoked(record.id)
-    await this.#store(revoked)
+    await this.#inTurn(async () => await this.#store(revoked))
     return revoked
   }
 
@@ -169,6 +173,13 @@ export class TokenStore {
     const tokens = [...this.list().filter(({ id }) => id !== record.id), record]
     await this.#init.home.write(FILE, new TextEncoder().encode(JSON.stringify({ version: 1, tokens }, null, 2)))
     this.#records.set(record.id, record)
+  }
+
+  /** One change after another: each writes the whole list, as the one before left it. */
+  async #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const mine = this.#lastChange.then(work, work)
+    this.#lastChange = mine
+    return await mine
   }
 
   #nowMs(): number {

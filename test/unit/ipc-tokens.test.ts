@@ -21,10 +21,18 @@ function clockAt(startMs: number) {
 
 async function store(files = new Map<string, Uint8Array>(), clock = clockAt(1_800_000_000_000), seed = 1) {
   const revoked: string[] = []
-  const home = memoryHome(files)
+  const memory = memoryHome(files)
+  const home = {
+    ...memory,
+    isFull: false,
+    async write(name: string, bytes: Uint8Array) {
+      if (home.isFull) throw new Error('disk is full')
+      await memory.write(name, bytes)
+    },
+  }
   const init = { home, identity: fakeIdentity(seed), clock, random: seededRandom(files.size + seed) }
   const tokens = await TokenStore.load({ ...init, onRevoked: (id) => void revoked.push(id) })
-  return { tokens, files, clock, revoked }
+  return { tokens, files, clock, revoked, home }
 }
 
 const hour = { capabilities: ['node.read'], lifetimeMs: 3_600_000 }
@@ -56,6 +64,33 @@ describe('access tokens', () => {
     assert.equal(tokens.recall(token), null)
     assert.equal(await (await store(files, clock)).tokens.verify(token), null)
     await assert.rejects(tokens.revoke('nobody'), { code: 'NZ_IPC_TOKEN_NOT_FOUND' })
+  })
+
+  it('made or revoked at the same time are all written down', async () => {
+    const { tokens, files, clock } = await store()
+    const old = await tokens.create({ name: 'old', ...hour })
+    const [web, phone] = await Promise.all([
+      tokens.create({ name: 'web', ...hour }),
+      tokens.create({ name: 'phone', ...hour }),
+      tokens.revoke('old'),
+    ])
+    const again = await store(files, clock)
+    assert.ok(await again.tokens.verify(web.token))
+    assert.ok(await again.tokens.verify(phone.token))
+    assert.equal(await again.tokens.verify(old.token), null)
+    const twice = await Promise.allSettled([1, 2].map(async () => await tokens.create({ name: 'twice', ...hour })))
+    assert.deepEqual(twice.map(({ status }) => status).toSorted(), ['fulfilled', 'rejected'])
+  })
+
+  it('whose revocation could not be written are void, and are written down by the next try', async () => {
+    const { tokens, files, clock, home } = await store()
+    const { token } = await tokens.create({ name: 'web', ...hour })
+    home.isFull = true
+    await assert.rejects(tokens.revoke('web'), /disk is full/)
+    assert.equal(await tokens.verify(token), null)
+    home.isFull = false
+    await tokens.revoke('web')
+    assert.equal(await (await store(files, clock)).tokens.verify(token), null)
   })
 
   it('of another node, altered, unsigned or signed otherwise are not good', async () => {
