@@ -44,6 +44,7 @@ export class Libp2pPeerStream implements PeerStream {
   #lastWrite: Promise<void> = Promise.resolve()
   #collected: Uint8Array[] = []
   #collectedBytes = 0
+  #hasFlushedThisTurn = false
 
   constructor(stream: Stream, init: PeerStreamInit) {
     this.#stream = stream
@@ -146,10 +147,21 @@ export class Libp2pPeerStream implements PeerStream {
     const { byteLength } = bytes
     if (byteLength > COALESCE_BYTES || this.#collectedBytes + byteLength > CHUNK_BYTES) return false
     if (this.#stream.writableNeedsDrain || !this.#init.account.tryAcquire(byteLength)) return false
-    if (this.#collected.length === 0) setImmediate(() => void this.#flush())
+    if (this.#collected.length === 0) this.#scheduleFlush()
     this.#collected.push(bytes.slice())
     this.#collectedBytes += byteLength
     return true
+  }
+
+  /** An answer leaves at once; who writes on and on, also with an `await` between, is sent once a turn. */
+  #scheduleFlush(): void {
+    if (this.#hasFlushedThisTurn) {
+      setImmediate(() => void this.#flush())
+      return
+    }
+    this.#hasFlushedThisTurn = true
+    setImmediate(() => (this.#hasFlushedThisTurn = false))
+    queueMicrotask(() => void this.#flush())
   }
 
   async #flush(): Promise<void> {
