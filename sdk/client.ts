@@ -1,7 +1,11 @@
-/** A typed client of the local API, derived from the contract. Every call takes an `AbortSignal`. */
+/**
+ * A typed client of the local API: its types come from the contract, its requests from the routes rendered from it, so
+ * that it loads no schemas. The node checks the params; every call takes an `AbortSignal`.
+ */
 import { Agent } from 'node:http'
-import { contract } from '../protocols/ipc/contract.ts'
-import type { CallOptions, Client, Contract, Endpoint } from '../protocols/ipc/endpoint.ts'
+import { routes } from '../protocols/ipc/routes.ts'
+import type { contract } from '../protocols/ipc/contract.ts'
+import type { CallOptions, Client, Contract, Route, Routes } from '../protocols/ipc/endpoint.ts'
 import { openDuplex, readAnswer, sendRequest } from './http.ts'
 import { readEvents } from './event-stream.ts'
 import type { Target } from './http.ts'
@@ -20,24 +24,24 @@ export type ClientInit =
  * @throws NZ_IPC_NOT_RUNNING (any call) when nobody listens, NZ_IPC_CONNECTION_LOST when the connection broke
  */
 export function createClient(init: ClientInit): NzClient {
-  return createClientOf(contract, init)
+  return createClientOf<typeof contract>(routes, init)
 }
 
 /** A client of another contract than the node's own, served the same way. */
-export function createClientOf<C extends Contract>(endpoints: C, init: ClientInit): Client<C> {
+export function createClientOf<C extends Contract>(routesOf: Routes<C>, init: ClientInit): Client<C> {
   const target: Target = { ...init, agent: new Agent({ keepAlive: true }) }
-  const methods = Object.entries(endpoints).map(([id, endpoint]) => [id, methodOf(endpoint, target)])
+  const methods = Object.entries<Route>(routesOf).map(([id, route]) => [id, methodOf(route, target)])
   return Object.fromEntries(methods) as Client<C>
 }
 
-function methodOf(endpoint: Endpoint, target: Target) {
-  switch (endpoint.kind) {
+function methodOf(route: Route, target: Target) {
+  switch (route.kind) {
     case 'call':
       return async (params: object, options?: CallOptions) =>
-        await readAnswer(await sendRequest(target, endpoint, params, options))
+        await readAnswer(await sendRequest(target, route, params, options))
     case 'stream':
-      return (params: object, options?: CallOptions) => readEvents(target, endpoint, params, options)
+      return (params: object, options?: CallOptions) => readEvents(target, route, params, options)
     case 'duplex':
-      return async (params: object, options?: CallOptions) => await openDuplex(target, endpoint, params, options)
+      return async (params: object, options?: CallOptions) => await openDuplex(target, route, params, options)
   }
 }

@@ -3,18 +3,18 @@ import type { IncomingMessage } from 'node:http'
 import { ipcErrors } from '../protocols/ipc/errors.ts'
 import { MAX_EVENT_BYTES } from '../protocols/ipc/limits.ts'
 import { errorFromProblem } from '../protocols/ipc/problem.ts'
-import type { CallOptions, Endpoint } from '../protocols/ipc/endpoint.ts'
+import type { CallOptions, Route } from '../protocols/ipc/endpoint.ts'
 import { lost, sendRequest } from './http.ts'
 import type { Target } from './http.ts'
 
 /** Leaving the loop, or aborting the signal, closes the connection. Ends when the node ends the stream. */
 export async function* readEvents(
   target: Target,
-  endpoint: Endpoint,
+  route: Route,
   params: object,
   options: CallOptions = {},
 ): AsyncGenerator<unknown> {
-  const response = await sendRequest(target, endpoint, params, options, { accept: 'text/event-stream' })
+  const response = await sendRequest(target, route, params, options, { accept: 'text/event-stream' })
   try {
     for await (const { type, data } of eventsOf(response, options.signal)) {
       if (type === 'end') return

@@ -10,7 +10,7 @@ import { MAX_ANSWER_BYTES } from '../protocols/ipc/limits.ts'
 import { errorFromProblem, PROBLEM_TYPE } from '../protocols/ipc/problem.ts'
 import { encodeQuery } from '../protocols/ipc/query.ts'
 import { pipeOfSocket } from '../protocols/ipc/socket-pipe.ts'
-import type { CallOptions, Duplex, Endpoint } from '../protocols/ipc/endpoint.ts'
+import type { CallOptions, Duplex, Route } from '../protocols/ipc/endpoint.ts'
 
 export type Target = { readonly agent: Agent } & (
   | { readonly socketPath: string }
@@ -20,14 +20,14 @@ export type Target = { readonly agent: Agent } & (
 /** The answer's head, when it is a good one. @throws the error that the node answered with */
 export async function sendRequest(
   target: Target,
-  endpoint: Endpoint,
+  route: Route,
   params: object,
   { signal }: CallOptions = {},
   headers: Readonly<Record<string, string>> = {},
 ): Promise<IncomingMessage> {
-  const isRead = endpoint.method === 'GET'
+  const isRead = route.method === 'GET'
   const body = isRead ? null : Buffer.from(JSON.stringify(params))
-  const options = requestOptions(target, endpoint, isRead ? params : {})
+  const options = requestOptions(target, route, isRead ? params : {})
   const response = await new Promise<IncomingMessage>((resolve, reject) => {
     signal?.throwIfAborted()
     const request = httpRequest({
@@ -71,11 +71,11 @@ export async function readAnswer(response: IncomingMessage): Promise<unknown> {
 /** Aborting the signal ends both directions at any time. */
 export async function openDuplex(
   target: Target,
-  endpoint: Endpoint,
+  route: Route,
   params: object,
   { signal }: CallOptions = {},
 ): Promise<Duplex<unknown, never>> {
-  const options = requestOptions(target, endpoint, params)
+  const options = requestOptions(target, route, params)
   const answer = await new Promise<Socket | IncomingMessage>((resolve, reject) => {
     signal?.throwIfAborted()
     const request = httpRequest({
@@ -103,7 +103,7 @@ export async function openDuplex(
 
 function requestOptions(
   target: Target,
-  { method, path }: Endpoint,
+  { method, path }: Route,
   queryParams: object,
 ): Omit<RequestOptions, 'headers'> & { readonly headers: Readonly<Record<string, string>> } {
   const query = encodeQuery(queryParams).toString()

@@ -1,6 +1,6 @@
 /**
  * Renders what is said in code as documents: `npm run render` writes them, test/rendered.test.ts compares.
- * spec/openapi.json, spec/errors.md, spec/config.schema.json and spec/schemas/*.json come from here.
+ * spec/openapi.json, spec/errors.md, spec/config.schema.json and spec/schemas/*.json and protocols/ipc/routes.ts come from here.
  */
 import { mkdir, readdir, rm, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
@@ -17,7 +17,7 @@ import type { Schema } from '../protocols/ipc/endpoint.ts'
 
 const BY = 'Rendered by spec/render.ts (npm run render); do not edit.'
 
-/** Path below spec/ → text. */
+/** Path from spec/ → text. */
 export async function rendered(): Promise<ReadonlyMap<string, string>> {
   const modules = await nodeModules({ env: {} })
   const named = new Map<string, Schema>([...contractDocuments(contract), ...Object.entries(documents)])
@@ -28,6 +28,7 @@ export async function rendered(): Promise<ReadonlyMap<string, string>> {
   return new Map([
     ['openapi.json', json(openApiDocument(contract, VERSION))],
     ['errors.md', errorsPage(await errorCatalogue())],
+    ['../protocols/ipc/routes.ts', routesFile()],
     ['config.schema.json', json(configJsonSchema(modules))],
     ...schemas.toSorted(([a], [b]) => (a < b ? -1 : 1)),
   ])
@@ -35,6 +36,22 @@ export async function rendered(): Promise<ReadonlyMap<string, string>> {
 
 function json(document: object): string {
   return `${JSON.stringify({ $comment: BY, ...document }, null, 2)}\n`
+}
+
+function routesFile(): string {
+  const lines = Object.entries(contract).map(
+    ([id, { method, path, kind }]) => `  ${id}: { method: '${method}', path: '${path}', kind: '${kind}' },`,
+  )
+  return [
+    `/** Where each endpoint of the local API is. ${BY} */`,
+    "import type { contract } from './contract.ts'",
+    "import type { Routes } from './endpoint.ts'",
+    '',
+    'export const routes: Routes<typeof contract> = {',
+    ...lines,
+    '}',
+    '',
+  ].join('\n')
 }
 
 function errorsPage(catalogue: ReadonlyMap<string, ErrorSpec>): string {

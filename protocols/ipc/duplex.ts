@@ -3,7 +3,7 @@
  * Pure; spec/vectors/ipc-frames.json has examples. Data is a stream of bytes: boundaries of frames mean nothing.
  */
 import { ipcErrors } from './errors.ts'
-import { ErrorDocumentSchema } from './problem.ts'
+import { errorDocumentFrom } from './problem.ts'
 import type { ErrorDocument } from '../../kernel/index.ts'
 
 /** Token of the `Upgrade` header. */
@@ -132,9 +132,9 @@ function fromJson(parts: readonly Uint8Array[]): unknown {
 }
 
 function errorFrom(parts: readonly Uint8Array[]): ErrorDocument {
-  const parsed = ErrorDocumentSchema.safeParse(fromJson(parts))
-  if (!parsed.success) throw invalid('an error frame does not hold an error')
-  return parsed.data
+  const document = errorDocumentFrom(fromJson(parts))
+  if (document === null) throw invalid('an error frame does not hold an error')
+  return document
 }
 
 function invalid(why: string): Error {

@@ -45,6 +45,10 @@ export interface Endpoint<Params extends Schema = Schema, Result extends Schema 
 
 export type Contract = Readonly<Record<string, Endpoint>>
 
+/** What a caller must know of an endpoint: plain data, so that a client loads no schemas. */
+export type Route<E extends Endpoint = Endpoint> = Pick<E, 'method' | 'path' | 'kind'>
+export type Routes<C extends Contract> = { readonly [Id in keyof C]: Route<C[Id]> }
+
 export type InputOf<E extends Endpoint> = StandardSchemaV1.InferInput<E['params']>
 export type ParamsOf<E extends Endpoint> = StandardSchemaV1.InferOutput<E['params']>
 export type ResultOf<E extends Endpoint> = StandardSchemaV1.InferOutput<E['result']>

@@ -1,6 +1,6 @@
 /** Renders the contract as an OpenAPI 3.1 document; spec/openapi.json is its committed output. */
 import { DUPLEX_PROTOCOL } from './duplex.ts'
-import { ProblemSchema } from './problem.ts'
+import { ProblemSchema } from './problem-schemas.ts'
 import { jsonSchemaOf } from './json-schemas.ts'
 import type { Contract, Endpoint } from './endpoint.ts'
 

@@ -1,34 +1,9 @@
 /** Errors on the wire: RFC 9457 problem documents that carry the members of an `ErrorDocument`. */
-import { z } from 'zod'
 import { exitCodes, NzError } from '../../kernel/index.ts'
 import { ipcErrors } from './errors.ts'
 import type { ErrorDocument, ExitName } from '../../kernel/index.ts'
 
 export const PROBLEM_TYPE = 'application/problem+json'
-
-const exitNames = Object.keys(exitCodes) as [ExitName, ...ExitName[]]
-
-/** An error as `--json` prints it and as the local API sends it. */
-export const ErrorDocumentSchema = z.object({
-  code: z
-    .string()
-    .regex(/^NZ_[A-Z0-9_]{1,60}$/)
-    .describe('stable code; match on this'),
-  what: z.string().describe('what happened'),
-  why: z.string().nullable().describe('why it happened this time'),
-  do: z.array(z.string()).describe('next steps, most likely first'),
-  retryable: z.boolean().describe('whether the same call may succeed later'),
-  status: z.number().int().min(400).max(599).describe('HTTP status'),
-  exit: z.enum(exitNames).describe('exit of the command line'),
-  data: z.record(z.string(), z.unknown()).describe('facts that help to act on it'),
-})
-
-export const ProblemSchema = z.object({
-  type: z.string().describe('names the code as a URI'),
-  title: z.string().describe('same as `what`'),
-  detail: z.string().optional().describe('same as `why`'),
-  ...ErrorDocumentSchema.shape,
-})
 
 /** The body of an error answer. */
 export function problemOf(error: NzError): ErrorDocument & { type: string; title: string; detail?: string } {
@@ -43,11 +18,39 @@ export function problemOf(error: NzError): ErrorDocument & { type: string; title
 
 /** The error inside an answer of the other side. Anything else than a problem becomes NZ_IPC_ANSWER_INVALID. */
 export function errorFromProblem(body: unknown): NzError {
-  const parsed = ErrorDocumentSchema.safeParse(body)
-  return parsed.success ? NzError.fromDocument(parsed.data) : ipcErrors.NZ_IPC_ANSWER_INVALID({ cause: parsed.error })
+  const document = errorDocumentFrom(body)
+  return document === null ? ipcErrors.NZ_IPC_ANSWER_INVALID() : NzError.fromDocument(document)
+}
+
+/**
+ * The error that the other side describes, without members it has beyond those of ours; `null` when it is none.
+ * Accepts what `ErrorDocumentSchema` (problem-schemas.ts) accepts.
+ */
+export function errorDocumentFrom(value: unknown): ErrorDocument | null {
+  if (!isRecord(value)) return null
+  const { code, what, why, do: steps, retryable, status, exit, data } = value
+  if (typeof code !== 'string' || !CODE.test(code)) return null
+  if (typeof what !== 'string' || (why !== null && typeof why !== 'string')) return null
+  if (!Array.isArray(steps) || !steps.every((step) => typeof step === 'string')) return null
+  if (typeof retryable !== 'boolean' || !isErrorStatus(status) || !isExitName(exit) || !isRecord(data)) return null
+  return { code, what, why, do: steps, retryable, status, exit, data: { ...data } }
 }
 
 /** What the other side may know of `error`: a catalogue error as it is, anything else as NZ_INTERNAL without details. */
 export function publicError(error: unknown): NzError {
   return error instanceof NzError ? error : ipcErrors.NZ_INTERNAL({ cause: error })
+}
+
+const CODE = /^NZ_[A-Z0-9_]{1,60}$/
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+function isErrorStatus(value: unknown): value is number {
+  return Number.isInteger(value) && Number(value) >= 400 && Number(value) <= 599
+}
+
+function isExitName(value: unknown): value is ExitName {
+  return typeof value === 'string' && Object.hasOwn(exitCodes, value)
 }

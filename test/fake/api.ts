@@ -117,7 +117,7 @@ export async function serveFake({
   await listenOnUnixSocket(http.server, socketPath, { signal: AbortSignal.timeout(5_000) })
   return {
     socketPath,
-    client: createClientOf(fakeContract, { socketPath }),
+    client: createClientOf<typeof fakeContract>(fakeContract, { socketPath }),
     trace,
     logged,
     stop: () => stopping.abort(ipcErrors.NZ_IPC_STOPPING()),

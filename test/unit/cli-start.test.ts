@@ -1,6 +1,7 @@
 /** What a start of the command line loads. Counted, not timed: a library that creeps in shows on any machine. */
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
+import { globSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import { promisify } from 'node:util'
@@ -31,9 +32,17 @@ describe('a start of the command line', () => {
     assert.ok(own < 60, `${own} modules`)
   })
 
-  it('that talks to the node loads schemas, and nothing of the network', async () => {
-    const { packages } = await loadedBy(['cli/main.ts', 'cli/commands/node.ts', 'cli/status-text.ts', 'sdk/client.ts'])
-    assert.deepEqual(packages, ['commander', 'zod'])
+  it('that talks to the node loads no schemas either, whatever the command', async () => {
+    const groups = globSync('cli/commands/*.ts', { cwd: root })
+    const shown = ['cli/present.ts', 'cli/status-text.ts', 'cli/completion.ts', 'cli/start-daemon.ts']
+    const { packages, own } = await loadedBy(['cli/main.ts', 'sdk/client.ts', ...groups, ...shown])
+    assert.ok(groups.length > 10)
+    assert.deepEqual(packages, ['commander'])
+    assert.ok(own < 90, `${own} modules`)
+  })
+
+  it('of an application that connects loads no package', async () => {
+    assert.deepEqual((await loadedBy(['sdk/index.ts'])).packages, [])
   })
 
   it('that reads the configuration loads no libp2p', async () => {

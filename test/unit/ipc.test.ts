@@ -78,7 +78,7 @@ describe('calls', () => {
   })
 
   it('say that no node runs', async () => {
-    const client = createClientOf(fakeContract, { socketPath: '/nonexistent/node.sock' })
+    const client = createClientOf<typeof fakeContract>(fakeContract, { socketPath: '/nonexistent/node.sock' })
     await assert.rejects(client.add({ a: 1 }), { code: 'NZ_IPC_NOT_RUNNING', exit: 'notRunning' })
   })
 })
