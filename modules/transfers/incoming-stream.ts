@@ -41,7 +41,12 @@ export class IncomingStream {
   readonly #failed = Promise.withResolvers<never>()
   #admitted: Admitted | null = null
   #flushing: Promise<void> | null = null
+  /** What the last event of the peer has set going. */
+  #acting: Promise<boolean> | null = null
   #isEnded = false
+  #isEnding = false
+  /** From here on the bytes get their final name: that is not left half done. */
+  #isCompleting = false
   #isOver = false
 
   constructor(channel: TransferChannel, init: IncomingStreamInit) {
@@ -51,8 +56,10 @@ export class IncomingStream {
     this.#failed.promise.catch(() => undefined)
   }
 
-  /** Ends the stream from this side; the peer is told why. */
+  /** Ends the stream from this side; the peer is told why. What is verified already is still completed. */
   end(error: Error): void {
+    if (this.#isCompleting) return
+    this.#isEnding = true
     this.#failed.reject(error)
   }
 
@@ -69,13 +76,16 @@ export class IncomingStream {
     this.#isOver = true
     this.#changed.open()
     this.#channel.reset()
+    // Whatever uses the sink has to let go of it before another stream may take it.
+    await this.#acting?.catch(() => undefined)
     await this.#flushing
     await this.#admitted?.release(failure)
   }
 
   async #listen(): Promise<void> {
     for await (const event of this.#channel.events()) {
-      if (await this.#act(this.#machine.receive(event))) return
+      this.#acting = this.#act(this.#machine.receive(event))
+      if (await this.#acting) return
     }
     throw networkErrors.NZ_NETWORK_STREAM_RESET({ why: 'the sender closed the stream' })
   }
@@ -129,6 +139,8 @@ export class IncomingStream {
     if (this.#machine.acked < this.#machine.offset) throw transfersErrors.NZ_TRANSFERS_STORAGE_FAILED()
     admitted.onProgress(end.size, 'finishing')
     if (Buffer.compare(admitted.sink.sha256(), end.sha256) !== 0) throw transfersErrors.NZ_TRANSFERS_HASH_MISMATCH()
+    if (this.#isEnding) await this.#failed.promise
+    this.#isCompleting = true
     const receipt = await admitted.complete(end)
     await this.#channel.send(this.#machine.receipt(receipt))
   }

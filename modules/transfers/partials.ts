@@ -110,6 +110,8 @@ export class Partials {
     const sizes = await Promise.all(idle.map(async (record) => await heldBytes(record)))
     let bytes = sizes.reduce((sum, size) => sum + size, 0)
     for (const [index, record] of idle.entries()) {
+      // Its sender may have come back while the others were looked at.
+      if (this.#busy.has(record.file)) continue
       const isOld = nowMs - record.touchedAtMs > this.#settings.partialMaxAgeMs
       if (!isOld && count <= this.#settings.maxPartials && bytes <= this.#settings.maxPartialBytes) continue
       count -= 1

@@ -140,11 +140,12 @@ export class Receiving {
     if (contact === undefined) throw transfersErrors.NZ_TRANSFERS_NOT_CONTACT({ data: { peerId } })
     this.#admission.offer(peerId)
     const id = Buffer.from(offer.id).toString('hex')
-    const delivered = state.delivered(peerId, id)
-    if (delivered?.receipt != null) return { receipt: receipts.wire(delivered.receipt) }
     if ((offer.size ?? 0) > this.#settings.maxTransferBytes) throw transfersErrors.NZ_TRANSFERS_TOO_LARGE()
     const key = `${peerId}/${id}`
     await this.#replace(key)
+    // Asked after that: the older stream may just have put the file in its place.
+    const delivered = state.delivered(peerId, id)
+    if (delivered?.receipt != null) return { receipt: receipts.wire(delivered.receipt) }
     const leave = this.#admission.enter(peerId)
     this.#active.set(key, active)
     const release = (): void => {

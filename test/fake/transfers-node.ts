@@ -12,6 +12,7 @@ import type { Clock } from '../../kernel/index.ts'
 import type { Contact, ContactsService } from '../../modules/contacts/service.ts'
 import type { NetworkService } from '../../modules/network/service.ts'
 import type { TransfersService } from '../../modules/transfers/service.ts'
+import type { MemoryHome } from './home.ts'
 import type { FakeNetwork } from './network.ts'
 
 export interface TransfersNode {
@@ -30,6 +31,8 @@ export interface TransfersNode {
 export interface TransfersNodeInit {
   readonly seed: number
   readonly files?: Map<string, Uint8Array>
+  /** Default: one over `files`. */
+  readonly home?: MemoryHome
   readonly clock?: Clock
   readonly settings?: object
 }
@@ -53,7 +56,7 @@ export async function transfersNode(mesh: FakeNetwork, init: TransfersNodeInit):
     fail: (error: unknown) => note('failed', { error }),
     finish: () => undefined,
   }
-  const home = memoryHome(files)
+  const home = init.home ?? memoryHome(files)
   const services = { home, identity, network, contacts: bookOf(book) }
   const instance = await transfersModule.setup(context, services, transferSettings.parse(settings))
   await instance.start?.({ signal: scope.signal })

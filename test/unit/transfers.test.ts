@@ -9,6 +9,7 @@ import { storageError } from '../../modules/transfers/part-file.ts'
 import { seededRandom } from '../../kernel/index.ts'
 import { openReceipt } from '../../protocols/transfer/receipt.ts'
 import { createFakeNetwork } from '../fake/network.ts'
+import { memoryHome } from '../fake/home.ts'
 import { fakeIdentity } from '../fake/identity.ts'
 import { introduce, temporaryFolder, transfersNode } from '../fake/transfers-node.ts'
 import type { Inbox } from '../../modules/transfers/service.ts'
@@ -205,6 +206,37 @@ describe('a transfer that is cut', () => {
       assert.equal(hashOf(await readFile(join(nodes.inboxDir, 'stream.bin'))), hashOf(bytes), `seed ${seed}`)
       assert.deepEqual(await readdir(nodes.inboxDir), ['stream.bin'])
     }
+  })
+
+  it('is delivered once when its sender comes back while the file is put in its place', async () => {
+    const home = memoryHome()
+    const held = Promise.withResolvers<void>()
+    const seen = Promise.withResolvers<void>()
+    const slow = {
+      ...home,
+      async write(name: string, bytes: Uint8Array) {
+        if (Buffer.from(bytes).includes('"complete":{')) {
+          seen.resolve()
+          await held.promise
+        }
+        await home.write(name, bytes)
+      },
+    }
+    await using nodes = await pair({ laptop: { home: slow, files: home.files } })
+    await nodes.inbox()
+    const bytes = content(3 * MIB)
+    const path = await nodes.file('big', bytes)
+    const sent = await nodes.desk.transfers.sendFile({ peer: 'laptop', name: 'big', path, signal })
+    await seen.promise
+    nodes.mesh.cut(nodes.desk.peerId, nodes.laptop.peerId)
+    nodes.mesh.heal(nodes.desk.peerId, nodes.laptop.peerId)
+    // Time for the second offer: the first retry comes within a tenth of a second.
+    await new Promise((resolve) => setTimeout(resolve, 300))
+    held.resolve()
+    assert.equal((await sent.result()).sha256, hashOf(bytes))
+    assert.deepEqual(await readdir(nodes.inboxDir), ['big'])
+    assert.equal(nodes.laptop.transfers.list().filter(({ state }) => state === 'done').length, 1)
+    assert.equal(nodes.laptop.transfers.list().length, 1)
   })
 
   it('goes on after the receiver crashed, from a stream that cannot be read again', async () => {
