@@ -45,6 +45,8 @@ export class Libp2pPeerStream implements PeerStream {
   #collected: Uint8Array[] = []
   #collectedBytes = 0
   #hasFlushedThisTurn = false
+  /** Of collections that wait for their turn. */
+  #inLineBytes = 0
 
   constructor(stream: Stream, init: PeerStreamInit) {
     this.#stream = stream
@@ -70,7 +72,8 @@ export class Libp2pPeerStream implements PeerStream {
 
   /** Bytes held for the reader here and in libp2p, and for the peer. */
   get bufferedBytes(): number {
-    return this.#unreadBytes + this.#stream.readBufferLength + this.#stream.writeBufferLength + this.#collectedBytes
+    const { readBufferLength, writeBufferLength } = this.#stream
+    return this.#unreadBytes + readBufferLength + writeBufferLength + this.#collectedBytes + this.#inLineBytes
   }
 
   async write(bytes: Uint8Array, { signal }: { readonly signal?: AbortSignal } = {}): Promise<void> {
@@ -78,11 +81,11 @@ export class Libp2pPeerStream implements PeerStream {
     this.#expectWritable()
     if (bytes.byteLength === 0) return
     if (this.#collect(bytes)) return
+    void this.#flush()
     await this.#inLine(async () => {
-      await this.#sendCollected(signal)
       for (let at = 0; at < bytes.byteLength; at += CHUNK_BYTES)
         await this.#send(bytes.subarray(at, at + CHUNK_BYTES), signal)
-    })
+    }, signal)
   }
 
   async read({ signal }: { readonly signal?: AbortSignal } = {}): Promise<Uint8Array | null> {
@@ -102,16 +105,16 @@ export class Libp2pPeerStream implements PeerStream {
 
   async closeWrite({ signal }: { readonly signal?: AbortSignal } = {}): Promise<void> {
     if (this.#isWriteClosed || this.#isReset) return
+    void this.#flush()
     await this.#inLine(async () => {
       if (this.#isWriteClosed) return
-      await this.#sendCollected(signal)
       this.#isWriteClosed = true
       try {
         await this.#stream.close(signal === undefined ? {} : { signal })
       } catch (cause) {
         throw this.#resetError(cause)
       }
-    })
+    }, signal)
   }
 
   async close({ signal }: { readonly signal?: AbortSignal } = {}): Promise<void> {
@@ -148,7 +151,7 @@ export class Libp2pPeerStream implements PeerStream {
     if (byteLength > COALESCE_BYTES || this.#collectedBytes + byteLength > CHUNK_BYTES) return false
     if (this.#stream.writableNeedsDrain || !this.#init.account.tryAcquire(byteLength)) return false
     if (this.#collected.length === 0) this.#scheduleFlush()
-    this.#collected.push(bytes.slice())
+    this.#collected.push(bytes)
     this.#collectedBytes += byteLength
     return true
   }
@@ -164,22 +167,19 @@ export class Libp2pPeerStream implements PeerStream {
     queueMicrotask(() => void this.#flush())
   }
 
+  /** Puts what was collected in line: behind the writes made before it, before those made after it. */
   async #flush(): Promise<void> {
-    try {
-      if (this.#collected.length > 0 && !this.#isReset) await this.#inLine(async () => await this.#sendCollected())
-    } catch {
-      // The stream ended; its next write, read or close says so.
-    }
-  }
-
-  async #sendCollected(signal?: AbortSignal): Promise<void> {
     if (this.#collectedBytes === 0) return
     const bytes = concat(this.#collected, this.#collectedBytes)
     this.#collected = []
     this.#collectedBytes = 0
+    this.#inLineBytes += bytes.byteLength
     try {
-      await this.#hand(bytes, signal)
+      await this.#inLine(async () => await this.#hand(bytes))
+    } catch {
+      // The stream ended; its next write, read or close says so.
     } finally {
+      this.#inLineBytes -= bytes.byteLength
       this.#init.account.release(bytes.byteLength)
     }
   }
@@ -229,15 +229,16 @@ export class Libp2pPeerStream implements PeerStream {
     signal?.throwIfAborted()
   }
 
-  async #inLine(work: () => Promise<void>): Promise<void> {
+  /** Work one after another, in the order of the calls, also when one of them gives up before its turn. */
+  async #inLine(work: () => Promise<void>, signal?: AbortSignal): Promise<void> {
     const before = this.#lastWrite
     const { promise, resolve } = Promise.withResolvers<void>()
     this.#lastWrite = promise
     try {
-      await before
+      await orAbort(before, signal)
       await work()
     } finally {
-      resolve()
+      void before.then(resolve)
     }
   }
 

@@ -50,7 +50,12 @@ export interface PeerStream {
   readonly protocol: string
   /** Aborts when the stream ends in any way. */
   readonly signal: AbortSignal
-  /** Resolves when there is room for more; the bytes are copied or sent by then. @throws NZ_NETWORK_STREAM_RESET */
+  /**
+   * Resolves when there is room for more. Writes go out in the order of the calls, waited for or not. The bytes may not
+   * be changed afterwards: they are not copied.
+   *
+   * @throws NZ_NETWORK_STREAM_RESET
+   */
   write(bytes: Uint8Array, options?: { readonly signal?: AbortSignal }): Promise<void>
   /** The next bytes, at least 1; `null` after the peer closed its side. @throws NZ_NETWORK_STREAM_RESET */
   read(options?: { readonly signal?: AbortSignal }): Promise<Uint8Array | null>

@@ -102,6 +102,34 @@ describe('a slow reader', () => {
   })
 })
 
+describe('writes that nobody waits for', () => {
+  it('arrive in the order of the calls, small ones and large ones, also behind one that was given up', async () => {
+    const { desk, laptop } = await pair()
+    const incoming = sink(laptop)
+    const stream = await desk.openStream(laptop.peerId, '/sink/1', { signal })
+    const given = new AbortController()
+    const sizes = [3 * MIB, 5_000, 10, 5_000, 10, 20, 300_000, 1]
+    const writing = sizes.map(async (size, at) => await stream.write(new Uint8Array(size).fill(at)))
+    const lost = stream.write(new Uint8Array(70_000).fill(99), { signal: given.signal })
+    const last = stream.write(new Uint8Array(10_000).fill(sizes.length))
+    given.abort(new Error('given up'))
+    await assert.rejects(lost, /given up/)
+    const reader = await incoming
+    const seen: number[] = []
+    const reading = (async () => {
+      for (let chunk = await reader.read(); chunk !== null; chunk = await reader.read())
+        for (const byte of chunk) if (seen.at(-1) !== byte) seen.push(byte)
+    })()
+    await Promise.all([...writing, last])
+    await stream.closeWrite()
+    await reading
+    assert.deepEqual(
+      seen,
+      Array.from({ length: sizes.length + 1 }, (_, at) => at),
+    )
+  })
+})
+
 describe('the byte budget', () => {
   it('at its bound makes streams wait and refuses new ones, and all is well when it is read', async () => {
     const { desk, laptop } = await pair({ bufferBudgetBytes: MIB })
