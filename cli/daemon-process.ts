@@ -3,11 +3,13 @@ import { closeSync, writeSync } from 'node:fs'
 import { runDaemon } from './daemon.ts'
 import { READY_FD } from './spawn-daemon.ts'
 import { escapeText, formatTime } from './text.ts'
+import { trimHttp } from './trim-http.ts'
 import type { CliContext } from './command.ts'
 import type { NodeInit } from './node.ts'
 
 /** Runs the node until it is told to stop; its log shows on stderr as it is written. */
 export async function runForeground(context: CliContext, flags: readonly string[]): Promise<void> {
+  trimHttp()
   const { home, env, output, signal } = context
   const mirror: NodeInit['mirror'] = ({ atMs, level, event, fields }) => {
     const time = formatTime(atMs, { nowMs: atMs })
@@ -19,6 +21,7 @@ export async function runForeground(context: CliContext, flags: readonly string[
 /** Runs the node and reports over the inherited pipe that it is ready, or why it is not. */
 export async function runForParent({ home, env, signal }: CliContext, flags: readonly string[]): Promise<void> {
   let isReported = false
+  trimHttp()
   process.title = `nzcore ${home.profile}`
   await runDaemon({
     home,

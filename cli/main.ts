@@ -2,6 +2,7 @@
 import { systemClock } from '../kernel/index.ts'
 import { cliErrors } from './errors.ts'
 import { invoke } from './invoke.ts'
+import { trimHttp } from './trim-http.ts'
 
 /** How long a command may take to clean up after Ctrl-C; a node in the foreground bounds its own stop below it. */
 const INTERRUPT_TIMEOUT_MS = 12_000
@@ -34,6 +35,7 @@ export async function run(): Promise<void> {
     stdin: () => process.stdin,
     nowMs: () => systemClock.nowMs(),
     connect: async ({ socketPath }) => {
+      trimHttp()
       const { createClient } = await import('../sdk/client.ts')
       return createClient({ socketPath })
     },

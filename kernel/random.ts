@@ -1,5 +1,5 @@
 /** Randomness as a service: the operating system's in a daemon, seeded in a simulation. */
-import { randomBytes } from 'node:crypto'
+import type * as Crypto from 'node:crypto'
 
 export interface Random {
   /** `length` random bytes. Only `systemRandom` is fit for keys. */
@@ -10,9 +10,12 @@ export interface Random {
 
 /** Cryptographically secure. */
 export const systemRandom: Random = Object.freeze({
-  bytes: (length: number) => new Uint8Array(randomBytes(length)),
-  unit: () => randomBytes(6).readUIntBE(0, 6) / 2 ** 48,
+  bytes: (length: number) => new Uint8Array(crypto().randomBytes(length)),
+  unit: () => crypto().randomBytes(6).readUIntBE(0, 6) / 2 ** 48,
 })
+
+/** Loaded by the first who wants randomness: an import costs every command of the command line 8 ms. */
+const crypto = (): Pick<typeof Crypto, 'randomBytes'> => process.getBuiltinModule('node:crypto')
 
 /** Reproducible (splitmix32); for simulations and tests, never for keys. */
 export function seededRandom(seed: number): Random {

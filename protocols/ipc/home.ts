@@ -3,7 +3,6 @@
  *
  * `NZ_HOME` puts everything below one folder; else the XDG base directories are used.
  */
-import { createHash } from 'node:crypto'
 import { homedir, tmpdir } from 'node:os'
 import { join } from 'node:path'
 
@@ -74,8 +73,10 @@ function socketPathOf(
   wanted: string,
   { platform, temporaryDir, uid }: { platform: NodeJS.Platform; temporaryDir: string; uid: number },
 ): string {
+  if (platform !== 'win32' && Buffer.byteLength(wanted) <= MAX_SOCKET_PATH_BYTES) return wanted
+  // Loaded for the few who need it: an import costs every command of the command line 8 ms.
+  const { createHash } = process.getBuiltinModule('node:crypto')
   const digest = createHash('sha256').update(wanted).digest('hex').slice(0, 16)
   if (platform === 'win32') return `\\\\.\\pipe\\nzcore-${digest}`
-  if (Buffer.byteLength(wanted) <= MAX_SOCKET_PATH_BYTES) return wanted
   return join(temporaryDir, `nzcore-${uid}`, `${digest}.sock`)
 }

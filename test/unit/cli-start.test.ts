@@ -2,6 +2,8 @@
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
 import { globSync } from 'node:fs'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import { promisify } from 'node:util'
@@ -25,7 +27,33 @@ async function loadedBy(paths: readonly string[]): Promise<{ packages: string[];
   return JSON.parse(stdout)
 }
 
+/** Parts of Node that `nzcore` with `args` has loaded at its end. */
+async function builtinsLoadedBy(...args: readonly string[]): Promise<ReadonlySet<string>> {
+  const home = await mkdtemp(join(tmpdir(), 'nzs-'))
+  try {
+    const script = `
+      process.on('exit', () => console.log('\\n' + JSON.stringify(process.moduleLoadList)))
+      import(${JSON.stringify(join(root, 'cli/main.ts'))}).then(({ run }) => run())`
+    const env = { ...process.env, NZ_HOME: home }
+    // A command without a node fails, and has loaded what it needs to ask one.
+    const { stdout } = await run(process.execPath, ['-e', script, 'nzcore', ...args], { env }).catch(
+      (error: unknown) => error as { stdout: string },
+    )
+    const loaded = JSON.parse(stdout.slice(stdout.lastIndexOf('\n['))) as string[]
+    return new Set(loaded.map((line) => line.replace(/^NativeModule /, '')))
+  } finally {
+    await rm(home, { recursive: true, force: true })
+  }
+}
+
 describe('a start of the command line', () => {
+  it('loads of Node no cryptography, and no fetch even to talk to the node', async () => {
+    const asked = await builtinsLoadedBy('status')
+    assert.ok(asked.has('http'))
+    for (const name of ['internal/deps/undici/undici', 'crypto']) assert.ok(!asked.has(name), name)
+    assert.ok(!(await builtinsLoadedBy('version')).has('http'))
+  })
+
   it('loads the argument parser and no other package', async () => {
     const { packages, own } = await loadedBy(['cli/main.ts', 'cli/commands/about.ts'])
     assert.deepEqual(packages, ['commander'])
