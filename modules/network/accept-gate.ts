@@ -5,13 +5,13 @@
  * cost a descriptor and are evicted oldest first; only greeting ones cost a handshake, and only they take a token of
  * their address. A flood of silent connections therefore keeps nobody out, not even from the same address.
  */
-import { isLoopback, networkOf, plainIp } from './address.ts'
+import { isLoopback, networkOf, plainIp, sourceOf } from './address.ts'
 import { TokenBuckets } from './token-buckets.ts'
 
 export interface AcceptLimits {
   /** Incoming and outgoing together. */
   readonly maxConnections: number
-  /** Open incoming connections of one IP address. */
+  /** Open incoming connections of one IP address, or of one /64 of IPv6. */
   readonly maxConnectionsPerAddress: number
   /** Silent connections of one network (/24 or /64), and of all. */
   readonly maxSilentPerNetwork: number
@@ -19,7 +19,7 @@ export interface AcceptLimits {
   /** Handshakes under way of one network, and of all. */
   readonly maxGreetingPerNetwork: number
   readonly maxGreeting: number
-  /** Handshakes an address may begin. */
+  /** Handshakes an address, or a /64 of IPv6, may begin. */
   readonly handshakesPerSecondPerAddress: number
   /** The same for 127.0.0.0/8 and ::1: whoever comes from there is a user of this machine. */
   readonly handshakesPerSecondFromLoopback: number
@@ -29,6 +29,8 @@ export type Refusal = 'blocked' | 'full' | 'address-full' | 'handshake-rate' | '
 
 interface Guest {
   readonly ip: string
+  /** Who it is taken for by the limits of one address. */
+  readonly source: string
   readonly network: string
   readonly evict: () => void
   state: 'silent' | 'greeting' | 'open'
@@ -95,7 +97,7 @@ export class AcceptGate {
   /** A connection was accepted from `address`; `evict` closes it at once. */
   arrive(address: string, evict: () => void): GatePass | Refusal {
     const ip = plainIp(address)
-    const guest: Guest = { ip, network: networkOf(ip), evict, state: 'silent' }
+    const guest: Guest = { ip, source: sourceOf(ip), network: networkOf(ip), evict, state: 'silent' }
     const refusal = this.#refusalOf(guest)
     if (refusal !== null) return this.refuse(refusal)
     const { maxSilentPerNetwork, maxSilent } = this.#limits
@@ -118,17 +120,17 @@ export class AcceptGate {
     const buckets = isLoopback(guest.ip) ? this.#loopbackBuckets : this.#buckets
     const refusal = this.#refusalOf(guest)
     if (refusal !== null) return this.refuse(refusal)
-    if (!buckets.take(guest.ip, this.#monotonicMs())) return this.refuse('handshake-rate')
+    if (!buckets.take(guest.source, this.#monotonicMs())) return this.refuse('handshake-rate')
     const { maxGreetingPerNetwork, maxGreeting } = this.#limits
     this.#makeRoom('greeting', guest.network, maxGreetingPerNetwork, maxGreeting)
     this.#move(guest, 'greeting')
     return null
   }
 
-  #refusalOf({ ip }: Guest): Refusal | null {
+  #refusalOf({ ip, source }: Guest): Refusal | null {
     if (this.#isBlocked(ip)) return 'blocked'
     if (this.#guests.open.size + this.#openOutgoing >= this.#limits.maxConnections) return 'full'
-    return this.#count('open', ip) >= this.#limits.maxConnectionsPerAddress ? 'address-full' : null
+    return this.#count('open', `from ${source}`) >= this.#limits.maxConnectionsPerAddress ? 'address-full' : null
   }
 
   /** Evicts the oldest of the network, then the oldest of all, until one more fits. */
@@ -175,6 +177,6 @@ function oldestOf(guests: ReadonlySet<Guest>, network: string): Guest | undefine
   return undefined
 }
 
-function keysOf({ state, ip, network }: Guest): readonly string[] {
-  return [`${state} ${ip}`, `${state} ${network}`]
+function keysOf({ state, source, network }: Guest): readonly string[] {
+  return [`${state} from ${source}`, `${state} ${network}`]
 }

@@ -36,6 +36,14 @@ export function networkOf(ip: string): string {
   return isIPv6(ip) ? `${expandIpv6(ip).slice(0, 4).join(':')}::/64` : ip
 }
 
+/**
+ * Whom the limits of one address take an address for: one host of IPv6 has all of its /64 to choose from. Link-local
+ * addresses are those of many hosts under one /64.
+ */
+export function sourceOf(ip: string): string {
+  return isIPv6(ip) && !isLoopback(ip) && !/^fe[89ab]/i.test(ip) ? networkOf(ip) : ip
+}
+
 export function isLoopback(ip: string): boolean {
   return ip.startsWith('127.') || ip === '::1'
 }

@@ -10,13 +10,16 @@ const limits = z
   .strictObject({
     maxConnections: count(512, 'open connections, incoming and outgoing together'),
     maxConnectionsPerPeer: count(8, 'open connections to one peer'),
-    maxConnectionsPerAddress: count(64, 'open incoming connections from one IP address'),
+    maxConnectionsPerAddress: count(64, 'open incoming connections from one IP address, or one /64 of IPv6'),
     maxStreamsPerConnection: count(256, 'streams the peer, and as many this node, may have open on one connection'),
     maxSilentPerNetwork: count(64, 'connections of one network (/24 or /64) that have sent nothing yet'),
     maxSilent: count(1_024, 'connections that have sent nothing yet'),
     maxHandshakesPerNetwork: count(32, 'handshakes under way with one network (/24 or /64)'),
     maxHandshakes: count(256, 'handshakes under way'),
-    handshakesPerSecondPerAddress: count(10, 'handshakes one IP address may begin in a second').meta({ unit: '1/s' }),
+    handshakesPerSecondPerAddress: count(
+      10,
+      'handshakes one IP address, or one /64 of IPv6, may begin in a second',
+    ).meta({ unit: '1/s' }),
     handshakesPerSecondFromLoopback: count(1_000, 'the same for programs of this machine').meta({ unit: '1/s' }),
   })
   .prefault({})

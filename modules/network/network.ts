@@ -51,7 +51,7 @@ export class Network implements NetworkService {
   readonly peerId: string
   readonly paths: Paths
   readonly #services: NetworkServices
-  readonly #book = new PeerBook()
+  readonly #book = new PeerBook({ isKept: (peerId) => this.#keeper.isKept(peerId) })
   readonly #connector: Connector
   readonly #keeper: Keeper
   readonly #requests: Requests

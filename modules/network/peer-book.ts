@@ -11,8 +11,18 @@ interface Entry {
   rttMs: number | null
 }
 
+export interface PeerBookInit {
+  /** Peers that are not forgotten for others at the bound; they come on top of it. */
+  readonly isKept?: (peerId: string) => boolean
+}
+
 export class PeerBook {
   readonly #entries = new Map<string, Entry>()
+  readonly #isKept: (peerId: string) => boolean
+
+  constructor({ isKept = () => false }: PeerBookInit = {}) {
+    this.#isKept = isKept
+  }
 
   /** Peers in the book, the one touched longest ago first. */
   peerIds(): readonly string[] {
@@ -52,8 +62,16 @@ export class PeerBook {
     const entry = this.#entries.get(peerId) ?? { addresses: [], agent: null, rttMs: null }
     this.#entries.delete(peerId)
     this.#entries.set(peerId, entry)
-    const oldest = this.#entries.keys().next()
-    if (this.#entries.size > MAX_KNOWN_PEERS && oldest.done !== true) this.#entries.delete(oldest.value)
+    if (this.#entries.size > MAX_KNOWN_PEERS) this.#forgetOldest(peerId)
     return entry
+  }
+
+  /** Strangers come and go; where a kept peer can be reached is known from nowhere else. */
+  #forgetOldest(touched: string): void {
+    for (const peerId of this.#entries.keys()) {
+      if (peerId === touched || this.#isKept(peerId)) continue
+      this.#entries.delete(peerId)
+      return
+    }
   }
 }

@@ -44,6 +44,15 @@ describe('the accept gate', () => {
     assert.equal(pass('192.0.2.1').greet(), 'handshake-rate')
   })
 
+  it('takes all addresses of a /64 of IPv6 for one host, but not those of a link', () => {
+    const { arrive, pass } = gateAt({ maxGreetingPerNetwork: 100, maxGreeting: 100, maxSilentPerNetwork: 100 })
+    const results = Array.from({ length: 11 }, (_, at) => pass(`2001:db8:1:2::${at + 1}`).greet())
+    assert.deepEqual(results.slice(-2), [null, 'handshake-rate'])
+    for (let at = 1; at <= 3; at += 1) pass(`2001:db8:1:3::${at}`).open()
+    assert.equal(arrive('2001:db8:1:3::4'), 'address-full')
+    for (let at = 1; at <= 11; at += 1) assert.equal(pass(`fe80::${at}`).greet(), null)
+  })
+
   it('takes no token for silent connections', () => {
     const { pass } = gateAt()
     for (let at = 0; at < 1_000; at += 1) pass('192.0.2.1')

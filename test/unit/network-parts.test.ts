@@ -98,6 +98,16 @@ describe('the peer book', () => {
     assert.equal(book.peerIds().length, MAX_KNOWN_PEERS)
     assert.deepEqual(book.addresses('a'), [])
   })
+
+  it('forgets no kept peer for strangers', () => {
+    const book = new PeerBook({ isKept: (peerId) => peerId === 'contact' })
+    book.learn('contact', ['here'])
+    for (let at = 0; at < 2 * MAX_KNOWN_PEERS; at += 1) book.measured(`p${at}`, at)
+    assert.deepEqual(book.addresses('contact'), ['here'])
+    assert.equal(book.peerIds().length, MAX_KNOWN_PEERS)
+    book.learn('newest', ['there'])
+    assert.deepEqual(book.addresses('newest'), ['there'])
+  })
 })
 
 describe('back-off', () => {
