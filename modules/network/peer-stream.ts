@@ -16,6 +16,8 @@ const COALESCE_BYTES = 4 * 1024
 /** Unread bytes above which the peer is made to wait, and below which it may go on. */
 const PAUSE_ABOVE_BYTES = 256 * 1024
 const RESUME_BELOW_BYTES = 64 * 1024
+/** Smaller pieces than this are gathered while nobody reads: a piece of one byte costs a hundred. */
+const GATHER_BYTES = 4 * 1024
 /** How long `close` waits for the peer to close its side. */
 const CLOSE_TIMEOUT_MS = 5_000
 
@@ -35,6 +37,8 @@ export class Libp2pPeerStream implements PeerStream {
   readonly #ended = new AbortController()
   readonly #unread: Uint8Array[] = []
   #unreadBytes = 0
+  /** The last of the unread, while it has room. */
+  #gathering: { readonly buffer: Uint8Array; length: number } | null = null
   #isRemoteDone: boolean
   #isDiscarding = false
   #isReset = false
@@ -94,6 +98,7 @@ export class Libp2pPeerStream implements PeerStream {
       if (this.#isReset) throw networkErrors.NZ_NETWORK_STREAM_RESET({ data: { peerId: this.peerId } })
       const chunk = this.#unread.shift()
       if (chunk !== undefined) {
+        if (this.#unread.length === 0) this.#gathering = null
         this.#take(chunk.byteLength)
         return chunk
       }
@@ -267,7 +272,7 @@ export class Libp2pPeerStream implements PeerStream {
       const bytes = new Uint8Array(part.buffer, part.byteOffset, part.byteLength)
       this.#init.onBytes('rx', bytes.byteLength)
       if (this.#isDiscarding) continue
-      this.#unread.push(bytes)
+      this.#keep(bytes)
       this.#unreadBytes += bytes.byteLength
       this.#init.account.charge(bytes.byteLength)
     }
@@ -275,6 +280,30 @@ export class Libp2pPeerStream implements PeerStream {
     const isTooMuch = this.#unreadBytes > PAUSE_ABOVE_BYTES || this.#init.account.isFull
     if (isTooMuch && this.#stream.readStatus === 'readable') this.#stream.pause()
     this.#arrive()
+  }
+
+  /**
+   * A view of a record keeps the whole record: kept as they come, single bytes among the frames of another stream would
+   * hold thousands of times what the budget counts.
+   */
+  #keep(bytes: Uint8Array): void {
+    const { byteLength } = bytes
+    const last = this.#gathering
+    if (byteLength < GATHER_BYTES && last !== null && last.length + byteLength <= last.buffer.byteLength) {
+      last.buffer.set(bytes, last.length)
+      last.length += byteLength
+      this.#unread[this.#unread.length - 1] = last.buffer.subarray(0, last.length)
+      return
+    }
+    this.#gathering = null
+    if (byteLength >= GATHER_BYTES || this.#unread.length === 0) {
+      this.#unread.push(byteLength * 2 >= bytes.buffer.byteLength ? bytes : bytes.slice())
+    } else {
+      const buffer = new Uint8Array(GATHER_BYTES)
+      buffer.set(bytes)
+      this.#gathering = { buffer, length: byteLength }
+      this.#unread.push(buffer.subarray(0, byteLength))
+    }
   }
 
   #take(byteLength: number): void {
@@ -292,6 +321,7 @@ export class Libp2pPeerStream implements PeerStream {
   #discard(): void {
     this.#isDiscarding = true
     for (const chunk of this.#unread.splice(0)) this.#init.account.release(chunk.byteLength)
+    this.#gathering = null
     this.#unreadBytes = 0
     this.#resume()
     this.#maybeFinish()
@@ -314,6 +344,7 @@ export class Libp2pPeerStream implements PeerStream {
 
   #finish(): void {
     for (const chunk of this.#unread.splice(0)) this.#init.account.release(chunk.byteLength)
+    this.#gathering = null
     this.#unreadBytes = 0
     if (this.#collectedBytes > 0) this.#init.account.release(this.#collectedBytes)
     this.#collected = []

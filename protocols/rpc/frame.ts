@@ -16,6 +16,8 @@ export const MAX_WHY_BYTES = 512
 export const MAX_TIMEOUT_MS = 600_000
 const LENGTH_BYTES = 4
 const HEAD_BYTES = 5
+/** Pieces of an unfinished frame that are kept apart: a piece of one byte costs a hundred. */
+const MAX_PIECES = 256
 /** type, call, timeout, method length, method, payload. */
 export const MAX_FRAME_BYTES = HEAD_BYTES + 4 + 1 + MAX_METHOD_LENGTH + MAX_PAYLOAD_BYTES
 
@@ -67,6 +69,7 @@ export class FrameDecoder {
   push(bytes: Uint8Array): RpcFrame[] {
     this.#parts.push(bytes)
     this.#heldBytes += bytes.byteLength
+    if (this.#parts.length > MAX_PIECES) this.#join(this.#heldBytes)
     const frames: RpcFrame[] = []
     for (let length = this.#frameLength(); length !== null; length = this.#frameLength()) {
       if (this.#heldBytes < LENGTH_BYTES + length) break

@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import fc from 'fast-check'
 import { AnswererCalls, CallerCalls, MAX_CALLS_IN_FLIGHT } from '../../protocols/rpc/calls.ts'
 import {
@@ -50,6 +52,21 @@ const anyFrame: fc.Arbitrary<RpcFrame> = fc.oneof(
 )
 
 describe('frames', () => {
+  it('that come in single bytes hold few of the buffers they came in', () => {
+    setFlagsFromString('--expose-gc')
+    const collect = runInNewContext('gc') as () => void
+    const recordBytes = 65_536
+    const bytes = encodeFrame({ ...request(1), payload: new Uint8Array(2_000).fill(7) } as RpcFrame)
+    const decoder = new FrameDecoder()
+    collect()
+    const before = process.memoryUsage().arrayBuffers
+    for (const byte of bytes.subarray(0, -1)) decoder.push(new Uint8Array(recordBytes).fill(byte).subarray(9, 10))
+    collect()
+    const heldBytes = process.memoryUsage().arrayBuffers - before
+    assert.ok(heldBytes < 320 * recordBytes, `${heldBytes} bytes are held`)
+    assert.equal(decoder.push(bytes.subarray(-1)).length, 1)
+  })
+
   for (const { name: title, hex: bytes, frame } of valid)
     it(`vector: ${title}`, () => {
       const { payloadHex, ...rest } = frame
