@@ -30,7 +30,7 @@ export class HandshakeChannel {
   async read(signal: AbortSignal | undefined): Promise<Uint8Array> {
     signal?.throwIfAborted()
     const ready = this.#reader.next()
-    if (ready !== null) return ready
+    if (ready !== null) return new Uint8Array(ready)
     if (this.#closed !== null) throw this.#closed
     const waiting = Promise.withResolvers<Uint8Array>()
     this.#waiting = waiting
@@ -60,7 +60,7 @@ export class HandshakeChannel {
     const message = this.#reader.next()
     if (message === null) return
     // At once, not when the reader wakes: what else arrives in this turn belongs to the next read.
-    this.#waiting.resolve(message)
+    this.#waiting.resolve(new Uint8Array(message))
     this.#waiting = null
   }
 

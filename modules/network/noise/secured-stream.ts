@@ -66,16 +66,15 @@ export class SecuredStream extends AbstractMessageStream {
   }
 
   override sendData(data: Uint8ArrayList): SendResult {
-    const plaintext = data.subarray()
-    const records = Math.ceil(plaintext.byteLength / MAX_RECORD_PLAINTEXT_BYTES)
-    const sealed = Buffer.allocUnsafe(plaintext.byteLength + records * (LENGTH_BYTES + TAG_BYTES))
+    const { byteLength } = data
+    const records = Math.ceil(byteLength / MAX_RECORD_PLAINTEXT_BYTES)
+    const sealed = Buffer.allocUnsafe(byteLength + records * (LENGTH_BYTES + TAG_BYTES))
     let offset = 0
-    for (let start = 0; start < plaintext.byteLength; start += MAX_RECORD_PLAINTEXT_BYTES) {
-      const part = plaintext.subarray(start, start + MAX_RECORD_PLAINTEXT_BYTES)
+    for (const part of plaintexts(data)) {
       offset = sealed.writeUInt16BE(part.byteLength + TAG_BYTES, offset)
       offset = this.#sender.sealInto(sealed, offset, part)
     }
-    return { sentBytes: plaintext.byteLength, canSendMore: this.#connection.send(sealed) }
+    return { sentBytes: byteLength, canSendMore: this.#connection.send(sealed) }
   }
 
   override sendReset(error: Error): void {
@@ -127,8 +126,34 @@ export class SecuredStream extends AbstractMessageStream {
   }
 
   readonly #onClose = ({ error, local }: StreamCloseEvent): void => {
+    this.#reader.release()
     if (error === undefined) this.onTransportClosed()
     else if (local === true) this.abort(error)
     else this.onRemoteReset()
   }
+}
+
+/** Where the parts of one record are put together. Used within one call, so one serves every connection. */
+const gathered = new Uint8Array(MAX_RECORD_PLAINTEXT_BYTES)
+
+/** What each record holds, in order: views, each valid until the next one is asked for. */
+function* plaintexts(data: Uint8ArrayList): Generator<Uint8Array> {
+  let bytes = 0
+  for (const part of data) {
+    for (let at = 0; at < part.byteLength;) {
+      const room = MAX_RECORD_PLAINTEXT_BYTES - bytes
+      const piece = part.subarray(at, at + room)
+      at += piece.byteLength
+      if (piece.byteLength === MAX_RECORD_PLAINTEXT_BYTES) {
+        yield piece
+        continue
+      }
+      gathered.set(piece, bytes)
+      bytes += piece.byteLength
+      if (bytes < MAX_RECORD_PLAINTEXT_BYTES) continue
+      yield gathered
+      bytes = 0
+    }
+  }
+  if (bytes > 0) yield gathered.subarray(0, bytes)
 }

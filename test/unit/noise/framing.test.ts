@@ -29,6 +29,31 @@ describe('RecordReader', () => {
     )
   })
 
+  it('keeps the pieces of one connection apart from those of another', () => {
+    const readers = Array.from({ length: 20 }, () => new RecordReader())
+    const messages = readers.map((_, index) => Buffer.alloc(500, index))
+    readers.forEach((reader, index) => {
+      reader.push(frameMessage(messages[index] ?? Buffer.alloc(0)).subarray(0, 100))
+      assert.equal(reader.next(), null)
+    })
+    readers.forEach((reader, index) => {
+      reader.push(frameMessage(messages[index] ?? Buffer.alloc(0)).subarray(100))
+      assert.deepEqual(Buffer.from(reader.next() ?? []), messages[index])
+      assert.equal(reader.next(), null)
+    })
+  })
+
+  it('holds nothing after its release', () => {
+    const reader = new RecordReader()
+    reader.push(frameMessage(Buffer.alloc(500, 1)).subarray(0, 300))
+    assert.equal(reader.next(), null)
+    assert.equal(reader.bufferedBytes, 300)
+    reader.release()
+    assert.equal(reader.bufferedBytes, 0)
+    reader.push(frameMessage(Buffer.from('next')))
+    assert.equal(Buffer.from(reader.next() ?? []).toString(), 'next')
+  })
+
   it('carries the longest message and refuses a longer one', () => {
     const reader = new RecordReader()
     reader.push(frameMessage(new Uint8Array(65_535)))
