@@ -33,7 +33,7 @@ export function errorDocumentFrom(value: unknown): ErrorDocument | null {
   if (typeof what !== 'string' || (why !== null && typeof why !== 'string')) return null
   if (!Array.isArray(steps) || !steps.every((step) => typeof step === 'string')) return null
   if (typeof retryable !== 'boolean' || !isErrorStatus(status) || !isExitName(exit) || !isRecord(data)) return null
-  return { code, what, why, do: steps, retryable, status, exit, data: { ...data } }
+  return { code, what, why, do: steps, retryable, status, exit, data: withoutPrototype(data) }
 }
 
 /** What the other side may know of `error`: a catalogue error as it is, anything else as NZ_INTERNAL without details. */
@@ -45,6 +45,11 @@ const CODE = /^NZ_[A-Z0-9_]{1,60}$/
 
 function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+/** A copy without a `__proto__` of its own, which would become the prototype of whatever copies it next. */
+function withoutPrototype(data: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(data).filter(([key]) => key !== '__proto__'))
 }
 
 function isErrorStatus(value: unknown): value is number {

@@ -26,6 +26,10 @@ describe('an error of the other side', () => {
     assert.deepEqual(errorDocumentFrom({ ...good, type: 'urn:nzcore:error:NZ_IPC_STOPPING', more: 1 }), good)
   })
 
+  it('brings no prototype with it', () => {
+    sameAsSchema({ ...good, data: JSON.parse('{"__proto__":{"isOwner":true},"pid":1}') as unknown })
+  })
+
   it('is what the schema says, whichever member is wrong', () => {
     const odd = fc.oneof(
       fc.jsonValue(),
