@@ -4,7 +4,7 @@
  */
 import { createHash, createPrivateKey, createPublicKey } from 'node:crypto'
 import type { KeyObject } from 'node:crypto'
-import { jwtVerify, SignJWT } from 'jose'
+import type * as Jose from 'jose'
 import { z } from 'zod'
 import type { Clock, Random } from '../../kernel/index.ts'
 import { ipcErrors } from '../../protocols/ipc/errors.ts'
@@ -126,6 +126,7 @@ export class TokenStore {
   /** The caller behind `token`; `null` when the token is not good for any reason. Never throws for bad text. */
   async verify(token: string): Promise<Caller | null> {
     if (token.length > MAX_TOKEN_CHARS) return null
+    const { jwtVerify } = await jose()
     let id: string | undefined
     try {
       const { payload } = await jwtVerify(token, this.#publicKey, {
@@ -158,6 +159,7 @@ export class TokenStore {
   }
 
   async #sign({ id, expiresAtMs, createdAtMs }: TokenRecord): Promise<string> {
+    const { SignJWT } = await jose()
     return await new SignJWT()
       .setProtectedHeader({ alg: 'EdDSA', typ: 'JWT' })
       .setIssuer(this.#init.identity.self.peerId)
@@ -186,6 +188,11 @@ export class TokenStore {
     this.#latestMs = Math.max(this.#latestMs, this.#init.clock.nowMs())
     return this.#latestMs
   }
+}
+
+/** Loaded with the first token: most nodes have none. */
+async function jose(): Promise<typeof Jose> {
+  return await import('jose')
 }
 
 /** A damaged list is never taken for an empty one: a revocation might be what was lost. */

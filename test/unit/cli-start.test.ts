@@ -73,7 +73,7 @@ describe('a start of the command line', () => {
     assert.deepEqual((await loadedBy(['sdk/index.ts'])).packages, [])
   })
 
-  it('that reads the configuration loads no libp2p', async () => {
+  it('that reads the configuration loads no libp2p and nothing for tokens', async () => {
     const script = [
       'cli/main.ts',
       'cli/commands/config.ts',
@@ -83,7 +83,7 @@ describe('a start of the command line', () => {
     ]
     const { packages } = await loadedBy(script)
     assert.deepEqual(
-      packages.filter((name) => name === 'libp2p' || name.startsWith('@libp2p/')),
+      packages.filter((name) => name === 'jose' || name === 'libp2p' || name.startsWith('@libp2p/')),
       [],
     )
   })
