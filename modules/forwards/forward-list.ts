@@ -81,6 +81,19 @@ export class ForwardList {
     return found
   }
 
+  /** Takes the peers that `isGone` says are gone out of what services are allowed to; a list may become empty. */
+  async forget(isGone: (peerId: string) => boolean): Promise<void> {
+    const names = ({ allow }: { readonly allow: readonly string[] | null }): boolean => allow?.some(isGone) === true
+    if (!this.#forwards.some((forward) => forward.kind === 'exposed' && names(forward))) return
+    await this.#change((forwards) =>
+      forwards.map((forward) =>
+        forward.kind === 'exposed' && forward.allow !== null
+          ? { ...forward, allow: forward.allow.filter((peerId) => !isGone(peerId)) }
+          : forward,
+      ),
+    )
+  }
+
   /** One change after another; memory changes only when the file has. */
   async #change(step: (forwards: readonly StoredForward[]) => readonly StoredForward[]): Promise<void> {
     const work = async (): Promise<void> => {

@@ -40,6 +40,11 @@ export class Forwards implements ForwardsService {
     this.#services = services
   }
 
+  /** A peer that is no contact any more is allowed nothing, also when it is introduced again later. */
+  async forget(isGone: (peerId: string) => boolean): Promise<void> {
+    await this.#services.list.forget(isGone)
+  }
+
   /** Takes up what is set up. A port that is taken fails that forward alone. */
   async start(): Promise<void> {
     for (const stored of this.#services.list.all()) {

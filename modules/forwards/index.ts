@@ -2,7 +2,7 @@
 import { z } from 'zod'
 import { defineModule } from '../../kernel/index.ts'
 import { FORWARD_PROTOCOL } from '../../protocols/forward/header.ts'
-import { ContactsService } from '../contacts/service.ts'
+import { contactsEvents, ContactsService } from '../contacts/service.ts'
 import { HomeService } from '../home/service.ts'
 import { NetworkService } from '../network/service.ts'
 import { ForwardList } from './forward-list.ts'
@@ -28,6 +28,11 @@ export default defineModule({
     return {
       services: { forwards },
       async start() {
+        // A contact may have been removed just before a crash.
+        await forwards.forget((peerId) => contacts.get(peerId) === undefined)
+        events.on(contactsEvents.removed, async ({ peerId }) => await forwards.forget((gone) => gone === peerId), {
+          signal: scope.signal,
+        })
         await forwards.start()
         network.handleStreams(FORWARD_PROTOCOL, async (stream, options) => await forwards.serve(stream, options), {
           signal: scope.signal,

@@ -3,7 +3,7 @@ import { createEventBus, LifetimeScope, systemClock, systemRandom } from '../../
 import contactsModule from '../../modules/contacts/index.ts'
 import { fakeIdentity } from './identity.ts'
 import { memoryHome } from './home.ts'
-import type { Clock, EventRecord } from '../../kernel/index.ts'
+import type { Clock, EventBus, EventRecord } from '../../kernel/index.ts'
 import type { ContactsService, InvitesService } from '../../modules/contacts/service.ts'
 import type { IdentityService } from '../../modules/identity/service.ts'
 import type { NetworkService } from '../../modules/network/service.ts'
@@ -15,6 +15,7 @@ export interface ContactsNode {
   readonly identity: IdentityService
   readonly network: NetworkService
   readonly files: Map<string, Uint8Array>
+  readonly bus: EventBus
   readonly events: readonly EventRecord[]
   /** As a crash: the peer vanishes from the mesh, nothing is written any more. */
   stop(): Promise<void>
@@ -55,6 +56,7 @@ export async function contactsNode(
     identity,
     network,
     files,
+    bus,
     events,
     async stop() {
       mesh.remove(identity.self.peerId)

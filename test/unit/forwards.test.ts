@@ -8,7 +8,7 @@ import { Dispatcher } from '../../modules/ipc/dispatch.ts'
 import { forwardsHandlers } from '../../modules/ipc/handlers/forwards.ts'
 import { createLocalClient } from '../../modules/ipc/local-client.ts'
 import { forwardsContract } from '../../protocols/ipc/contract/forwards.ts'
-import { createEventBus, LifetimeScope, seededRandom, systemClock, systemRandom } from '../../kernel/index.ts'
+import { LifetimeScope, seededRandom, systemClock, systemRandom } from '../../kernel/index.ts'
 import forwardsModule from '../../modules/forwards/index.ts'
 import { MAX_FORWARDS } from '../../modules/forwards/forward-list.ts'
 import { MAX_CONNECTIONS_PER_FORWARD } from '../../modules/forwards/tally.ts'
@@ -35,7 +35,7 @@ async function startForwards(node: ContactsNode): Promise<{ forwards: ForwardsSe
   const context = {
     name: 'forwards',
     log,
-    events: createEventBus({ onListenerError: () => undefined }),
+    events: node.bus,
     clock: systemClock,
     random: systemRandom,
     scope,
@@ -65,6 +65,7 @@ async function twoNodes() {
     offers: atDesk.forwards,
     uses: atLaptop.forwards,
     peerId: desk.network.peerId,
+    atDesk,
     atLaptop,
     async [Symbol.asyncDispose]() {
       await Promise.all([atDesk[Symbol.asyncDispose](), atLaptop[Symbol.asyncDispose]()])
@@ -178,6 +179,26 @@ describe('forwards', () => {
     nodes.mesh.heal(nodes.peerId, nodes.laptop.network.peerId)
     assert.equal((await converse(port, Buffer.from('y'))).received.toString(), 'y')
     assert.equal(nodes.uses.list()[0]?.lastCode, null)
+  })
+
+  it('allow a contact that was removed nothing when it is introduced again, also over a crash', async () => {
+    await using nodes = await twoNodes()
+    const { peerId } = nodes.laptop.network
+    const stored = (): readonly unknown[] =>
+      nodes.offers.list().map((forward) => forward.kind === 'exposed' && forward.allow)
+    await nodes.offers.expose({ service: 'private', host, port: 9, allow: [peerId, '12D3KooWsomeoneElse'] })
+    await nodes.offers.expose({ service: 'web', host, port: 9, allow: null })
+    const beforeRemoval = nodes.desk.files.get('forwards.json')
+    assert(beforeRemoval !== undefined)
+    await nodes.desk.contacts.remove(peerId, { signal })
+    await until(() => JSON.stringify(stored()) === '[["12D3KooWsomeoneElse"],null]')
+    await nodes.atDesk[Symbol.asyncDispose]()
+    nodes.desk.files.set('forwards.json', beforeRemoval)
+    await using again = await startForwards(nodes.desk)
+    assert.deepEqual(
+      again.forwards.list().map((forward) => forward.kind === 'exposed' && forward.allow),
+      [[], null],
+    )
   })
 
   it('refuse what is not offered, not allowed or not reachable, each with its code', async () => {
