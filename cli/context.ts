@@ -1,7 +1,7 @@
 /** What a command gets to work with, made on first use where making it costs. */
 import { readFileSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
-import { homeOf, isProfileName } from '../protocols/ipc/home.ts'
+import { homeOf, isProfileName, PROFILE_NAME_RULE } from '../protocols/ipc/home.ts'
 import { cliErrors } from './errors.ts'
 import type { CliContext, OfflineOptions, Output, Prompt } from './command.ts'
 import type { GlobalOptions } from './program.ts'
@@ -19,7 +19,7 @@ export function environmentOf(env: CliContext['env'], { home, profile }: GlobalO
   const name = profile ?? chosen['NZ_PROFILE'] ?? usedProfile(chosen)
   if (!isProfileName(name)) {
     throw cliErrors.NZ_CLI_USAGE({
-      why: `"${name}" is no profile name: letters, digits, - and _, at most 32, the first a letter or digit`,
+      why: `"${name}" is no profile name: ${PROFILE_NAME_RULE}`,
     })
   }
   return { ...chosen, NZ_PROFILE: name }

@@ -67,7 +67,7 @@ export const cliErrors = defineErrors({
   },
   NZ_CLI_STOP_SLOW: {
     message: 'the daemon did not stop in time',
-    fix: ['nzcore status', 'end process data.pid'],
+    fix: ['nzcore down --force', 'nzcore status'],
     status: 504,
     exit: 'timedOut',
     retryable: true,

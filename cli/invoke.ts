@@ -6,7 +6,7 @@ import { createContext, environmentOf } from './context.ts'
 import { paramsFromInput } from './derived.ts'
 import { cliErrors } from './errors.ts'
 import { createOutput } from './output.ts'
-import { runProgram } from './program.ts'
+import { helpFor, runProgram } from './program.ts'
 import { createPrompt } from './prompt.ts'
 import type { CliContext, CommandInput } from './command.ts'
 import type { CommandEntry, CommandGroups } from './command-table.ts'
@@ -35,9 +35,10 @@ export async function invoke(init: InvokeInit): Promise<number> {
   const output = createOutput({ stdout, stderr, isJson: asksForJson(argv), env, signal })
   let exit: ExitName = 'ok'
   if (argv[0] === '__complete') return await complete(init, output)
+  const table = init.table ?? (await loadCommandTable())
   try {
     await runProgram(argv, {
-      table: init.table ?? (await loadCommandTable()),
+      table,
       parentSummaries,
       columns: output.columns,
       writeOut: (text) => void stdout.write(text),
@@ -50,7 +51,7 @@ export async function invoke(init: InvokeInit): Promise<number> {
     })
     return exitCodes[exit]
   } catch (error) {
-    return report(error, output, init)
+    return report(error, output, { ...init, table })
   }
 }
 
@@ -110,12 +111,18 @@ async function runEntry(
   return 'ok'
 }
 
-function report(thrown: unknown, output: CliOutput, { signal, env, stderr }: InvokeInit): number {
+function report(
+  thrown: unknown,
+  output: CliOutput,
+  { signal, env, stderr, argv, table }: InvokeInit & { readonly table: readonly CommandEntry[] },
+): number {
   output.progress(null)
   const error = errorOf(thrown, signal)
   if (isNzError(error, 'NZ_CLI_OUTPUT_CLOSED')) return exitCodes.ok
   if (isNzError(error, 'NZ_CLI_INTERRUPTED')) {
     if (output.isJson) output.error(error.toDocument())
+  } else if (isNzError(error, 'NZ_CLI_USAGE')) {
+    output.error({ ...error.toDocument(), do: [helpFor(argv, table)] })
   } else output.error(error.toDocument())
   if ((env['NZ_DEBUG'] ?? '') !== '') stderr.write(`${stackOf(thrown)}\n`)
   return exitCodes[error.exit]

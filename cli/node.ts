@@ -163,6 +163,7 @@ export async function diagnose(
   )
 }
 
+export { LOCK_FILE, runningHolder } from '../modules/home/index.ts'
 export { passphraseSource as passphraseOf } from '../modules/identity/index.ts'
 
 /** A command tells what it did itself. */

@@ -1,5 +1,6 @@
 /** Where commands write: documents or text on stdout, notes and progress on stderr. */
 import { once } from 'node:events'
+import { filledSteps } from '../kernel/index.ts'
 import { printable } from './text.ts'
 import type { Output } from './command.ts'
 import type { ErrorDocument } from '../kernel/index.ts'
@@ -83,17 +84,8 @@ export function errorText({ code, what, why, do: steps, data }: ErrorDocument): 
   return [
     `✖ ${what} (${code})`,
     ...(why === null || why === '' ? [] : [`  why: ${why}`]),
-    ...steps.map((step, index) => `  ${index === 0 ? 'do: ' : 'or: '} ${withData(step, data)}`),
+    ...filledSteps(steps, data).map((step, index) => `  ${index === 0 ? 'do: ' : 'or: '} ${step}`),
   ].join('\n')
-}
-
-/** A step names facts of the error as `data.path`: people see the fact itself. */
-function withData(step: string, data: ErrorDocument['data']): string {
-  return step.replaceAll(/\bdata\.([A-Za-z]+)/g, (name, key: string) => {
-    const fact = data[key]
-    if (Array.isArray(fact)) return fact.map(String).join(', ')
-    return typeof fact === 'string' || typeof fact === 'number' ? String(fact) : name
-  })
 }
 
 /** One line of JSON; control characters and line separators inside strings are escaped. */

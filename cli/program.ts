@@ -24,7 +24,7 @@ export async function runProgram(argv: readonly string[], init: ProgramInit): Pr
   const program = buildProgram(init)
   try {
     if (argv.length === 0) program.outputHelp()
-    else await program.parseAsync([...argv], { from: 'user' })
+    else await program.parseAsync(usualWords(argv), { from: 'user' })
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error
     // Help that was asked for ends the parser in the same way as a mistake does.
@@ -32,6 +32,23 @@ export async function runProgram(argv: readonly string[], init: ProgramInit): Pr
     if (error.code === 'commander.help') throw cliErrors.NZ_CLI_USAGE({ why: 'a command is missing' })
     throw cliErrors.NZ_CLI_USAGE({ why: error.message.replace(/^error: /, '').replace(/\n\(/, ' ('), cause: error })
   }
+}
+
+/** What other programs taught people to type: `help send`, `--version`. */
+function usualWords([first = '', ...rest]: readonly string[]): string[] {
+  if (first === 'help') return [...rest, '--help']
+  return [first === '--version' || first === '-V' ? 'version' : first, ...rest]
+}
+
+/** The help of the command, or of the group of commands, that `argv` names as far as it can be understood. */
+export function helpFor(argv: readonly string[], table: readonly CommandEntry[]): string {
+  const first = argv.findIndex((word) => table.some(({ words }) => words[0] === word))
+  let depth = 0
+  const typed = first === -1 ? [] : argv.slice(first)
+  const isKnown = (count: number): boolean =>
+    count <= typed.length && table.some(({ words }) => typed.slice(0, count).every((word, at) => words[at] === word))
+  while (isKnown(depth + 1)) depth += 1
+  return ['nzcore', ...typed.slice(0, depth), '--help'].join(' ')
 }
 
 export function buildProgram(init: ProgramInit): Command {

@@ -99,6 +99,21 @@ export class NzError<Code extends string = string> extends Error {
   }
 }
 
+/** Next steps for people: a step names facts of the error as `data.path`, here the fact itself stands in its place. */
+export function filledSteps(steps: readonly string[], data: ErrorDocument['data']): string[] {
+  return steps.map((step) =>
+    step.replaceAll(/\bdata\.([A-Za-z]+)/g, (name, key: string) => {
+      const fact = data[key]
+      if (Array.isArray(fact)) return fact.every(isShort) ? fact.map(String).join(', ') : name
+      return isShort(fact) ? String(fact) : name
+    }),
+  )
+}
+
+function isShort(fact: unknown): boolean {
+  return typeof fact === 'string' || typeof fact === 'number'
+}
+
 /** Whether `error` is an `NzError` with one of `codes` (with any code when none is named). */
 export function isNzError<Code extends string>(error: unknown, ...codes: readonly Code[]): error is NzError<Code> {
   return error instanceof NzError && (codes.length === 0 || codes.some((code) => code === error.code))

@@ -91,18 +91,21 @@ class QueuedEventBus implements EventBus {
   timeline({
     signal,
     afterId = this.#counts.emitted,
+    endsNow = false,
     names,
   }: {
     readonly signal: AbortSignal
     readonly afterId?: number
+    readonly endsNow?: boolean
     readonly names?: readonly string[]
   }): AsyncIterable<EventRecord | EventGap> {
     const isWanted = (name: string): boolean => names === undefined || names.some((wanted) => isWithin(name, wanted))
-    return this.#read(Math.min(afterId, this.#counts.emitted), isWanted, signal)
+    const untilId = endsNow ? this.#counts.emitted : Number.POSITIVE_INFINITY
+    return this.#read({ afterId: Math.min(afterId, this.#counts.emitted), untilId }, isWanted, signal)
   }
 
   async *#read(
-    afterId: number,
+    { afterId, untilId }: { readonly afterId: number; readonly untilId: number },
     isWanted: (name: string) => boolean,
     signal: AbortSignal,
   ): AsyncGenerator<EventRecord | EventGap, void, undefined> {
@@ -112,7 +115,7 @@ class QueuedEventBus implements EventBus {
     this.#wakers.add(onWake)
     signal.addEventListener('abort', onWake, { once: true })
     try {
-      while (!signal.aborted) {
+      while (!signal.aborted && cursor < untilId) {
         const woken = new Promise<void>((resolve) => (wake = resolve))
         const oldestId = this.#counts.emitted - this.#history.length + 1
         if (cursor + 1 < oldestId) {

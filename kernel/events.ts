@@ -65,12 +65,15 @@ export interface EventBus {
     options: { readonly signal: AbortSignal },
   ): void
   /**
-   * The timeline from `afterId` on (default: from now), until `signal` aborts. History is bounded; what it no
+   * The timeline from `afterId` on (default: from now), until `signal` aborts or, with `endsNow`, up to what has
+   * happened by now. History is bounded; what it no
    * longer holds is told as one gap.
    */
   timeline(options: {
     readonly signal: AbortSignal
     readonly afterId?: number
+    /** @default false */
+    readonly endsNow?: boolean
     /** Exact names or scopes (`network`); default: all. */
     readonly names?: readonly string[]
   }): AsyncIterable<EventRecord | EventGap>

@@ -3,6 +3,8 @@ import { isNzError } from '../../kernel/index.ts'
 import { cliErrors } from '../errors.ts'
 import { escapeText, table } from '../text.ts'
 import type { ConfigEntry } from '../../kernel/index.ts'
+import type { configContract } from '../../protocols/ipc/contract/config.ts'
+import type { ResultOf } from '../../protocols/ipc/endpoint.ts'
 import type { CliContext, CommandInput, CommandSpec, Presenters } from '../command.ts'
 
 const key = {
@@ -12,7 +14,18 @@ const key = {
   completes: 'config-key',
 } as const
 
-export const configPresenters: Presenters = {}
+export const configPresenters: Presenters = {
+  configReload({ reloaded, needRestart }: ResultOf<(typeof configContract)['configReload']>) {
+    const isUnchanged = reloaded.length === 0 && needRestart.length === 0
+    return [
+      ...(isUnchanged ? ['✔ nothing has changed'] : []),
+      ...(reloaded.length === 0 ? [] : [`✔ taken over by ${reloaded.join(', ')}`]),
+      ...(needRestart.length === 0
+        ? []
+        : [`! ${needRestart.join(', ')}: in force after a restart`, 'Next: nzcore down, then nzcore up']),
+    ].join('\n')
+  },
+}
 
 export const configCommands: readonly CommandSpec[] = [
   {

@@ -104,6 +104,22 @@ export const contactsPresenters: Presenters = {
       ]),
     )
   },
+  joinsList({ joins }: { readonly joins: readonly JoinView[] }) {
+    if (joins.length === 0) return 'no joins\nNext: nzcore join <ticket>'
+    const nowMs = systemClock.nowMs()
+    return table(
+      ['JOIN', 'PEER', 'ID', 'ROLE', 'STATE', 'WORDS', 'STARTED'],
+      joins.map(({ joinId, name, id, role, state, code, words, startedAtMs }) => [
+        joinId,
+        name,
+        shortId(id),
+        role,
+        code === null ? state : `${state}: ${code}`,
+        words.join(' '),
+        formatTime(startedAtMs, { nowMs }),
+      ]),
+    )
+  },
   invitesRevoke: ({ invite }: { readonly invite: Invites['invites'][number] }) => `✔ revoked ${invite.inviteId}`,
 }
 

@@ -53,6 +53,10 @@ export const commandGroups: CommandGroups = {
     const { shellCommands, shellPresenters } = await import('./shell.ts')
     return { commands: shellCommands, presenters: shellPresenters }
   },
+  tokens: async () => {
+    const { tokensPresenters } = await import('./tokens.ts')
+    return { commands: [], presenters: tokensPresenters }
+  },
   profile: async () => {
     const { profileCommands, profilePresenters } = await import('./profile.ts')
     return { commands: profileCommands, presenters: profilePresenters }

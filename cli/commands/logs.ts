@@ -39,6 +39,7 @@ export const logsCommands: readonly CommandSpec[] = [
     summary: 'Follow what happens in the node, until Ctrl-C',
     options: [
       { flags: '-f, --follow', summary: 'go on with what happens from now on (the default)' },
+      { flags: '--no-follow', summary: 'end with what has happened; all that is held, or --since' },
       { flags: '--since <when>', summary: 'begin with the past: a duration such as 10m, or the cursor of an event' },
       {
         flags: '--name <name>',
@@ -134,11 +135,13 @@ function recordText({ atMs, level, event, fields }: LogItem, nowMs: number): str
 async function events(context: CliContext, input: CommandInput): Promise<void> {
   const { output, signal, client } = context
   const limit = countOption(input, 'limit', { most: 1_000_000 }) ?? Number.POSITIVE_INFINITY
-  const { after, sinceMs } = sinceOption(input)
+  const isFollowing = input.options['follow'] !== false
+  const { after, sinceMs } = sinceOption(input, isFollowing)
   const names = input.lists['name']
   const params: InputOf<(typeof contract)['eventsFollow']> = {
     ...(names === undefined ? {} : { names: [...names] }),
     ...(after === undefined ? {} : { after }),
+    ...(isFollowing ? {} : { isFollowing }),
   }
   let shown = 0
   for await (const item of (await client()).eventsFollow(params, { signal })) {
@@ -153,9 +156,12 @@ async function events(context: CliContext, input: CommandInput): Promise<void> {
 /** The cursor of no run of any node: reading goes on with everything the history holds. */
 const BEGINNING = '0-0'
 
-function sinceOption({ options }: CommandInput): { readonly after?: string; readonly sinceMs: number | null } {
+function sinceOption(
+  { options }: CommandInput,
+  isFollowing: boolean,
+): { readonly after?: string; readonly sinceMs: number | null } {
   const since = options['since']
-  if (typeof since !== 'string') return { sinceMs: null }
+  if (typeof since !== 'string') return isFollowing ? { sinceMs: null } : { after: BEGINNING, sinceMs: 0 }
   const durationMs = parseDuration(since)
   if (durationMs !== null) return { after: BEGINNING, sinceMs: systemClock.nowMs() - durationMs }
   if (/^[0-9a-z]{1,16}-\d{1,15}$/.test(since)) return { after: since, sinceMs: null }

@@ -1,5 +1,6 @@
 /** The node as a process: up, down, status. */
-import { isNzError, sleep, systemClock } from '../../kernel/index.ts'
+import { deadline, isNzError, sleep, systemClock } from '../../kernel/index.ts'
+import { ipcErrors } from '../../protocols/ipc/errors.ts'
 import { cliErrors } from '../errors.ts'
 import { durationOption } from '../option-values.ts'
 import type { CliContext, CommandInput, CommandSpec, Presenters } from '../command.ts'
@@ -7,6 +8,8 @@ import type { NodeStatus } from '../status-text.ts'
 
 const DEFAULT_WAIT_MS = 30_000
 const STOP_WAIT_MS = 15_000
+/** A node that works answers within milliseconds. */
+const ANSWER_TIMEOUT_MS = 10_000
 const POLL_MS = 20
 
 export const nodePresenters: Presenters = {}
@@ -44,16 +47,23 @@ export const nodeCommands: readonly CommandSpec[] = [
   {
     words: ['down'],
     summary: 'Stop the node and wait until it has stopped',
+    options: [{ flags: '--force', summary: 'end its process when it does not stop by itself' }],
     schemaNames: ['nz.stopped/1'],
-    run: down,
+    async run(context, { options }) {
+      if (options['force'] !== true) return await down(context)
+      const { endNode } = await import('../end-node.ts')
+      const pid = await endNode(context)
+      const document = { wasRunning: pid !== null, pid }
+      context.output.answer('nz.stopped/1', document, () => (pid === null ? '✔ not running' : `✔ stopped  pid ${pid}`))
+    },
   },
   {
     words: ['status'],
     summary: 'Show how the node and its connections are',
     options: [{ flags: '--full', summary: 'whole ids and addresses, and every module' }],
     schemaNames: ['nz.status/1'],
-    async run({ client, output }, { options }) {
-      const status = await (await client()).nodeStatus({})
+    async run({ client, output, signal }, { options }) {
+      const status = await statusWithin({ client, signal })
       const { isDegraded, statusText } = await import('../status-text.ts')
       const view = { isFull: options['full'] === true, nowMs: systemClock.nowMs() }
       output.answer('nz.status/1', status, () => statusText(status, view))
@@ -112,10 +122,16 @@ async function down(context: CliContext): Promise<void> {
   output.answer('nz.stopped/1', { wasRunning: true, pid }, () => `✔ stopped  pid ${pid}`)
 }
 
+/** @throws NZ_IPC_NOT_RUNNING, NZ_IPC_DEADLINE when it is there and answers nothing */
+async function statusWithin({ client, signal }: Pick<CliContext, 'client' | 'signal'>): Promise<NodeStatus> {
+  using limit = deadline(systemClock, ANSWER_TIMEOUT_MS, { signal, reason: () => ipcErrors.NZ_IPC_DEADLINE() })
+  return await (await client()).nodeStatus({}, { signal: limit.signal })
+}
+
 /** `null` when no daemon answers. */
 async function statusOrNull({ client, signal }: CliContext): Promise<NodeStatus | null> {
   try {
-    return await (await client()).nodeStatus({}, { signal })
+    return await statusWithin({ client, signal })
   } catch (error) {
     if (isNzError(error, 'NZ_IPC_NOT_RUNNING')) return null
     throw error

@@ -2,7 +2,7 @@
 import { mkdir, rename, rm, writeFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { isNzError } from '../../kernel/index.ts'
-import { homeOf, isProfileName } from '../../protocols/ipc/home.ts'
+import { homeOf, isProfileName, PROFILE_NAME_RULE } from '../../protocols/ipc/home.ts'
 import { profileNames } from '../completion.ts'
 import { environmentOf, profileFileOf, usedProfile } from '../context.ts'
 import { cliErrors } from '../errors.ts'
@@ -11,7 +11,7 @@ import type { CliContext, CommandInput, CommandSpec, Presenters } from '../comma
 
 export const profilePresenters: Presenters = {}
 
-const name = { name: 'name', summary: 'letters, digits, - and _; at most 32', isRequired: true } as const
+const name = { name: 'name', summary: 'letters, digits, - and _; at most 32; not run', isRequired: true } as const
 
 export const profileCommands: readonly CommandSpec[] = [
   { words: ['profile', 'list'], summary: 'List the profiles of this user', schemaNames: ['nz.profiles/1'], run: list },
@@ -97,6 +97,6 @@ async function use(context: CliContext, { args }: CommandInput): Promise<void> {
 function profileArgument(typed = ''): string {
   if (isProfileName(typed)) return typed
   throw cliErrors.NZ_CLI_USAGE({
-    why: 'a profile name has letters, digits, - and _, at most 32, the first a letter or digit',
+    why: `a profile name is made of ${PROFILE_NAME_RULE}`,
   })
 }

@@ -121,7 +121,7 @@ async function send(context: CliContext, input: CommandInput, line: ProgressLine
   const what = { peer: args['peer'] ?? '', name: args['name'] ?? '', ...(timeoutMs === undefined ? {} : { timeoutMs }) }
   const path = args['file'] ?? '-'
   const client = await context.client()
-  if (path === '-' || !(await isRegularFile(resolve(path)))) {
+  if (path === '-' || (await isStream(resolve(path)))) {
     const source = path === '-' ? context.stdin : (createReadStream(resolve(path)) as AsyncIterable<Uint8Array>)
     const duplex = await client.transfersSend(what, { signal: context.signal })
     return await sendBytes(duplex, source, line)
@@ -233,12 +233,13 @@ function isAway(error: unknown): boolean {
   return isNzError(error, 'NZ_CLI_NOT_RUNNING', 'NZ_IPC_NOT_RUNNING', 'NZ_IPC_CONNECTION_LOST', 'NZ_IPC_STOPPING')
 }
 
-async function isRegularFile(path: string): Promise<boolean> {
+async function isStream(path: string): Promise<boolean> {
   try {
-    return (await stat(path)).isFile()
+    const found = await stat(path)
+    return found.isFIFO() || found.isCharacterDevice()
   } catch (error) {
     // What is not there is the node's to say, with its code.
-    return error instanceof Error
+    return !(error instanceof Error)
   }
 }
 

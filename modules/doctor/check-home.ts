@@ -1,7 +1,7 @@
 /** The profile's files: who may read them, room for more, whether what they say is valid. */
 import { lstat, statfs } from 'node:fs/promises'
 import { dirname } from 'node:path'
-import { isNzError } from '../../kernel/index.ts'
+import { filledSteps, isNzError } from '../../kernel/index.ts'
 import { fail, isErrno, ok, warn } from './subject.ts'
 import type { Check } from './subject.ts'
 import type { Finding } from './service.ts'
@@ -34,7 +34,13 @@ export const checkConfig: Check = async ({ home, readConfig }) => {
     return [ok('config', `the configuration is valid (${home.configFile})`)]
   } catch (error) {
     if (!isNzError(error)) throw error
-    return [fail('config', `${error.message}${error.why === null ? '' : `: ${error.why}`}`, ...error.fix)]
+    return [
+      fail(
+        'config',
+        `${error.message}${error.why === null ? '' : `: ${error.why}`}`,
+        ...filledSteps(error.fix, error.data),
+      ),
+    ]
   }
 }
 
@@ -44,7 +50,7 @@ export const checkIdentity: Check = async ({ readIdentity }) => {
     facts = await readIdentity()
   } catch (error) {
     if (!isNzError(error)) throw error
-    return [fail('identity', `${error.message} (${error.code})`, ...error.fix)]
+    return [fail('identity', `${error.message} (${error.code})`, ...filledSteps(error.fix, error.data))]
   }
   if (facts === null) return [ok('identity', 'no identity yet; nzcore up makes one')]
   const by = facts.protection === 'passphrase' ? 'a passphrase' : 'the key file'

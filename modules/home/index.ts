@@ -7,6 +7,11 @@ import { lockProfile } from './profile-lock.ts'
 import { HomeService } from './service.ts'
 import { StateFiles } from './state-files.ts'
 
+export { runningHolder } from './profile-lock.ts'
+
+/** In the state folder. */
+export const LOCK_FILE = 'lock'
+
 const path = z.string().min(1).meta({ isInternal: true })
 
 export default defineModule({
@@ -27,7 +32,7 @@ export default defineModule({
 
   async setup({ clock, scope }, _services, paths) {
     await makePrivateFolder(paths.stateDir)
-    const lock = await lockProfile(join(paths.stateDir, 'lock'))
+    const lock = await lockProfile(join(paths.stateDir, LOCK_FILE))
     scope.defer(async () => await lock.release())
     await removeLeftovers(paths.stateDir, clock.nowMs())
     const files = new StateFiles(paths.stateDir)

@@ -36,6 +36,12 @@ export async function lockProfile(path: string): Promise<ProfileLock> {
   }
 }
 
+/** The process that holds the lock and runs; `null` when there is none. @throws NZ_HOME_UNREADABLE */
+export async function runningHolder(path: string): Promise<ProcessIdentity | null> {
+  const holder = await holderOf(path)
+  return holder !== null && (await isRunning(holder)) ? holder : null
+}
+
 async function take(path: string, mine: Holder, depth: number): Promise<void> {
   for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
     if (await create(path, mine)) return

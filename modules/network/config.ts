@@ -1,4 +1,5 @@
 /** The configuration of the network module. */
+import { multiaddr } from '@multiformats/multiaddr'
 import { z } from 'zod'
 
 const count = (fallback: number, description: string) =>
@@ -27,12 +28,15 @@ const limits = z
 
 export const networkConfig = z.strictObject({
   listen: z
-    .array(z.string().min(1))
+    .array(z.string().min(1).refine(canListen, 'not an address such as /ip4/0.0.0.0/tcp/4001, with /ws for WebSocket'))
     .optional()
     .describe(
       'multiaddrs to listen at; when not given, TCP 4001 and WebSocket 4002 at all addresses, or free ports when taken',
     ),
-  announce: z.array(z.string().min(1)).default([]).describe('multiaddrs to tell others in place of the ones found'),
+  announce: z
+    .array(z.string().min(1).refine(isMultiaddr, 'not a multiaddr such as /dns4/example.org/tcp/4001'))
+    .default([])
+    .describe('multiaddrs to tell others in place of the ones found'),
   clusterSecretFile: z
     .string()
     .min(1)
@@ -59,3 +63,17 @@ export const networkConfig = z.strictObject({
 })
 
 export type NetworkConfig = z.output<typeof networkConfig>
+
+/** The transports of this node listen at TCP ports. */
+function canListen(text: string): boolean {
+  return isMultiaddr(text) && /^\/(?:ip4|ip6|dns|dns4|dns6)\/[^/]+\/tcp\/\d+(?:\/ws)?$/.test(text)
+}
+
+function isMultiaddr(text: string): boolean {
+  try {
+    multiaddr(text)
+    return true
+  } catch {
+    return false
+  }
+}

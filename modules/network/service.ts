@@ -5,6 +5,8 @@
 import { z } from 'zod'
 import { defineErrors, defineEvents, defineService } from '../../kernel/index.ts'
 
+export { noiseErrors } from '../../protocols/noise/errors.ts'
+
 export type Transport = 'tcp' | 'websocket' | 'relay'
 
 /** One connection to a peer. */

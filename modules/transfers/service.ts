@@ -2,6 +2,8 @@
 import { z } from 'zod'
 import { defineErrors, defineEvents, defineService } from '../../kernel/index.ts'
 
+export { transferProtocolErrors } from '../../protocols/transfer/errors.ts'
+
 export const transferStates = ['waiting', 'moving', 'finishing', 'done', 'failed', 'cancelled'] as const
 
 /** `waiting`: for the peer, or for the connection to come back. The last three are final. */

@@ -164,6 +164,16 @@ function fileToken(name: string, { size, mtimeNs, ino, dev }: BigIntStats): Uint
   return new Uint8Array(createHash('sha256').update(text).digest().subarray(0, TRANSFER_ID_BYTES))
 }
 
+const REASONS: Readonly<Record<string, string>> = {
+  ENOENT: 'there is no such file',
+  EACCES: 'the user who runs the node may not read it',
+  EPERM: 'the user who runs the node may not read it',
+  ELOOP: 'its links lead in a circle',
+  ENAMETOOLONG: 'the name is too long',
+}
+
 function reasonOf(cause: unknown): string {
-  return cause instanceof Error && 'code' in cause ? String(cause.code) : 'it is not a regular file'
+  if (!(cause instanceof Error && 'code' in cause)) return 'it is not a regular file'
+  const code = String(cause.code)
+  return REASONS[code] ?? code
 }

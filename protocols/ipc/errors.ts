@@ -20,8 +20,8 @@ export const ipcErrors = defineErrors({
   NZ_IPC_PARAMS_INVALID: refused(
     400,
     'parameters are missing, unknown or out of range',
-    'correct what data.issues names',
-    'nzcore help',
+    'correct the parameter that is named',
+    'nzcore help <command>',
   ),
   NZ_IPC_ENDPOINT_UNKNOWN: refused(404, 'there is no such endpoint', 'nzcore version', 'see spec/openapi.json'),
   NZ_IPC_METHOD_WRONG: refused(405, 'the endpoint exists, but not with this method', 'see spec/openapi.json'),
@@ -82,7 +82,7 @@ export const ipcErrors = defineErrors({
   },
   NZ_IPC_DEADLINE: {
     message: 'the call took longer than it may',
-    fix: ['nzcore status', 'try again'],
+    fix: ['nzcore status', 'try again', 'when it never answers: nzcore down --force, then nzcore up'],
     status: 504,
     exit: 'timedOut',
     retryable: true,

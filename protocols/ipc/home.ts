@@ -34,8 +34,11 @@ export interface HomeInit {
 /** The longest path a Unix socket may have: `sun_path` is 108 bytes on Linux and 104 on macOS, with its final zero. */
 export const MAX_SOCKET_PATH_BYTES = 103
 
+export const PROFILE_NAME_RULE = 'letters, digits, - and _, at most 32, the first a letter or digit; not run'
+
+/** `run` is refused as well: without XDG_RUNTIME_DIR the sockets of all profiles lie in a folder of that name. */
 export function isProfileName(name: string): boolean {
-  return /^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$/.test(name)
+  return /^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$/.test(name) && name.toLowerCase() !== 'run'
 }
 
 export function homeOf({

@@ -10,6 +10,8 @@ export const HEADERS_DEADLINE_MS = 10_000
 export const REQUEST_DEADLINE_MS = 30_000
 /** How long a call may take to answer, unless its endpoint says otherwise. */
 export const CALL_DEADLINE_MS = 60_000
+/** How long a caller waits for an answer: longer than any call's deadline, so that a node that works answers first. */
+export const CALLER_DEADLINE_MS = 65_000
 /** Connections on one listener; one more is told so and closed. */
 export const MAX_CONNECTIONS = 256
 /** Streams and duplexes that one caller (the owner, or one token) may hold open at once. */

@@ -16,7 +16,7 @@ export function eventsHandlers({
   readonly kernel: KernelService
 }): Handlers<typeof eventsContract> {
   return {
-    eventsFollow: ({ names, after }, { signal }) => follow(events, bootIdOf(kernel), { names, after, signal }),
+    eventsFollow: (params, { signal }) => follow(events, bootIdOf(kernel), params, signal),
   }
 }
 
@@ -28,7 +28,8 @@ function bootIdOf({ startedAtMs }: KernelService): string {
 async function* follow(
   events: EventBus,
   bootId: string,
-  { names, after, signal }: { names: string[] | undefined; after: string | undefined; signal: AbortSignal },
+  { names, after, isFollowing }: { names?: string[] | undefined; after?: string | undefined; isFollowing: boolean },
+  signal: AbortSignal,
 ): AsyncGenerator<Item> {
   const cursorAt = (id: number): string => `${bootId}-${id}`
   const [boot, place] = after?.split('-') ?? []
@@ -36,6 +37,7 @@ async function* follow(
   if (isForeign) yield { kind: 'gap', cursor: cursorAt(0), reason: 'restart', missed: null }
   const timeline = events.timeline({
     signal,
+    endsNow: !isFollowing,
     ...(names === undefined ? {} : { names }),
     ...(after === undefined ? {} : { afterId: isForeign ? 0 : Number(place) }),
   })

@@ -39,6 +39,7 @@ export const eventsContract = defineContract({
         .optional()
         .describe('exact names, or areas such as `network`; default: all'),
       after: EventCursor.optional().describe('cursor of the last event that was read; default: from now on'),
+      isFollowing: z.boolean().default(true).describe('go on with what happens next; else end with what has happened'),
     }),
     result: EventItem,
     resume: { cursor: 'cursor', param: 'after' },

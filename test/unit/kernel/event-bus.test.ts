@@ -159,6 +159,18 @@ describe('the timeline', () => {
     assert.deepEqual(await take(all, 3), [1, 2, 3])
   })
 
+  it('ends with what has happened when that is asked for', async () => {
+    const bus = busOf({ historyLimit: 2 })
+    assert.deepEqual(await take(bus.timeline({ signal, afterId: 0, endsNow: true }), 9), [])
+    for (let n = 1; n <= 4; n++) bus.emit(events.counted, { n })
+    const past = bus.timeline({ signal, afterId: 0, endsNow: true })
+    assert.deepEqual(await take(bus.timeline({ signal, afterId: 0, endsNow: true, names: ['other'] }), 9), [
+      { missed: 2 },
+    ])
+    assert.deepEqual(await take(past, 9), [{ missed: 2 }, 3, 4])
+    assert.deepEqual(await take(bus.timeline({ signal, endsNow: true }), 9), [])
+  })
+
   it('tells what its history no longer holds as one gap', async () => {
     const bus = busOf({ historyLimit: 3 })
     for (let n = 1; n <= 3; n++) bus.emit(events.counted, { n })
