@@ -116,6 +116,7 @@ export class Joins {
     })
     this.#makeRoom(session)
     await session.run(this.#services.signal)
+    if (isOfStranger(session.join)) this.#sessions.delete(session.join.joinId)
     await this.#finishInvite(session.join)
   }
 
@@ -202,8 +203,10 @@ export class Joins {
     return session
   }
 
-  #tell({ joinId, peerId, name, state, code }: Join): void {
+  #tell(join: Join): void {
+    const { joinId, peerId, name, state, code } = join
     const { events, changed } = this.#services
+    if (isOfStranger(join)) return
     if (state === 'comparing') events.emit(contactsEvents.joinWaiting, { joinId, peerId, name })
     if (state === 'failed' && code !== null) events.emit(contactsEvents.joinFailed, { joinId, peerId, code })
     changed.raise()
@@ -244,6 +247,16 @@ export class Joins {
 /** An incoming join whose ticket has not been found good (yet). */
 function isUnproven({ join }: JoinSession): boolean {
   return join.role === 'inviter' && join.inviteId === null
+}
+
+const TICKET_CODES: ReadonlySet<string | null> = new Set(['NZ_INVITE_EXPIRED', 'NZ_INVITE_USED', 'NZ_INVITE_REVOKED'])
+
+/**
+ * A join that failed without any ticket of this node, not even one that is over. Anybody can begin as many as they like:
+ * they are not kept and make no events, or they would push everything else out of the history.
+ */
+function isOfStranger({ role, inviteId, state, code }: Join): boolean {
+  return role === 'inviter' && inviteId === null && state === 'failed' && !TICKET_CODES.has(code)
 }
 
 export function isOver({ state }: Join): boolean {

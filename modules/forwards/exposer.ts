@@ -38,12 +38,14 @@ export async function serveForward(
   services: ExposerServices,
   { signal }: { readonly signal: AbortSignal },
 ): Promise<void> {
-  const { clock, log, onRefused } = services
+  const { clock, contacts, log, onRefused } = services
   const { body, rest } = await readFrame(stream, clock, HEADER_TIMEOUT_MS, signal)
   const service = decodeHeader(body)
   const admitted = admit(stream.peerId, service, services)
   if (typeof admitted === 'string') {
-    onRefused(stream.peerId, service ?? '', admitted)
+    // Strangers may ask as often as they like: what they ask for must not push everything else out of the events.
+    if (contacts.get(stream.peerId) === undefined) log.debug('forwards.strangerRefused', { peerId: stream.peerId })
+    else onRefused(stream.peerId, service ?? '', admitted)
     await refuse(stream, admitted, signal)
     return
   }

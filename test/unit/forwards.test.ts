@@ -19,6 +19,7 @@ import {
   encodeHeader,
   FORWARD_PROTOCOL,
 } from '../../protocols/forward/header.ts'
+import { forwardsEvents } from '../../modules/forwards/service.ts'
 import type { ForwardsService } from '../../modules/forwards/service.ts'
 import { contactsNode } from '../fake/contacts-node.ts'
 import { memoryHome } from '../fake/home.ts'
@@ -29,7 +30,9 @@ import type { ContactsNode } from '../fake/contacts-node.ts'
 const signal = AbortSignal.timeout(30_000)
 const host = '127.0.0.1'
 
-async function startForwards(node: ContactsNode): Promise<{ forwards: ForwardsService } & AsyncDisposable> {
+async function startForwards(
+  node: ContactsNode,
+): Promise<{ forwards: ForwardsService; refused: string[] } & AsyncDisposable> {
   const scope = new LifetimeScope()
   const log = { debug() {}, info() {}, warn() {}, error() {} }
   const context = {
@@ -45,7 +48,9 @@ async function startForwards(node: ContactsNode): Promise<{ forwards: ForwardsSe
   const { network, contacts } = node
   const instance = await forwardsModule.setup(context, { home: memoryHome(node.files), network, contacts }, {})
   await instance.start?.({ signal })
-  return { forwards: instance.services.forwards, [Symbol.asyncDispose]: () => scope[Symbol.asyncDispose]() }
+  const refused: string[] = []
+  context.events.on(forwardsEvents.refused, ({ peerId }) => void refused.push(peerId), { signal: scope.signal })
+  return { forwards: instance.services.forwards, refused, [Symbol.asyncDispose]: () => scope[Symbol.asyncDispose]() }
 }
 
 /** Two contacts with the forwards module each. */
@@ -63,6 +68,7 @@ async function twoNodes() {
     desk,
     laptop,
     offers: atDesk.forwards,
+    refused: atDesk.refused,
     uses: atLaptop.forwards,
     peerId: desk.network.peerId,
     atDesk,
@@ -219,6 +225,7 @@ describe('forwards', () => {
       assert.equal((await converse(port, Buffer.from('x'))).received.length, 0)
       await until(() => nodes.uses.list().find((forward) => forward.forwardId === forwardId)?.lastCode === code)
     }
+    assert.deepEqual(nodes.refused, Array(2).fill(nodes.laptop.network.peerId))
   })
 
   it('refuse a stranger whatever it asks for, and rubbish', async () => {
@@ -240,6 +247,7 @@ describe('forwards', () => {
     const stream = await stranger.openStream(nodes.peerId, FORWARD_PROTOCOL, { signal })
     await stream.write(new Uint8Array(100).fill(0xff))
     await assert.rejects(stream.read(), { code: 'NZ_NETWORK_STREAM_RESET' })
+    assert.deepEqual(nodes.refused, [], 'strangers fill no event history')
   })
 
   it('hold the connections of one forward at their bound', async () => {
