@@ -96,9 +96,9 @@ export class AppStreams {
       throw ipcErrors.NZ_STREAMS_TOO_MANY_PROTOCOLS({ data: { limit: MAX_SERVED_PROTOCOLS } })
     }
     const served: Served = { controller: new AbortController(), acceptors: [], waiting: [], users: 1, grace: null }
-    this.#served.set(protocol, served)
     const signal = AbortSignal.any([served.controller.signal, this.#init.signal])
     this.#init.network.handleStreams(protocol, async (stream) => await this.#incoming(served, stream), { signal })
+    this.#served.set(protocol, served)
     return served
   }
 

@@ -2,7 +2,7 @@
 import { createServer } from 'node:http'
 import type { Server } from 'node:http'
 import type { Socket } from 'node:net'
-import type { Clock } from '../../kernel/index.ts'
+import type { Clock, Logger } from '../../kernel/index.ts'
 import { ipcErrors } from '../../protocols/ipc/errors.ts'
 import {
   HEADERS_DEADLINE_MS,
@@ -23,7 +23,12 @@ export interface HttpServer {
   close(): Promise<void>
 }
 
-export function createHttpServer(router: Router, clock: Clock): HttpServer {
+export interface HttpServerServices {
+  readonly clock: Clock
+  readonly log: Logger
+}
+
+export function createHttpServer(router: Router, { clock, log }: HttpServerServices): HttpServer {
   const sockets = new Set<Socket>()
   const server = createServer(
     {
@@ -39,6 +44,8 @@ export function createHttpServer(router: Router, clock: Clock): HttpServer {
     (request, response) => void router.onRequest(request, response),
   )
   server.maxHeadersCount = 64
+  // Descriptors that have run out show here: without a listener they would end the process.
+  server.on('error', (error) => log.warn('ipc.serverFailed', { error }))
   server.on('connection', (socket: Socket) => {
     sockets.add(socket)
     socket.once('close', () => sockets.delete(socket))

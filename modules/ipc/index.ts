@@ -84,13 +84,13 @@ export default defineModule({
     }
     const dispatcher = new Dispatcher({ contract, handlers, clock, log })
     const shared = { contract, dispatcher, streams, clock, log, signal: stopping.signal }
-    const unix = createHttpServer(new Router({ ...shared, authenticate: authenticateOwner }), clock)
+    const unix = createHttpServer(new Router({ ...shared, authenticate: authenticateOwner }), shared)
     const byToken = authenticateByToken({
       tokens,
       loginLimit: new LoginLimit({ clock }),
       allowedHosts: config.tcp.allowedHosts,
     })
-    const tcp = createHttpServer(new Router({ ...shared, authenticate: byToken }), clock)
+    const tcp = createHttpServer(new Router({ ...shared, authenticate: byToken }), shared)
     scope.defer(async () => {
       stopping.abort(ipcErrors.NZ_IPC_STOPPING())
       await Promise.all([unix.close(), tcp.close()])

@@ -1,6 +1,6 @@
 /** A `Duplex` over any pipe of bytes (the upgraded connection), and a pair of them without one (embedded node). */
 import { NzError } from '../../kernel/index.ts'
-import { encodeFrame, FrameDecoder, MAX_DATA_FRAME_BYTES } from './duplex.ts'
+import { encodeFrame, FrameDecoder, MAX_DATA_FRAME_BYTES, MAX_MESSAGE_FRAME_BYTES } from './duplex.ts'
 import { ipcErrors } from './errors.ts'
 import { publicError } from './problem.ts'
 import type { Duplex } from './endpoint.ts'
@@ -180,7 +180,7 @@ export class FramedDuplex implements Duplex<unknown, never> {
 
 /** What an item costs while it waits; a message is counted as the most it may be. */
 function sizeOf(item: Item): number {
-  return 'bytes' in item ? item.bytes.byteLength : 1_024
+  return 'bytes' in item ? item.bytes.byteLength : MAX_MESSAGE_FRAME_BYTES
 }
 
 /** Two ends of one duplex inside this process. */
@@ -206,7 +206,8 @@ class PairQueue {
       this.#bytes += part.byteLength
     }
     this.#tell()
-    while (this.#bytes > DUPLEX_BUFFER_BYTES && !this.#isGone) await this.#changed.promise
+    // Also when this side gives up meanwhile: nobody may ever read what waits here.
+    while (this.#bytes > DUPLEX_BUFFER_BYTES && !this.#isEnded && !this.#isGone) await this.#changed.promise
   }
 
   async take(): Promise<Uint8Array | null> {

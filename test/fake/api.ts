@@ -2,6 +2,7 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import type { Server } from 'node:http'
 import { z } from 'zod'
 import { defineErrors, systemClock } from '../../kernel/index.ts'
 import type { Clock, Logger } from '../../kernel/index.ts'
@@ -89,6 +90,7 @@ export interface FakeApi extends AsyncDisposable {
   /** What the handlers did, in order. */
   readonly trace: string[]
   readonly logged: string[]
+  readonly server: Server
   stop(): void
 }
 
@@ -113,13 +115,14 @@ export async function serveFake({
     log,
     signal: stopping.signal,
   })
-  const http = createHttpServer(router, clock)
+  const http = createHttpServer(router, { clock, log })
   await listenOnUnixSocket(http.server, socketPath, { signal: AbortSignal.timeout(5_000) })
   return {
     socketPath,
     client: createClientOf<typeof fakeContract>(fakeContract, { socketPath }),
     trace,
     logged,
+    server: http.server,
     stop: () => stopping.abort(ipcErrors.NZ_IPC_STOPPING()),
     async [Symbol.asyncDispose]() {
       stopping.abort(ipcErrors.NZ_IPC_STOPPING())

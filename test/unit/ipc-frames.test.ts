@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
 import { encodeFrame, FrameDecoder, MAX_DATA_FRAME_BYTES, MAX_MESSAGE_FRAME_BYTES } from '../../protocols/ipc/duplex.ts'
+import { duplexPair } from '../../protocols/ipc/framed-duplex.ts'
 import { decodeQuery, encodeQuery } from '../../protocols/ipc/query.ts'
 import { z } from 'zod'
 import type { Frame } from '../../protocols/ipc/duplex.ts'
@@ -87,6 +88,23 @@ describe('frames of a duplex', () => {
     const message = (length: number): Frame => ({ type: 'message', message: 'x'.repeat(length - 2) })
     assert.equal(decodeAll(Buffer.concat(encodeFrame(message(MAX_MESSAGE_FRAME_BYTES)))).length, 1)
     assert.throws(() => encodeFrame(message(MAX_MESSAGE_FRAME_BYTES + 1)), { code: 'NZ_IPC_FRAME_INVALID' })
+  })
+})
+
+describe('a duplex that is not read', () => {
+  it('holds back the sender of large messages', async () => {
+    const [ours] = duplexPair()
+    let sent = 0
+    const sending = (async () => {
+      for (; ; sent += 1) await ours.send({ text: 'x'.repeat(60_000) })
+    })()
+    for (let before = -1; before !== sent;) {
+      before = sent
+      await new Promise((resolve) => setTimeout(resolve, 20))
+    }
+    assert.ok(sent < 20, `${sent} messages of 60 kB were taken`)
+    ours.fail(new Error('enough'))
+    await assert.rejects(sending)
   })
 })
 

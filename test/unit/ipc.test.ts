@@ -204,6 +204,12 @@ describe('duplexes', () => {
 })
 
 describe('the Unix socket', () => {
+  it('outlives an error of its listener', async () => {
+    await using api = await serveFake()
+    api.server.emit('error', Object.assign(new Error('accept EMFILE'), { code: 'EMFILE' }))
+    assert.deepEqual(await api.client.add({ a: 1, b: 2 }), { sum: 3 })
+  })
+
   it('belongs to the owner alone', async () => {
     await using api = await serveFake()
     assert.equal((await stat(api.socketPath)).mode & 0o777, 0o600)
