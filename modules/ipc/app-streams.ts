@@ -133,7 +133,15 @@ export class AppStreams {
     if (served.waiting.length >= MAX_WAITING_STREAMS) throw ipcErrors.NZ_STREAMS_NOT_ACCEPTED()
     const { promise, resolve, reject } = Promise.withResolvers<Acceptor>()
     served.waiting.push(resolve)
-    const giveUp = (): void => reject(ipcErrors.NZ_STREAMS_NOT_ACCEPTED())
+    const leaveLine = (): void => {
+      const at = served.waiting.indexOf(resolve)
+      if (at !== -1) served.waiting.splice(at, 1)
+    }
+    // At once: a program that came now would be given to nobody, and wait for ever.
+    const giveUp = (): void => {
+      leaveLine()
+      reject(ipcErrors.NZ_STREAMS_NOT_ACCEPTED())
+    }
     const timer = this.#init.clock.setTimer(ACCEPT_WAIT_MS, giveUp, { unref: true })
     signal.addEventListener('abort', giveUp, { once: true })
     try {
@@ -141,8 +149,7 @@ export class AppStreams {
     } finally {
       timer.cancel()
       signal.removeEventListener('abort', giveUp)
-      const at = served.waiting.indexOf(resolve)
-      if (at !== -1) served.waiting.splice(at, 1)
+      leaveLine()
     }
   }
 }

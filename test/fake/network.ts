@@ -9,8 +9,9 @@
  *   mesh.cut('desk', 'laptop') // both see their streams reset
  */
 import { isNzError, sleep, systemClock } from '../../kernel/index.ts'
+import { orAbort } from '../../modules/network/or-abort.ts'
 import { networkErrors, networkEvents } from '../../modules/network/service.ts'
-import { fakeStreamPair, orAbort } from './stream.ts'
+import { fakeStreamPair } from './stream.ts'
 import type { Clock, EventBus } from '../../kernel/index.ts'
 import type {
   DialAttempt,

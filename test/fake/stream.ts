@@ -1,5 +1,6 @@
 /** Two ends of an in-memory `PeerStream`: back-pressure by a window, half-close, reset. */
 import { deadline } from '../../kernel/index.ts'
+import { orAbort } from '../../modules/network/or-abort.ts'
 import { networkErrors } from '../../modules/network/service.ts'
 import type { Clock } from '../../kernel/index.ts'
 import type { PeerStream } from '../../modules/network/service.ts'
@@ -146,19 +147,6 @@ class Pipe {
     return networkErrors.NZ_NETWORK_STREAM_RESET({
       why: this.#state === 'ending' ? 'this side was closed for writing' : 'the stream was reset',
     })
-  }
-}
-
-/** Waits for `work`; rejects with the signal's reason when it aborts first. */
-export async function orAbort<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
-  signal.throwIfAborted()
-  const { promise, reject } = Promise.withResolvers<never>()
-  const onAbort = (): void => reject(signal.reason as Error)
-  signal.addEventListener('abort', onAbort, { once: true })
-  try {
-    return await Promise.race([work, promise])
-  } finally {
-    signal.removeEventListener('abort', onAbort)
   }
 }
 
