@@ -1,4 +1,4 @@
-/** How soon the daemon is ready, what it weighs when nothing happens, and how long the shortest command takes. */
+/** How soon the daemon is ready, what it weighs when nothing happens, and how long two commands take. */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync } from 'node:fs'
@@ -18,7 +18,8 @@ interface Round {
   readonly readyMs: number
   readonly upMs: number
   readonly idleMb: number
-  readonly commandMs: number
+  readonly versionMs: number
+  readonly statusMs: number
 }
 
 export const daemon: Scenario = {
@@ -48,13 +49,14 @@ export const daemon: Scenario = {
       })
       return {
         scenario: 'daemon',
-        title: `daemon from its start to ready, nzcore up as a whole, memory ${IDLE_MS[size] / 1_000} s later, nzcore version`,
+        title: `daemon from its start to ready, nzcore up as a whole, memory ${IDLE_MS[size] / 1_000} s later, nzcore version and status`,
         rounds: count,
         figures: [
           figure('ready', 'readyMs', 'ms'),
           figure('up', 'upMs', 'ms'),
           figure('idle', 'idleMb', 'MB'),
-          figure('version', 'commandMs', 'ms'),
+          figure('version', 'versionMs', 'ms'),
+          figure('status', 'statusMs', 'ms'),
         ],
       }
     } finally {
@@ -70,9 +72,11 @@ async function measureOnce(home: string, idleMs: number, signal: AbortSignal): P
   try {
     await delay(idleMs, undefined, { signal })
     const idleMb = await memoryMb(pid)
-    const askedAt = performance.now()
+    const versionAt = performance.now()
     await nzcore(home, 'version')
-    return { readyMs, upMs, idleMb, commandMs: performance.now() - askedAt }
+    const statusAt = performance.now()
+    await nzcore(home, 'status')
+    return { readyMs, upMs, idleMb, versionMs: statusAt - versionAt, statusMs: performance.now() - statusAt }
   } finally {
     await nzcore(home, 'down')
   }

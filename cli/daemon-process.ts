@@ -1,6 +1,7 @@
 /** The commands that are the node: in the foreground of a terminal, or in the background for the one that started it. */
 import { closeSync, writeSync } from 'node:fs'
 import { runDaemon } from './daemon.ts'
+import { restartUnderFlags } from './node-flags.ts'
 import { READY_FD } from './spawn-daemon.ts'
 import { escapeText, formatTime } from './text.ts'
 import { trimHttp } from './trim-http.ts'
@@ -9,6 +10,7 @@ import type { NodeInit } from './node.ts'
 
 /** Runs the node until it is told to stop; its log shows on stderr as it is written. */
 export async function runForeground(context: CliContext, flags: readonly string[]): Promise<void> {
+  restartUnderFlags(process)
   trimHttp()
   const { home, env, output, signal } = context
   const mirror: NodeInit['mirror'] = ({ atMs, level, event, fields }) => {

@@ -4,6 +4,7 @@ import { closeSync, mkdirSync, openSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { deadline, NzError, systemClock } from '../kernel/index.ts'
 import { cliErrors } from './errors.ts'
+import { NODE_FLAGS } from './node-flags.ts'
 import type { ChildProcess } from 'node:child_process'
 import type { Readable, Writable } from 'node:stream'
 import type { CliContext } from './command.ts'
@@ -18,9 +19,6 @@ const MAX_REPORT_BYTES = 65_536
 
 /** What Node itself writes when it cannot go on; the records of the node are in nzcore.log beside it. */
 export const STDERR_FILE_NAME = 'daemon.err'
-
-/** A small young generation keeps an idle daemon small, and frees the buffers of a busy one early (MiB). */
-const NODE_FLAGS: readonly string[] = ['--max-semi-space-size=1']
 
 export interface SpawnDaemonInit {
   readonly context: Pick<CliContext, 'home' | 'env' | 'signal'>

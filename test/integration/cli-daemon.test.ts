@@ -255,7 +255,12 @@ describe('a node in the foreground', { timeout: 60_000 }, () => {
       if (stderr.includes('daemon.ready')) resolve()
     })
     await isReady
-    assert.equal((await nzcore(['status'])).code, 0)
+    // The flags of a node are its own doing, under the id that a supervisor knows.
+    const { document } = await json(['status'])
+    assert.equal(document.pid, child.pid)
+    if (process.platform === 'linux') {
+      assert.match(readFileSync(`/proc/${child.pid}/cmdline`, 'utf8'), /--max-semi-space-size=1/)
+    }
     child.kill('SIGTERM')
     assert.deepEqual(await once(child, 'exit'), [0, null])
     assert.match(stderr, /daemon\.stopped/)
