@@ -126,13 +126,13 @@ class CallerStream {
     const { promise, resolve, reject } = Promise.withResolvers<RpcOutcome>()
     const call = this.#calls.open(resolve)
     this.#ends.add(reject)
-    // A frame is never left half written, so a call that is given up is sent to its end.
-    void this.#send({ type: 'request', call, timeoutMs: MAX_TIMEOUT_MS, method, payload })
     try {
+      // A frame is never left half written, so a call that is given up is sent to its end.
+      void this.#send(encodeFrame({ type: 'request', call, timeoutMs: MAX_TIMEOUT_MS, method, payload }))
       return await orAbort(promise, signal)
     } finally {
       this.#ends.delete(reject)
-      if (this.#calls.cancel(call) && !this.isOver) void this.#send({ type: 'cancel', call })
+      if (this.#calls.cancel(call) && !this.isOver) void this.#send(encodeFrame({ type: 'cancel', call }))
       this.#line.wakeOne()
     }
   }
@@ -158,8 +158,7 @@ class CallerStream {
     this.#stream.reset()
   }
 
-  async #send(frame: RpcFrame): Promise<void> {
-    const bytes = encodeFrame(frame)
+  async #send(bytes: Uint8Array): Promise<void> {
     this.#sendingBytes += bytes.byteLength
     try {
       await this.#stream.write(bytes)

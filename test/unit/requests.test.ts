@@ -89,6 +89,12 @@ describe('requests', () => {
     assert.deepEqual([...(await ask('echo', Uint8Array.of(2)))], [2])
   })
 
+  it('of a name that cannot be sent fail for their caller alone', async () => {
+    const { ask } = await setUp({ echo: async (payload) => payload })
+    await assert.rejects(ask('no name'), RangeError)
+    assert.deepEqual(await ask('echo', Uint8Array.of(1)), Uint8Array.of(1))
+  })
+
   it('end with the stream, and the next ones open another', async () => {
     const { ask, mesh, opened } = await setUp({
       hang: async () => await new Promise<never>(() => undefined),
