@@ -34,13 +34,18 @@ export function profileFileOf(env: CliContext['env']): string {
   return join(dirname(homeOf({ env, profile: 'default' }).configFile), 'profile')
 }
 
-/** The profile of `nzcore profile use`; `default` when none was chosen. */
+/** The profile of `nzcore profile use`; `default` when none was chosen. @throws NZ_CLI_HOME_UNREADABLE */
 export function usedProfile(env: CliContext['env']): string {
   try {
     return readFileSync(profileFileOf(env), 'utf8').trim()
   } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return 'default'
-    throw error
+    if (!(error instanceof Error && 'code' in error)) throw error
+    if (error.code === 'ENOENT') return 'default'
+    throw cliErrors.NZ_CLI_HOME_UNREADABLE({
+      why: String(error.code),
+      cause: error,
+      data: { path: profileFileOf(env) },
+    })
   }
 }
 

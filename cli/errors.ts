@@ -79,6 +79,20 @@ export const cliErrors = defineErrors({
     exit: 'timedOut',
     retryable: true,
   },
+  NZ_CLI_HOME_UNREADABLE: {
+    message: 'this user may not enter the folders that hold the profile',
+    fix: ['set HOME, or NZ_HOME, to a folder of this user', 'check owner and mode of the folders of data.path'],
+    status: 500,
+    exit: 'permission',
+    retryable: false,
+  },
+  NZ_CLI_HOME_UNWRITABLE: {
+    message: 'the folders of the profile cannot be made',
+    fix: ['set HOME, or NZ_HOME, to a folder of this user', 'free disk space or correct the permissions of data.path'],
+    status: 500,
+    exit: 'permission',
+    retryable: false,
+  },
   NZ_CLI_PROFILE_UNKNOWN: {
     message: 'there is no profile of this name',
     fix: ['nzcore profile list', 'nzcore profile create <name>'],

@@ -62,7 +62,7 @@ export function createOutput({ stdout, stderr, isJson, env, signal }: OutputInit
       stderr.write(
         `\r${printable(text)
           .replaceAll(/[\n\t]/g, ' ')
-          .slice(0, (stderr.columns ?? 80) - 1)}`,
+          .slice(0, (stderr.columns || 80) - 1)}`,
       )
       hasProgress = true
     },

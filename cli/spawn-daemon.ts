@@ -32,15 +32,25 @@ export interface SpawnDaemonInit {
 
 export type ReadyReport = Extract<DaemonReport, { state: 'ready' }>
 
+/** Opened anew in a folder that is made when it is not there. @throws NZ_CLI_HOME_UNWRITABLE */
+function openLog(folder: string, file: string): number {
+  try {
+    mkdirSync(folder, { recursive: true, mode: 0o700 })
+    return openSync(file, 'w', 0o600)
+  } catch (error) {
+    const why = error instanceof Error && 'code' in error ? String(error.code) : ''
+    throw cliErrors.NZ_CLI_HOME_UNWRITABLE({ why, cause: error, data: { path: folder } })
+  }
+}
+
 /**
- * @throws the daemon's own error, NZ_CLI_DAEMON_DIED with the end of what it printed, NZ_CLI_DAEMON_SLOW (it goes on
+ * @throws NZ_CLI_HOME_UNWRITABLE, the daemon's own error, NZ_CLI_DAEMON_DIED with the end of what it printed, NZ_CLI_DAEMON_SLOW (it goes on
  * starting then)
  */
 export async function spawnDaemon(init: SpawnDaemonInit): Promise<ReadyReport> {
   const { home, signal } = init.context
   const stderrFile = join(home.logDir, STDERR_FILE_NAME)
-  mkdirSync(home.logDir, { recursive: true, mode: 0o700 })
-  const stderr = openSync(stderrFile, 'w', 0o600)
+  const stderr = openLog(home.logDir, stderrFile)
   const child = startProcess(init, stderr)
   closeSync(stderr)
   if (init.passphrase !== null) await writePassphrase(child, init.passphrase)

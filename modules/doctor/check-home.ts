@@ -1,11 +1,13 @@
 /** The profile's files: who may read them, room for more, whether what they say is valid. */
-import { lstat, statfs } from 'node:fs/promises'
-import { dirname } from 'node:path'
+import { lstat, readdir, readFile, statfs } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
 import { filledSteps, isNzError } from '../../kernel/index.ts'
 import { fail, isErrno, ok, warn } from './subject.ts'
 import type { Check } from './subject.ts'
 import type { Finding } from './service.ts'
 
+/** A profile has fewer than ten. */
+const MAX_STATE_FILES = 64
 const GROUP_AND_OTHERS = 0o077
 const LITTLE_SPACE_BYTES = 1_073_741_824
 const TOO_LITTLE_SPACE_BYTES = 67_108_864
@@ -14,6 +16,21 @@ export const checkFolders: Check = async ({ home }) => [
   ...(await checkPrivate('home.state', home.stateDir, 'the state folder')),
   ...(await checkPrivate('home.key', home.keyFile, 'the key file')),
 ]
+
+/** Only whether they can be read and are whole: what they mean is for the modules that keep them. */
+export const checkState: Check = async ({ home }) => {
+  const findings: Finding[] = []
+  for (const name of await stateFilesOf(home.stateDir)) {
+    const path = join(home.stateDir, name)
+    try {
+      JSON.parse(await readFile(path, 'utf8'))
+    } catch (error) {
+      const what = error instanceof SyntaxError ? `${name} is damaged` : `${name} cannot be read: ${String(error)}`
+      findings.push(fail('home.files', `${what} (${path})`, `restore ${path} from a backup`))
+    }
+  }
+  return findings.length === 0 ? [ok('home.files', 'the state files are whole')] : findings
+}
 
 export const checkSpace: Check = async ({ home }) => {
   const folder = await nearestExisting(home.stateDir)
@@ -84,6 +101,15 @@ async function checkPrivate(check: string, path: string, name: string): Promise<
     return [fail(check, `${name} may be read by others, mode ${mode} (${path})`, `chmod go-rwx ${path}`)]
   }
   return [ok(check, `${name} is yours alone, mode ${mode} (${path})`)]
+}
+
+async function stateFilesOf(folder: string): Promise<readonly string[]> {
+  try {
+    return (await readdir(folder)).filter((name) => name.endsWith('.json')).slice(0, MAX_STATE_FILES)
+  } catch (error) {
+    if (isErrno(error, 'ENOENT')) return []
+    throw error
+  }
 }
 
 async function nearestExisting(path: string): Promise<string> {

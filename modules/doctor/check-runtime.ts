@@ -16,13 +16,18 @@ const ENOUGH_DESCRIPTORS = 1_024
 export const checkNode: Check = async () => {
   const [major = 0, minor = 0] = process.versions.node.split('.').map(Number)
   const isOld = major < OLDEST_NODE[0] || (major === OLDEST_NODE[0] && minor < OLDEST_NODE[1])
-  const isBundled = process.execPath.includes(`${sep}node_modules${sep}node-`)
-  const what = `Node ${process.versions.node}, ${isBundled ? 'installed with nzcore' : 'of this machine'}`
+  const what = `Node ${process.versions.node}, ${isBundled() ? 'installed with nzcore' : 'of this machine'}`
   return [
     isOld
       ? fail('runtime.node', `${what}, is older than ${OLDEST_NODE.join('.')}`, 'install Node 24')
       : ok('runtime.node', what),
   ]
+}
+
+/** Whether this is the Node that was installed beside this nzcore, and not one that some other folder holds. */
+function isBundled(): boolean {
+  const [owner, rest] = process.execPath.split(`${sep}node_modules${sep}node-`)
+  return rest !== undefined && import.meta.dirname.startsWith(`${owner}${sep}`)
 }
 
 export const checkClock: Check = async ({ clock, home }) => {

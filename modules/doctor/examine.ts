@@ -1,6 +1,6 @@
 /** All checks over one subject: side by side, each with a deadline, none able to spoil the others. */
 import { deadline } from '../../kernel/index.ts'
-import { checkConfig, checkFolders, checkIdentity, checkSpace } from './check-home.ts'
+import { checkConfig, checkFolders, checkIdentity, checkSpace, checkState } from './check-home.ts'
 import { checkModules } from './check-modules.ts'
 import { checkAddresses, checkNames, checkPorts, checkSocket } from './check-network.ts'
 import { checkClock, checkDescriptors, checkIoUring, checkNode } from './check-runtime.ts'
@@ -16,6 +16,7 @@ const checks: readonly Check[] = [
   checkDescriptors,
   checkIoUring,
   checkFolders,
+  checkState,
   checkSpace,
   checkConfig,
   checkIdentity,

@@ -189,7 +189,7 @@ export const identityErrors = defineErrors({
   },
   NZ_IDENTITY_FILE_UNSAFE: {
     message: 'a secret file or its folder is not safe to use',
-    fix: ['chmod 600 the file, chmod 700 its folder, both owned by the user of the node; no symbolic links'],
+    fix: ['chmod go-rwx data.path', 'it and its folder must belong to the user of the node and be no symbolic links'],
     status: 500,
     exit: 'permission',
     retryable: false,

@@ -62,6 +62,23 @@ function withHome(): void {
   })
 }
 
+describe('a daemon that hangs', { timeout: 60_000, skip: process.platform === 'win32' }, () => {
+  withHome()
+
+  it('is ended by down --force, and only then', async () => {
+    assert.equal((await nzcore(['down', '--force'])).stdout, '✔ not running\n')
+    await nzcore(['up'])
+    const { pid } = (await json(['status'])).document
+    process.kill(pid, 'SIGSTOP')
+    const asked = await nzcore(['down'])
+    assert.equal(asked.code, 6)
+    assert.match(asked.stderr, /nzcore down --force/)
+    assert.equal((await nzcore(['down', '--force'])).stdout, `✔ stopped  pid ${pid}\n`)
+    assert.equal((await nzcore(['status'])).code, 3)
+    assert.equal((await nzcore(['up'])).code, 0)
+  })
+})
+
 describe('a daemon', { timeout: 60_000 }, () => {
   withHome()
 

@@ -82,6 +82,12 @@ describe('the command line', () => {
     assert.match(stdout, /^✔ taken over by logs\n! network: in force after a restart\nNext: nzcore down/)
   })
 
+  it('says that the folders of a profile cannot be entered', async () => {
+    const { code, stderr } = await runCli(['id'], { env: { NZ_HOME: import.meta.filename } })
+    assert.equal(code, 4)
+    assert.match(stderr, /NZ_CLI_HOME_UNREADABLE.*\n {2}why: ENOTDIR\n {2}do: {2}set HOME/)
+  })
+
   it('refuses the name of the folder of sockets for a profile', async () => {
     assert.deepEqual(['run', 'Run', 'runs', 'default'].map(isProfileName), [false, false, true, true])
     const { code, stderr } = await runCli(['profile', 'create', 'run'])

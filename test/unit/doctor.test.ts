@@ -1,7 +1,7 @@
 /** What `nzcore doctor` finds: modules/doctor. */
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { chmod, mkdir, mkdtemp, rm, utimes, writeFile } from 'node:fs/promises'
+import { chmod, mkdir, mkdtemp, readFile, rm, utimes, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -10,6 +10,7 @@ import { afterEach, beforeEach, describe, it } from 'node:test'
 import { z } from 'zod'
 import { resolveConfig, systemClock } from '../../kernel/index.ts'
 import type { Clock, ModuleStatus, ResolvedConfig } from '../../kernel/index.ts'
+import { configErrors } from '../../modules/config/service.ts'
 import { examine } from '../../modules/doctor/index.ts'
 import type { Subject } from '../../modules/doctor/index.ts'
 import type { Finding } from '../../modules/doctor/service.ts'
@@ -85,6 +86,25 @@ describe('the doctor', () => {
       const finding = findings.find((each) => each.check === check)
       assert.deepEqual([finding?.state, finding?.fix], ['fail', [`chmod go-rwx ${path}`]])
     }
+  })
+
+  it('finds a state file that is damaged, and leaves it as it is', async () => {
+    await mkdir(home.stateDir, { recursive: true, mode: 0o700 })
+    await writeFile(join(home.stateDir, 'forwards.json'), '{}')
+    assert.equal((await find('home.files')).state, 'ok')
+    const path = join(home.stateDir, 'contacts.json')
+    await writeFile(path, '{')
+    const { state, what, fix } = await find('home.files')
+    assert.equal(state, 'fail')
+    assert.match(what, /^contacts\.json is damaged/)
+    assert.deepEqual(fix, [`restore ${path} from a backup`])
+    assert.equal(await readFile(path, 'utf8'), '{')
+  })
+
+  it('says what to type with the facts of the error in it', async () => {
+    const readConfig = async (): Promise<ResolvedConfig> =>
+      await Promise.reject(configErrors.NZ_CONFIG_SYNTAX({ data: { line: 3, path: '/etc/x.toml' } }))
+    assert.equal((await find('config', { readConfig })).fix[0], 'correct line 3 of /etc/x.toml')
   })
 
   it('tells what is wrong with the configuration and with the identity', async () => {
