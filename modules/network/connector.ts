@@ -63,7 +63,7 @@ export class Connector {
   async connect(peerId: string, addresses: readonly string[], signal: AbortSignal): Promise<void> {
     const { paths, book } = this.#services
     this.#check(peerId)
-    const given = addresses.map((address) => addressOf(address, peerId))
+    const given = usableOf(addresses, peerId)
     if (given.length > 0) book.learn(peerId, given)
     while (paths.best(peerId) === undefined) {
       const joined = this.#dialling.get(peerId)
@@ -119,6 +119,25 @@ export class Connector {
     if (peerId === own) throw networkErrors.NZ_NETWORK_PEER_INVALID({ why: 'that is this node itself' })
     if (blockList.hasPeer(peerId)) throw networkErrors.NZ_NETWORK_BLOCKED({ data: { peerId } })
   }
+}
+
+/**
+ * The addresses that can be dialled: what a peer tells of itself may hold kinds this node does not dial.
+ *
+ * @throws NZ_NETWORK_ADDRESS_INVALID when addresses were given and none can be
+ */
+function usableOf(addresses: readonly string[], peerId: string): string[] {
+  let refusal: unknown = null
+  const usable = addresses.flatMap((address) => {
+    try {
+      return [addressOf(address, peerId)]
+    } catch (error) {
+      refusal ??= error
+      return []
+    }
+  })
+  if (usable.length === 0 && refusal !== null) throw refusal as Error
+  return usable
 }
 
 /** @throws NZ_NETWORK_ADDRESS_INVALID for text that is no multiaddr, or one of another peer */

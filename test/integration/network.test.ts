@@ -48,6 +48,16 @@ describe('two nodes', () => {
       assert.equal(attempt?.stage, 'open')
     })
 
+  it('connect although one of the addresses is of a kind that is not dialled', async () => {
+    const [{ network: desk }, { network: laptop }] = await Promise.all([node(), node()])
+    const relayed = `/ip4/127.0.0.1/tcp/1/p2p/${desk.peerId}/p2p-circuit/p2p/${laptop.peerId}`
+    const peer = await desk.connect(laptop.peerId, { addresses: [relayed, addressOf(laptop, 'tcp')], signal })
+    assert.equal(peer.state, 'connected')
+    await assert.rejects(laptop.connect(desk.peerId.replace(/.$/, 'A'), { addresses: ['not an address'], signal }), {
+      code: 'NZ_NETWORK_ADDRESS_INVALID',
+    })
+  })
+
   it('carry bytes both ways, half-close, and tell an end from a cut', async () => {
     const { desk, laptop } = await pair()
     laptop.handleStreams(
