@@ -77,7 +77,10 @@ export interface NzNode extends AsyncDisposable {
    * id or peer id. Connects if need be. @throws NZ_CONTACTS_NOT_FOUND, NZ_NETWORK_UNREACHABLE
    */
   openStream(peer: string, protocol: string, options?: CallOptions): Promise<NodeStream>
-  /** Streams that contacts open to this node, one after another, until the loop is left or `signal` aborts. */
+  /**
+   * Streams that contacts open to this node, one after another, until the loop is left, `signal` aborts or this node is
+   * closed; streams that were taken go on when the loop ends.
+   */
   acceptStreams(protocol: string, options?: CallOptions): AsyncIterable<NodeStream>
   /**
    * Sends to a contact that takes `name` (by `receive`, `nzcore listen` or `nzcore receive`). Resumes after cuts;
@@ -90,7 +93,12 @@ export interface NzNode extends AsyncDisposable {
   close(): Promise<void>
 }
 
-export function createNzNode(api: NzClient, close: () => Promise<void>): NzNode {
+export function createNzNode(api: NzClient, letGo: () => Promise<void>): NzNode {
+  const closed = new AbortController()
+  const close = async (): Promise<void> => {
+    closed.abort(new DOMException('the node was closed', 'AbortError'))
+    await letGo()
+  }
   return {
     api,
     status: async (options) => await api.nodeStatus({}, options),
@@ -108,7 +116,8 @@ export function createNzNode(api: NzClient, close: () => Promise<void>): NzNode 
     events: (options = {}) => followEvents(api, options),
     openStream: async (peer, protocol, options) =>
       await NodeStream.over(await api.streamsOpen({ peer, protocol }, options)),
-    acceptStreams: (protocol, options) => acceptStreams(api, protocol, options),
+    acceptStreams: (protocol, { signal } = {}) =>
+      acceptStreams(api, protocol, signal === undefined ? closed.signal : AbortSignal.any([closed.signal, signal])),
     send: async (peer, name, source, options = {}) => await sendOver(api, { peer, name }, source, options),
     receive: async (name, options = {}) => await receiveOver(api, name, options),
     close,
@@ -128,23 +137,22 @@ function openJoin(api: NzClient, join: Join): OpenJoin {
   }
 }
 
-async function* acceptStreams(
-  api: NzClient,
-  protocol: string,
-  { signal }: CallOptions = {},
-): AsyncGenerator<NodeStream, void> {
+async function* acceptStreams(api: NzClient, protocol: string, signal: AbortSignal): AsyncGenerator<NodeStream, void> {
   // Leaving the loop must not end the streams that were taken, so each accept has a signal of its own until it is taken.
   while (!isAborted(signal)) {
     const waiting = new AbortController()
-    const onAbort = (): void => waiting.abort(signal?.reason)
-    signal?.addEventListener('abort', onAbort, { once: true })
+    const onAbort = (): void => waiting.abort(signal.reason)
+    signal.addEventListener('abort', onAbort, { once: true })
+    let stream: NodeStream
     try {
-      yield await NodeStream.over(await api.streamsAccept({ protocol }, { signal: waiting.signal }))
+      stream = await NodeStream.over(await api.streamsAccept({ protocol }, { signal: waiting.signal }))
     } catch (error) {
-      if (!isAborted(signal)) throw error
+      if (isAborted(signal)) return
+      throw error
     } finally {
-      signal?.removeEventListener('abort', onAbort)
+      signal.removeEventListener('abort', onAbort)
     }
+    yield stream
   }
 }
 

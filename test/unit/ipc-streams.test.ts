@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict'
 import { text } from 'node:stream/consumers'
 import { describe, it } from 'node:test'
+import type { NzClient } from '../../sdk/client.ts'
+import { createNzNode } from '../../sdk/nz-node.ts'
 import { NodeStream } from '../../sdk/stream.ts'
 import { fakeIdentity } from '../fake/identity.ts'
 import { createFakeNetwork } from '../fake/network.ts'
@@ -31,6 +33,17 @@ async function pair(): Promise<{ desk: ApiNode; laptop: ApiNode } & AsyncDisposa
       await laptop[Symbol.asyncDispose]()
     },
   }
+}
+
+/** The node of a program, and when it waits for its first stream. */
+function acceptingNode(api: NzClient, close = async (): Promise<void> => await Promise.resolve()) {
+  const accepts = Promise.withResolvers<void>()
+  const streamsAccept: NzClient['streamsAccept'] = async (params, options) => {
+    const duplex = await api.streamsAccept(params, options)
+    accepts.resolve()
+    return duplex
+  }
+  return { node: createNzNode({ ...api, streamsAccept }, close), accepts: accepts.promise }
 }
 
 describe('application streams', () => {
@@ -96,6 +109,46 @@ describe('application streams', () => {
     await assert.rejects(async () => {
       for await (const _ of theirs);
     })
+  })
+
+  for (const over of ['client', 'local'] as const) {
+    it(`are accepted until the owner closes its node, by the ${over} interface`, async () => {
+      await using nodes = await pair()
+      const { node, accepts } = acceptingNode(nodes.laptop[over], async () => {
+        if (over === 'local') await nodes.laptop.kernel.stop()
+      })
+      const first = Promise.withResolvers<NodeStream>()
+      const serving = (async () => {
+        for await (const stream of node.acceptStreams(ECHO)) first.resolve(stream)
+      })()
+      await accepts
+      await NodeStream.over(await nodes.desk.client.streamsOpen({ peer: 'laptop', protocol: ECHO }))
+      await first.promise
+      await node.close()
+      await serving
+    })
+  }
+
+  it('that were taken go on when no more are accepted', async () => {
+    await using nodes = await pair()
+    const { node, accepts } = acceptingNode(nodes.laptop.client)
+    const stop = new AbortController()
+    const serving = (async () => {
+      for await (const stream of node.acceptStreams(ECHO, { signal: stop.signal })) {
+        await stream.readable.pipeTo(stream.writable)
+      }
+    })()
+    await accepts
+    const stream = await NodeStream.over(await nodes.desk.client.streamsOpen({ peer: 'laptop', protocol: ECHO }))
+    await stream.write(Uint8Array.of(1))
+    const reader = stream.readable.getReader()
+    await reader.read()
+    stop.abort()
+    await stream.write(Uint8Array.of(2))
+    assert.deepEqual([...((await reader.read()).value ?? [])], [2])
+    await stream.end()
+    assert.equal((await reader.read()).done, true)
+    await serving
   })
 
   it('are for contacts only', async () => {

@@ -1,4 +1,7 @@
-/** A TCP relay that keeps every byte of both directions in a file: what somebody on the wire could see. */
+/**
+ * A TCP relay that keeps every byte of both directions in a file: what somebody on the wire could see. It can hold
+ * what follows, so that a test stops a transfer at a place of its choice however fast the machine is.
+ */
 import { once } from 'node:events'
 import { createReadStream, createWriteStream } from 'node:fs'
 import { connect, createServer } from 'node:net'
@@ -8,8 +11,13 @@ export interface WireTap extends AsyncDisposable {
   readonly port: number
   /** Bytes seen so far, both directions. */
   bytes(): number
-  /** Cuts every connection that stands. */
-  cut(): void
+  /**
+   * Lets `count` more bytes through and nothing after them, also of later connections, until `release`. Resolves when
+   * they have gone through; a piece or two may follow.
+   */
+  holdAfter(count: number): Promise<void>
+  /** Carries on where `holdAfter` stopped. */
+  release(): void
   /** Closes the relay; the file then holds everything. */
   finish(): Promise<void>
 }
@@ -18,18 +26,26 @@ export async function createWireTap(target: number, file: string): Promise<WireT
   const record = createWriteStream(file)
   const sockets = new Set<Socket>()
   let count = 0
+  const hold = { from: Number.POSITIVE_INFINITY, begun: Promise.withResolvers<void>() }
+  /** Sockets that are read no further until the release. */
+  const held = new Set<Socket>()
+  const goOn = (from: Socket): void => {
+    if (count < hold.from) from.resume()
+    else held.add(from)
+  }
   const carry = (from: Socket, to: Socket): void => {
     from.on('data', (bytes) => {
       count += bytes.length
       const hasRoom = to.write(bytes)
       const isRecorded = record.write(bytes)
-      if (hasRoom && isRecorded) return
+      if (count >= hold.from) hold.begun.resolve()
+      else if (hasRoom && isRecorded) return
       from.pause()
       const waits: Array<Promise<unknown>> = []
       if (!hasRoom) waits.push(once(to, 'drain'))
       if (!isRecorded) waits.push(once(record, 'drain'))
       void Promise.all(waits).then(
-        () => from.resume(),
+        () => goOn(from),
         () => from.destroy(),
       )
     })
@@ -37,6 +53,7 @@ export async function createWireTap(target: number, file: string): Promise<WireT
     from.on('error', () => to.destroy())
     from.on('close', () => {
       sockets.delete(from)
+      held.delete(from)
       to.destroy()
     })
   }
@@ -60,7 +77,16 @@ export async function createWireTap(target: number, file: string): Promise<WireT
   return {
     port: (server.address() as AddressInfo).port,
     bytes: () => count,
-    cut: () => sockets.forEach((socket) => socket.destroy()),
+    holdAfter: async (more) => {
+      hold.from = count + more
+      hold.begun = Promise.withResolvers()
+      await hold.begun.promise
+    },
+    release: () => {
+      hold.from = Number.POSITIVE_INFINITY
+      for (const socket of held) socket.resume()
+      held.clear()
+    },
     finish,
     [Symbol.asyncDispose]: finish,
   }

@@ -7,10 +7,10 @@ import { join, resolve } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import { pathToFileURL } from 'node:url'
 import { promisify } from 'node:util'
-import { createNode } from '../sdk/node.ts'
-import type { NzNode } from '../sdk/nz-node.ts'
+import { createNode } from '../../sdk/node.ts'
+import type { NzNode } from '../../sdk/nz-node.ts'
 
-const root = resolve(import.meta.dirname, '..')
+const root = resolve(import.meta.dirname, '../..')
 const run = promisify(execFile)
 
 /** What each block prints, in the order of the page. */
