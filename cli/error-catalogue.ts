@@ -14,6 +14,7 @@ export async function errorCatalogue(): Promise<ReadonlyMap<string, ErrorSpec>> 
     import('../modules/config/service.ts'),
     import('../modules/doctor/service.ts'),
     import('../modules/transfers/service.ts'),
+    import('../modules/storage/service.ts'),
     import('../protocols/ipc/errors.ts'),
   ])
   return knownErrors

@@ -22,6 +22,7 @@ export async function nodeModules({ env }: Pick<NodeInit, 'env'>): Promise<reado
   const loaded = await Promise.all([
     import('../modules/home/index.ts'),
     import('../modules/logs/index.ts'),
+    import('../modules/storage/index.ts'),
     import('../modules/network/index.ts'),
     import('../modules/contacts/index.ts'),
     import('../modules/forwards/index.ts'),

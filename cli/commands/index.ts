@@ -45,6 +45,10 @@ export const commandGroups: CommandGroups = {
     const { logsCommands, logsPresenters } = await import('./logs.ts')
     return { commands: logsCommands, presenters: logsPresenters }
   },
+  storage: async () => {
+    const { storageCommands, storagePresenters } = await import('./storage.ts')
+    return { commands: storageCommands, presenters: storagePresenters }
+  },
   config: async () => {
     const { configCommands, configPresenters } = await import('./config.ts')
     return { commands: configCommands, presenters: configPresenters }
@@ -68,6 +72,8 @@ export const parentSummaries: Readonly<Record<string, string>> = {
   config: 'Read, check and change the configuration',
   forward: 'Carry a local TCP port to a service of a peer',
   identity: 'Create, back up, recover and protect the identity',
+  kv: 'Keep small records of your own, encrypted',
   profile: 'Keep several identities apart on one machine',
+  storage: 'Look after the encrypted store',
   token: 'Let programs use the local API over TCP',
 }

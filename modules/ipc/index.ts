@@ -12,6 +12,7 @@ import { HomeService } from '../home/service.ts'
 import { IdentityFactsService, IdentityService } from '../identity/service.ts'
 import { LogsService } from '../logs/service.ts'
 import { NetworkService } from '../network/service.ts'
+import { StorageService } from '../storage/service.ts'
 import { TransfersService } from '../transfers/service.ts'
 import { authenticateByToken, authenticateOwner } from './access.ts'
 import { AppStreams } from './app-streams.ts'
@@ -27,6 +28,7 @@ import { streamsHandlers } from './handlers/streams.ts'
 import { tokensHandlers } from './handlers/tokens.ts'
 import { configHandlers } from './handlers/config.ts'
 import { contactsHandlers } from './handlers/contacts.ts'
+import { storageHandlers } from './handlers/storage.ts'
 import { transfersHandlers } from './handlers/transfers.ts'
 import { createHttpServer } from './http-server.ts'
 import { createLocalClient } from './local-client.ts'
@@ -57,6 +59,7 @@ export default defineModule({
     forwards: ForwardsService,
     transfers: TransfersService,
     doctor: DoctorService,
+    storage: StorageService,
   },
   provides: { ipc: IpcService },
   emits: {},
@@ -80,6 +83,7 @@ export default defineModule({
       ...networkHandlers({ ...services, events, clock }),
       ...transfersHandlers(services),
       ...doctorHandlers(services),
+      ...storageHandlers(services),
       ...streamsHandlers(new AppStreams({ ...services, clock, signal: stopping.signal })),
     }
     const dispatcher = new Dispatcher({ contract, handlers, clock, log })

@@ -8,6 +8,7 @@ import { eventsContract } from './contract/events.ts'
 import { logsContract } from './contract/logs.ts'
 import { networkContract } from './contract/network.ts'
 import { nodeContract } from './contract/node.ts'
+import { storageContract } from './contract/storage.ts'
 import { streamsContract } from './contract/streams.ts'
 import { tokensContract } from './contract/tokens.ts'
 import { transfersContract } from './contract/transfers.ts'
@@ -26,4 +27,5 @@ export const contract = defineContract({
   ...transfersContract,
   ...streamsContract,
   ...doctorContract,
+  ...storageContract,
 })

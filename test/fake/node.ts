@@ -3,6 +3,8 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Kernel, provide, systemClock } from '../../kernel/index.ts'
+import { StorageService } from '../../modules/storage/service.ts'
+import { openStore } from './storage.ts'
 import type { Clock, Logger } from '../../kernel/index.ts'
 import { ConfigLayersService } from '../../modules/config/service.ts'
 import contactsModule from '../../modules/contacts/index.ts'
@@ -58,6 +60,7 @@ export async function startApiNode(init: ApiNodeInit = {}): Promise<ApiNode> {
     warn: (event, fields) => void logged.push({ event, fields }),
     error: (event, fields) => void logged.push({ event, fields }),
   }
+  const storage = await openStore()
   const kernel = new Kernel({
     modules: [contactsModule, forwardsModule, transfersModule, doctorModule, ipcModule],
     config: { ipc, contacts: { name: `node${seed}` } },
@@ -68,6 +71,7 @@ export async function startApiNode(init: ApiNodeInit = {}): Promise<ApiNode> {
       provide(IdentityFactsService, { facts: async () => ({ ...identity, createdAtMs: 0, isBackedUp: false }) }),
       provide(NetworkService, network),
       provide(LogsService, createJournal({ level: 'info', clock: systemClock })),
+      provide(StorageService, storage),
       provide(ConfigLayersService, { read: async () => [] }),
     ],
     ...(clock === undefined ? {} : { clock }),
@@ -83,6 +87,7 @@ export async function startApiNode(init: ApiNodeInit = {}): Promise<ApiNode> {
     logged,
     async [Symbol.asyncDispose]() {
       await kernel.stop()
+      await storage.close()
       await rm(dir, { recursive: true, force: true })
     },
   }

@@ -1,0 +1,78 @@
+/** `nzcore kv` and `nzcore storage`: how the answers of the encrypted store read. */
+import { escapeText, formatBytes, table } from '../text.ts'
+import type { storageContract } from '../../protocols/ipc/contract/storage.ts'
+import type { ResultOf } from '../../protocols/ipc/endpoint.ts'
+import type { CliContext, CommandSpec, Presenters } from '../command.ts'
+
+type Answer<Id extends keyof typeof storageContract> = ResultOf<(typeof storageContract)[Id]>
+
+export const storageCommands: readonly CommandSpec[] = [
+  {
+    words: ['kv', 'get'],
+    summary: 'Show a record of your own; without a terminal, the bytes of its value',
+    args: [{ name: 'key', summary: 'key of the record: 1 to 512 bytes of text', isRequired: true }],
+    schemaNames: ['nz.record/1'],
+    run: async ({ client, output, signal }, { args }) => {
+      const { record } = await (await client()).kvGet({ key: args['key'] ?? '' }, { signal })
+      if (output.isJson || output.isTty) output.answer('nz.record/1', { record }, () => escapeText(record.value))
+      else await output.write(Buffer.from(record.value, record.encoding === 'text' ? 'utf8' : 'base64'))
+    },
+  },
+  {
+    words: ['storage', 'check'],
+    summary: 'Read every stored record and prove it; changes nothing',
+    schemaNames: ['nz.storageCheck/1'],
+    run: async ({ client, output, signal }) => {
+      const report = await (await client()).storageCheck({}, { signal })
+      output.answer('nz.storageCheck/1', report, () => checkText(report))
+      return report.isIntact ? undefined : 'damaged'
+    },
+  },
+]
+
+export const storagePresenters: Presenters = {
+  kvPut: ({ key, bytes }: Answer<'kvPut'>) => `✔ kept ${escapeText(key)} (${formatBytes(bytes)})`,
+  kvDelete: ({ key, existed }: Answer<'kvDelete'>) =>
+    existed ? `✔ deleted ${escapeText(key)}` : `there was no ${escapeText(key)}`,
+  kvList({ records, hasMore }: Answer<'kvList'>) {
+    if (records.length === 0) return 'no records\nNext: nzcore kv put <key> <value>'
+    const rows = table(
+      ['KEY', 'SIZE'],
+      records.map(({ key, bytes }) => [key, formatBytes(bytes)]),
+    )
+    const last = records.at(-1)
+    return hasMore && last !== undefined ? `${rows}\nmore: --after ${escapeText(last.key)}` : rows
+  },
+  kvWatch: ({ kind, key, cursor }: Answer<'kvWatch'>) => `${cursor} ${kind} ${escapeText(key ?? '')}`.trimEnd(),
+  storageStatus: ({ storage }: Answer<'storageStatus'>) => statusText(storage),
+  storageRotate: ({ storage }: Answer<'storageRotate'>) =>
+    storage.toRotate === 0
+      ? `✔ every record is under the keys of generation ${storage.generation}`
+      : `! ${storage.toRotate} records wait for the keys of generation ${storage.generation}`,
+  storageRepair: ({ kept, setAside, reopened }: Answer<'storageRepair'>, _context: CliContext) =>
+    `✔ kept ${kept} records, set ${setAside} parts aside${reopened.length === 0 ? '' : `; open again: ${reopened.join(', ')}`}`,
+}
+
+function statusText({ state, code, why, namespaces, ...storage }: Answer<'storageStatus'>['storage']): string {
+  const lines = [
+    `${state === 'open' || state === 'rotating' ? '✔' : '!'} ${state}${code === null ? '' : ` (${code}): ${why ?? ''}`}`,
+    `${storage.records} records, ${formatBytes(storage.bytes)} · change ${storage.sequence} · keys ${storage.generation}`,
+  ]
+  if (storage.toRotate > 0) lines.push(`${storage.toRotate} records wait for the change of keys`)
+  if (storage.quarantined > 0) lines.push(`${storage.quarantined} parts were set aside by repairs`)
+  if (namespaces.length === 0) return lines.join('\n')
+  const rows = namespaces.map((one) => [
+    one.name,
+    String(one.records),
+    formatBytes(one.bytes),
+    one.isDamaged ? 'damaged' : 'ok',
+  ])
+  return [...lines, table(['NAMESPACE', 'RECORDS', 'SIZE', 'STATE'], rows)].join('\n')
+}
+
+function checkText({ isIntact, records, unreadable, damaged }: Answer<'storageCheck'>): string {
+  const rest = unreadable === 0 ? '' : `; ${unreadable} parts prove nothing`
+  if (isIntact) return `✔ ${records} records proven${rest}`
+  const which = damaged.length === 0 ? 'the store' : damaged.join(', ')
+  return `! damaged: ${which}; ${records} records prove themselves${rest}\nNext: restore a copy, or nzcore storage repair`
+}

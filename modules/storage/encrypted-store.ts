@@ -1,0 +1,359 @@
+/**
+ * The records of a profile: read by an index in memory, changed by groups that are sealed, synced and then told.
+ * spec/NZ-STORAGE-01.md.
+ */
+import { ChangeHistory } from './change-history.ts'
+import { CommitPlan, sealedHead } from './commit-plan.ts'
+import { EMPTY_HEAD } from './head.ts'
+import { GroupCommit } from './group-commit.ts'
+import { KeyIndex } from './key-index.ts'
+import { decodeRecord, recordPlace } from './record.ts'
+import { scan } from './scan.ts'
+import { SealCounter, unseal } from './sealed.ts'
+import { storageErrors } from './service.ts'
+import type { Clock, Logger, Random } from '../../kernel/index.ts'
+import type { PlannedOperation, StoreLimits } from './commit-plan.ts'
+import type { Engine, EngineSnapshot } from './engine.ts'
+import type { Head } from './head.ts'
+import type { IndexEntry } from './key-index.ts'
+import type { StoreKeys } from './keys.ts'
+import type { Scan } from './scan.ts'
+import type { WitnessFile } from './witness-file.ts'
+
+export interface StoreServices {
+  readonly engine: Engine
+  readonly keys: StoreKeys
+  readonly witness: WitnessFile
+  readonly clock: Clock
+  readonly random: Random
+  readonly log: Logger
+}
+
+/** What keeps the store from working in full. */
+export type Trouble =
+  | { readonly kind: 'damaged'; readonly why: string }
+  | { readonly kind: 'unavailable'; readonly why: string }
+  | { readonly kind: 'readOnly'; readonly why: string }
+  | { readonly kind: 'closed'; readonly why: string }
+
+interface Write {
+  readonly namespace: string
+  readonly operations: readonly PlannedOperation[]
+  readonly bytes: number
+  readonly resolve: (removed: number) => void
+  readonly reject: (error: Error) => void
+}
+
+export interface StoreSnapshot {
+  readonly entries: readonly IndexEntry[]
+  readonly engine: EngineSnapshot
+}
+
+/** Reads of one record that met a change under way, before the record is called damaged. */
+const MAX_READ_ATTEMPTS = 4
+
+export class EncryptedStore {
+  readonly history = new ChangeHistory()
+  readonly commits: GroupCommit<Write>
+  readonly #services: StoreServices
+  readonly #limits: StoreLimits
+  readonly #counter: SealCounter
+  readonly #indexes = new Map<string, KeyIndex>()
+  readonly #damaged = new Set<string>()
+  readonly #onTrouble: (trouble: Trouble, namespaces: readonly string[]) => void
+  #head: Head = EMPTY_HEAD
+  #trouble: Trouble | null = { kind: 'closed', why: 'it was not opened yet' }
+  #isEngineOpen = false
+
+  constructor(
+    services: StoreServices,
+    {
+      onTrouble,
+      ...limits
+    }: StoreLimits & { readonly onTrouble: (trouble: Trouble, namespaces: readonly string[]) => void },
+  ) {
+    this.#services = services
+    this.#limits = limits
+    this.#onTrouble = onTrouble
+    this.#counter = new SealCounter(() => services.random.bytes(16))
+    this.commits = new GroupCommit(async (group) => await this.#commit(group))
+  }
+
+  get head(): Head {
+    return this.#head
+  }
+
+  get trouble(): Trouble | null {
+    return this.#trouble
+  }
+
+  get damaged(): ReadonlySet<string> {
+    return this.#damaged
+  }
+
+  /** Opens, reads and proves everything. Never throws: what is wrong is `trouble`. */
+  async open(): Promise<void> {
+    try {
+      const known = await this.#services.witness.read()
+      await this.#services.engine.open({ exists: known !== 'none' })
+      this.#isEngineOpen = true
+      await this.#load(await scan(this.#services.engine, this.#services.keys))
+    } catch (error) {
+      this.#trouble = troubleOf(error)
+      this.#services.log.error('storage.notOpened', { error })
+      this.#onTrouble(this.#trouble, [])
+    }
+  }
+
+  /** Waits for what was submitted, then writes the witness. Idempotent. */
+  async close(): Promise<void> {
+    if (this.#trouble?.kind === 'closed') return
+    const isSound = this.#trouble === null
+    this.#trouble = { kind: 'closed', why: 'the node stops' }
+    await this.commits.idle()
+    if (isSound) await this.keepWitness()
+    await this.closeEngine()
+  }
+
+  async closeEngine(): Promise<void> {
+    if (this.#isEngineOpen) await this.#services.engine.close()
+    this.#isEngineOpen = false
+  }
+
+  async openEngine(): Promise<void> {
+    await this.#services.engine.open({ exists: true })
+    this.#isEngineOpen = true
+  }
+
+  get isEngineOpen(): boolean {
+    return this.#isEngineOpen
+  }
+
+  /** Notes outside of the store how far it has come. */
+  async keepWitness(): Promise<void> {
+    try {
+      await this.#services.witness.write(this.#head, this.#counter)
+    } catch (error) {
+      this.#services.log.warn('storage.witnessNotWritten', { error })
+    }
+  }
+
+  /** @throws NZ_STORAGE_DAMAGED, NZ_STORAGE_UNAVAILABLE */
+  requireReadable(namespace: string): void {
+    const trouble = this.#trouble
+    if (trouble?.kind === 'damaged') throw storageErrors.NZ_STORAGE_DAMAGED({ why: trouble.why })
+    if (trouble !== null && trouble.kind !== 'readOnly') {
+      throw storageErrors.NZ_STORAGE_UNAVAILABLE({ why: trouble.why })
+    }
+    if (this.#damaged.has(namespace)) throw storageErrors.NZ_STORAGE_DAMAGED({ data: { namespace } })
+  }
+
+  indexOf(namespace: string): KeyIndex {
+    return this.#indexes.get(namespace) ?? EMPTY_INDEX
+  }
+
+  indexes(): ReadonlyMap<string, KeyIndex> {
+    return this.#indexes
+  }
+
+  /** Durable when it resolves; how many records it removed. */
+  async write(namespace: string, operations: readonly PlannedOperation[], bytes: number): Promise<number> {
+    this.requireReadable(namespace)
+    if (this.#trouble?.kind === 'readOnly') throw storageErrors.NZ_STORAGE_READ_ONLY({ why: this.#trouble.why })
+    const { promise, resolve, reject } = Promise.withResolvers<number>()
+    this.commits.submit({ namespace, operations, bytes, resolve, reject })
+    return await promise
+  }
+
+  /** The value of a record, proven; `null` when there is none or its time is over. */
+  async read(namespace: string, key: string, snapshot?: StoreSnapshot): Promise<Uint8Array | null> {
+    for (let attempt = 0; attempt < MAX_READ_ATTEMPTS; attempt++) {
+      this.requireReadable(namespace)
+      const entry = this.indexOf(namespace).get(key)
+      if (entry === null || this.isOver(entry)) return null
+      const value = await this.readEntry(namespace, entry, snapshot)
+      if (value !== null) return value
+      // A batch may be durable and not yet told: then memory and disk differ for a moment.
+      await this.commits.exclusive(async () => await Promise.resolve())
+    }
+    throw this.lockAway([namespace], 'a record is not the one that was acknowledged')
+  }
+
+  /** `null` when what lies on disk is not this very record. */
+  async readEntry(namespace: string, entry: IndexEntry, snapshot?: StoreSnapshot): Promise<Uint8Array | null> {
+    const { engine, keys } = this.#services
+    const place = recordPlace(keys.recordId(entry.generation, namespace, entry.key))
+    let sealed
+    try {
+      sealed = await engine.get(place, snapshot?.engine)
+    } catch (error) {
+      if (troubleOf(error).kind === 'damaged') return null
+      throw storageErrors.NZ_STORAGE_UNAVAILABLE({ why: 'the record cannot be read now', cause: error })
+    }
+    const opened = sealed === null ? null : unseal(keys, 'record', sealed, place)
+    if (opened === null) return null
+    const { salt, counter } = opened.header
+    if (counter !== entry.counter || Buffer.compare(salt, entry.salt) !== 0) return null
+    return decodeRecord(opened.plaintext)?.value ?? null
+  }
+
+  async snapshot(namespace: string): Promise<StoreSnapshot> {
+    return await this.commits.exclusive(async () => {
+      this.requireReadable(namespace)
+      const entries = this.indexOf(namespace).frozen()
+      return await Promise.resolve({ entries, engine: this.#services.engine.snapshot() })
+    })
+  }
+
+  isOver({ expiresAtMs }: IndexEntry): boolean {
+    return expiresAtMs !== 0 && expiresAtMs <= this.#services.clock.nowMs()
+  }
+
+  /** Takes namespaces out of use and says so; the error for who met it. */
+  lockAway(namespaces: readonly string[], why: string): Error {
+    const fresh = namespaces.filter((name) => !this.#damaged.has(name))
+    for (const name of fresh) this.#damaged.add(name)
+    if (fresh.length > 0) {
+      this.#services.log.error('storage.damaged', { namespaces: fresh, why })
+      this.#onTrouble({ kind: 'damaged', why }, fresh)
+    }
+    return storageErrors.NZ_STORAGE_DAMAGED({ why, data: { namespaces: [...namespaces] } })
+  }
+
+  /** Starts the next generation of keys; what is written from now on is sealed under it. */
+  async nextGeneration(): Promise<void> {
+    await this.commits.exclusive(async () => {
+      await this.putHead({ ...this.#head, generation: this.#head.generation + 1 })
+    })
+    await this.keepWitness()
+  }
+
+  /** Only between two groups. */
+  async putHead(head: Head): Promise<void> {
+    try {
+      await this.#services.engine.batch([sealedHead({ keys: this.#services.keys, counter: this.#counter }, head)])
+    } catch (error) {
+      throw this.#refuse(error)
+    }
+    this.#head = head
+  }
+
+  /** Takes over what a scan found. Only at open, or between two groups. */
+  async reload(): Promise<void> {
+    await this.#load(await scan(this.#services.engine, this.#services.keys))
+  }
+
+  async #load(found: Scan): Promise<void> {
+    const known = await this.#services.witness.read()
+    this.#indexes.clear()
+    this.#damaged.clear()
+    this.#trouble = null
+    const why = wholeDamage(found, known)
+    if (why !== null) {
+      this.#trouble = { kind: 'damaged', why }
+      this.#services.log.error('storage.damaged', { why })
+      this.#onTrouble(this.#trouble, [])
+      return
+    }
+    if (found.head === null) {
+      await this.putHead(EMPTY_HEAD)
+      await this.keepWitness()
+    } else {
+      this.#head = found.head
+      if (known === 'none') await this.keepWitness()
+    }
+    for (const [name, { entries }] of found.namespaces) {
+      if (found.damaged.includes(name)) continue
+      const index = new KeyIndex()
+      index.load(entries.values())
+      this.#indexes.set(name, index)
+    }
+    this.history.startAt(this.#head.sequence)
+    if (found.damaged.length > 0) this.lockAway(found.damaged, 'records are damaged, missing or older than they were')
+  }
+
+  async #commit(group: readonly Write[]): Promise<void> {
+    const { keys, engine } = this.#services
+    const entryOf = (namespace: string, key: string): IndexEntry | null => this.indexOf(namespace).get(key)
+    const plan = new CommitPlan({ keys, counter: this.#counter, entryOf, limits: this.#limits }, this.#head)
+    const accepted: { readonly write: Write; readonly removed: number }[] = []
+    for (const write of group) {
+      try {
+        if (this.#trouble?.kind !== 'closed') this.requireReadable(write.namespace)
+        if (this.#trouble?.kind === 'readOnly') throw storageErrors.NZ_STORAGE_READ_ONLY({ why: this.#trouble.why })
+        accepted.push({ write, removed: plan.add(write.namespace, write.operations) })
+      } catch (error) {
+        write.reject(error as Error)
+      }
+    }
+    try {
+      if (!plan.isEmpty) await engine.batch(plan.finish())
+    } catch (error) {
+      const refusal = this.#refuse(error)
+      for (const { write } of accepted) write.reject(refusal)
+      return
+    }
+    this.#head = plan.head
+    for (const { namespace, key, entry } of plan.entryChanges) {
+      let index = this.#indexes.get(namespace)
+      if (index === undefined) this.#indexes.set(namespace, (index = new KeyIndex()))
+      if (entry === null) index.delete(key)
+      else index.set(entry)
+    }
+    if (plan.changes.length > 0) this.history.add(plan.changes)
+    for (const { write, removed } of accepted) write.resolve(removed)
+  }
+
+  /** The disk refused: no more changes until it takes them again. */
+  #refuse(error: unknown): Error {
+    const why = reasonOf(error)
+    if (this.#trouble === null) {
+      this.#trouble = { kind: 'readOnly', why }
+      this.#services.log.error('storage.readOnly', { error })
+      this.#onTrouble(this.#trouble, [])
+    }
+    return storageErrors.NZ_STORAGE_READ_ONLY({ why, cause: error })
+  }
+}
+
+const EMPTY_INDEX = new KeyIndex()
+
+/** Why nothing in the store can be believed; `null` when it can be judged namespace by namespace. */
+function wholeDamage({ head, isEmpty }: Scan, known: Awaited<ReturnType<WitnessFile['read']>>): string | null {
+  if (known === 'unreadable') return 'the note of how far the store had come is damaged'
+  if (head === null) return isEmpty && known === 'none' ? null : 'the head of the store is damaged or missing'
+  if (known === 'none') return null
+  const isOlder = head.sequence < known.sequence || head.generation < known.generation
+  return isOlder ? 'the store is older than it was when it was last noted' : null
+}
+
+/** What a store that cannot be opened or read suffers from, by LevelDB's words. */
+function troubleOf(error: unknown): Trouble {
+  const text = chainOf(error)
+  const why = reasonOf(error)
+  return /corrupt|does not exist|missing|no such file|not an sstable|bad magic|checksum|truncated|mismatch/i.test(text)
+    ? { kind: 'damaged', why }
+    : { kind: 'unavailable', why }
+}
+
+function reasonOf(error: unknown): string {
+  const text = chainOf(error)
+  const known = [
+    ['no space left', 'no space is left on the disk (ENOSPC)'],
+    ['ENOSPC', 'no space is left on the disk (ENOSPC)'],
+    ['quota exceeded', 'the disk quota is used up (EDQUOT)'],
+    ['read-only file system', 'the disk is mounted read-only (EROFS)'],
+    ['input/output error', 'the disk failed (EIO)'],
+    ['too many open files', 'too many files are open (EMFILE)'],
+    ['corrupt', 'the files of the store are damaged'],
+    ['does not exist', 'the files of the store are missing'],
+    ['no such file', 'a file of the store is missing'],
+  ] as const
+  return known.find(([words]) => text.toLowerCase().includes(words.toLowerCase()))?.[1] ?? 'the disk refused'
+}
+
+function chainOf(error: unknown): string {
+  const parts: string[] = []
+  for (let at = error; at instanceof Error && parts.length < 8; at = at.cause) parts.push(`${at.name} ${at.message}`)
+  return parts.join(' ')
+}

@@ -1,0 +1,25 @@
+/** What the store needs of a disk: ordered bytes, atomic durable batches, snapshots. Knows nothing of keys or records. */
+
+export type EngineOperation =
+  | { readonly type: 'put'; readonly key: Uint8Array; readonly value: Uint8Array }
+  | { readonly type: 'del'; readonly key: Uint8Array }
+
+export interface EngineSnapshot {
+  close(): Promise<void>
+}
+
+export interface Engine {
+  /** `exists`: there must be a store. @throws when it cannot be opened; it may be tried again */
+  open(options: { readonly exists: boolean }): Promise<void>
+  close(): Promise<void>
+  get(key: Uint8Array, snapshot?: EngineSnapshot): Promise<Uint8Array | null>
+  /** All or nothing; durable when it resolves. After a rejection nothing is known but that it was whole or not at all. */
+  batch(operations: readonly EngineOperation[]): Promise<void>
+  /** Everything, in order of key, as of the call. */
+  entries(): AsyncIterable<readonly [Uint8Array, Uint8Array]>
+  snapshot(): EngineSnapshot
+  /** Rejects while the disk refuses to take a small file. */
+  probe(): Promise<void>
+  /** Makes a store that cannot be opened openable with what is left of it; keeps a copy of it as it was. */
+  salvage(): Promise<void>
+}

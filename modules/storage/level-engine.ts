@@ -1,0 +1,126 @@
+/**
+ * The store on disk: LevelDB. Every batch is one synced write of its log; the folder is synced too, because LevelDB
+ * starts new logs without making their names durable.
+ */
+import { cp, mkdir, open, rm, writeFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import type { FileHandle } from 'node:fs/promises'
+import type { ClassicLevel } from 'classic-level'
+import type { Engine, EngineOperation, EngineSnapshot } from './engine.ts'
+
+type Database = ClassicLevel<Uint8Array, Uint8Array>
+
+/** LevelDB's own caches; records are small and their index is in memory. */
+const CACHE_BYTES = 1_048_576
+const WRITE_BUFFER_BYTES = 2_097_152
+const MAX_OPEN_FILES = 64
+const ENTRIES_AT_ONCE = 256
+/** What a probe writes: more than the slack of a block, less than anybody misses. */
+const PROBE_BYTES = 65_536
+
+export class LevelEngine implements Engine {
+  readonly #dir: string
+  #open: { readonly database: Database; readonly folder: FileHandle } | null = null
+
+  constructor(dir: string) {
+    this.#dir = dir
+  }
+
+  async open({ exists }: { readonly exists: boolean }): Promise<void> {
+    // The addon and its memory are paid for when the store is opened, not by every command.
+    const { ClassicLevel: LevelDatabase } = await import('classic-level')
+    if (!exists) {
+      await mkdir(this.#dir, { recursive: true, mode: 0o700 })
+      await syncFolder(dirname(this.#dir))
+    }
+    const database: Database = new LevelDatabase(this.#dir, {
+      keyEncoding: 'view',
+      valueEncoding: 'view',
+      createIfMissing: !exists,
+      compression: false,
+      cacheSize: CACHE_BYTES,
+      writeBufferSize: WRITE_BUFFER_BYTES,
+      maxOpenFiles: MAX_OPEN_FILES,
+    })
+    await database.open()
+    try {
+      this.#open = { database, folder: await open(this.#dir, 'r') }
+    } catch (error) {
+      await database.close()
+      throw error
+    }
+  }
+
+  async close(): Promise<void> {
+    const opened = this.#open
+    this.#open = null
+    if (opened === null) return
+    await Promise.all([opened.database.close(), opened.folder.close()])
+  }
+
+  async get(key: Uint8Array, snapshot?: EngineSnapshot): Promise<Uint8Array | null> {
+    const { database } = this.#opened()
+    const options = snapshot === undefined ? {} : { snapshot: levelSnapshots.get(snapshot) }
+    return (await database.get(key, options)) ?? null
+  }
+
+  async batch(operations: readonly EngineOperation[]): Promise<void> {
+    const { database, folder } = this.#opened()
+    await database.batch([...operations], { sync: true })
+    await folder.sync()
+  }
+
+  async *entries(): AsyncGenerator<readonly [Uint8Array, Uint8Array]> {
+    const iterator = this.#opened().database.iterator()
+    try {
+      for (;;) {
+        const page = await iterator.nextv(ENTRIES_AT_ONCE)
+        if (page.length === 0) return
+        yield* page
+      }
+    } finally {
+      await iterator.close()
+    }
+  }
+
+  snapshot(): EngineSnapshot {
+    const inner = this.#opened().database.snapshot()
+    const snapshot = { close: async () => await inner.close() }
+    levelSnapshots.set(snapshot, inner)
+    return snapshot
+  }
+
+  async probe(): Promise<void> {
+    const path = join(this.#dir, 'probe.tmp')
+    try {
+      await writeFile(path, new Uint8Array(PROBE_BYTES), { flush: true, mode: 0o600 })
+    } finally {
+      await rm(path, { force: true })
+    }
+  }
+
+  async salvage(): Promise<void> {
+    const { ClassicLevel: LevelDatabase } = await import('classic-level')
+    const aside = `${this.#dir}.damaged`
+    await rm(aside, { recursive: true, force: true })
+    await mkdir(this.#dir, { recursive: true, mode: 0o700 })
+    await cp(this.#dir, aside, { recursive: true })
+    await LevelDatabase.repair(this.#dir)
+  }
+
+  #opened(): { readonly database: Database; readonly folder: FileHandle } {
+    if (this.#open === null) throw new Error('the store is closed')
+    return this.#open
+  }
+}
+
+const levelSnapshots = new WeakMap<EngineSnapshot, ReturnType<Database['snapshot']>>()
+
+async function syncFolder(path: string): Promise<void> {
+  const handle = await open(path, 'r')
+  try {
+    await handle.sync()
+  } finally {
+    await handle.close()
+  }
+}

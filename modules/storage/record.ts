@@ -1,0 +1,95 @@
+/** What is inside a sealed record, and where sealed things lie. spec/NZ-STORAGE-01.md §3. */
+import { RECORD_ID_BYTES } from './keys.ts'
+
+export const MAX_KEY_BYTES = 512
+export const MAX_VALUE_BYTES = 1_048_576
+export const MAX_NAMESPACE_LENGTH = 64
+
+const NAMESPACE = /^[a-z][a-z0-9-]*(?:\/[a-z0-9][a-z0-9-]*)?$/
+
+export interface PlainRecord {
+  readonly namespace: string
+  readonly key: string
+  /** Milliseconds since 1970; 0: never. */
+  readonly expiresAtMs: number
+  readonly value: Uint8Array
+}
+
+/** namespace length u8 · key length u16 · expires u64 · namespace · key · value, numbers big-endian, text in UTF-8. */
+export function encodeRecord({ namespace, key, expiresAtMs, value }: PlainRecord): Uint8Array {
+  const name = Buffer.from(namespace, 'utf8')
+  const keyBytes = Buffer.from(key, 'utf8')
+  const fixed = Buffer.alloc(11)
+  fixed.writeUInt8(name.byteLength, 0)
+  fixed.writeUInt16BE(keyBytes.byteLength, 1)
+  fixed.writeBigUInt64BE(BigInt(expiresAtMs), 3)
+  return Buffer.concat([fixed, name, keyBytes, value])
+}
+
+/** `null` when these bytes are no record. */
+export function decodeRecord(bytes: Uint8Array): PlainRecord | null {
+  if (bytes.byteLength < 11) return null
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  const nameEnd = 11 + view.getUint8(0)
+  const keyEnd = nameEnd + view.getUint16(1)
+  const expiresAtMs = Number(view.getBigUint64(3))
+  if (keyEnd > bytes.byteLength || !Number.isSafeInteger(expiresAtMs)) return null
+  if (bytes.byteLength - keyEnd > MAX_VALUE_BYTES) return null
+  const namespace = textOf(bytes.subarray(11, nameEnd))
+  const key = textOf(bytes.subarray(nameEnd, keyEnd))
+  if (namespace === null || key === null || !isNamespace(namespace) || !isKey(key)) return null
+  return { namespace, key, expiresAtMs, value: Uint8Array.from(bytes.subarray(keyEnd)) }
+}
+
+export function isNamespace(name: string): boolean {
+  return name.length <= MAX_NAMESPACE_LENGTH && NAMESPACE.test(name)
+}
+
+export function isKey(key: string): boolean {
+  return key !== '' && key.isWellFormed() && !key.includes('\0') && Buffer.byteLength(key, 'utf8') <= MAX_KEY_BYTES
+}
+
+function textOf(bytes: Uint8Array): string | null {
+  try {
+    return strictUtf8.decode(bytes)
+  } catch {
+    // Not UTF-8; the caller says what that means.
+    return null
+  }
+}
+
+const strictUtf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
+
+/** The place of the head: one byte no record has. */
+export const HEAD_PLACE = Uint8Array.of(0x68)
+export const WITNESS_PLACE = Uint8Array.of(0x77)
+
+/** 'r' and the record's id. */
+export function recordPlace(id: Uint8Array): Uint8Array {
+  return placed(0x72, id)
+}
+
+/** 'q' and the place something was moved away from. */
+export function quarantinePlace(place: Uint8Array): Uint8Array {
+  return placed(0x71, place)
+}
+
+/** The id of a record that lies at `place`; `null` when no record may lie there. */
+export function recordIdAt(place: Uint8Array): Uint8Array | null {
+  return place[0] === 0x72 && place.byteLength === 1 + RECORD_ID_BYTES ? place.subarray(1) : null
+}
+
+export function isHeadPlace(place: Uint8Array): boolean {
+  return place.byteLength === 1 && place[0] === HEAD_PLACE[0]
+}
+
+export function isQuarantinePlace(place: Uint8Array): boolean {
+  return place[0] === 0x71
+}
+
+function placed(letter: number, rest: Uint8Array): Uint8Array {
+  const place = new Uint8Array(1 + rest.byteLength)
+  place[0] = letter
+  place.set(rest, 1)
+  return place
+}

@@ -1,0 +1,100 @@
+/** The way out of safe mode: what proves itself stays, the rest is moved aside inside the store. */
+import { EMPTY_HEAD, EMPTY_NAMESPACE } from './head.ts'
+import { addTerm } from './keys.ts'
+import { quarantinePlace } from './record.ts'
+import { scan } from './scan.ts'
+import { encodeHeader } from './sealed.ts'
+import { storageErrors } from './service.ts'
+import type { EncryptedStore, StoreServices } from './encrypted-store.ts'
+import type { Head, NamespaceHead } from './head.ts'
+import type { Scan, ScannedNamespace } from './scan.ts'
+import type { StorageRepair } from './service.ts'
+
+/** Parts that are moved aside by one batch. */
+const MOVED_AT_ONCE = 64
+
+/**
+ * A crash half-way leaves a store that is as damaged as before.
+ *
+ * @throws NZ_STORAGE_READ_ONLY, NZ_STORAGE_UNAVAILABLE
+ */
+export async function repairStore(store: EncryptedStore, services: StoreServices): Promise<StorageRepair> {
+  return await store.commits.exclusive(async () => {
+    const kind = store.trouble?.kind
+    if (kind !== undefined && kind !== 'damaged') {
+      throw storageErrors.NZ_STORAGE_UNAVAILABLE({ why: store.trouble?.why ?? '' })
+    }
+    await openSomehow(store, services)
+    const before = new Set(store.damaged)
+    let setAside = 0
+    let found = await scan(services.engine, services.keys)
+    const damaged = [...found.damaged]
+    while (found.unreadable.length + found.duplicates.length > 0) {
+      setAside += await moveAside(services, [...found.unreadable, ...found.duplicates])
+      found = await scan(services.engine, services.keys)
+    }
+    await store.putHead(await acceptedHead(found, setAside, services))
+    await store.keepWitness()
+    await store.reload()
+    const kept = [...found.namespaces.values()].reduce((total, { entries }) => total + entries.size, 0)
+    return { kept, setAside, reopened: [...new Set([...before, ...damaged])].toSorted() }
+  })
+}
+
+async function openSomehow(store: EncryptedStore, { engine }: StoreServices): Promise<void> {
+  if (store.isEngineOpen) return
+  try {
+    await store.openEngine()
+  } catch {
+    // It is why we are here; salvage says what it cannot do.
+    await engine.salvage()
+    await store.openEngine()
+  }
+}
+
+async function moveAside({ engine }: StoreServices, places: readonly Uint8Array[]): Promise<number> {
+  for (let at = 0; at < places.length; at += MOVED_AT_ONCE) {
+    const some = places.slice(at, at + MOVED_AT_ONCE)
+    const moved = await Promise.all(
+      some.map(async (place) => {
+        const value = (await engine.get(place)) ?? new Uint8Array()
+        return [
+          { type: 'put' as const, key: quarantinePlace(place), value },
+          { type: 'del' as const, key: place },
+        ]
+      }),
+    )
+    await engine.batch(moved.flat())
+  }
+  return places.length
+}
+
+/** A head over what was found, later than all that may be remembered of the store. */
+async function acceptedHead(found: Scan, setAside: number, { witness, keys }: StoreServices): Promise<Head> {
+  const noted = await witness.read()
+  const last = typeof noted === 'string' ? EMPTY_HEAD : noted
+  const known = found.head ?? EMPTY_HEAD
+  const generations = [...found.namespaces.values()].flatMap(({ entries }) =>
+    [...entries.values()].map(({ generation }) => generation),
+  )
+  const sequence = Math.max(known.sequence, last.sequence) + 1
+  const headOf = (name: string, { entries }: ScannedNamespace): NamespaceHead => {
+    let accepted: NamespaceHead = { ...EMPTY_NAMESPACE, sequence }
+    for (const entry of entries.values()) {
+      const id = keys.recordId(entry.generation, name, entry.key)
+      accepted = {
+        sequence,
+        records: accepted.records + 1,
+        bytes: accepted.bytes + entry.bytes,
+        sum: addTerm(accepted.sum, keys.sumTerm(id, encodeHeader(entry))),
+      }
+    }
+    return accepted
+  }
+  return {
+    sequence,
+    generation: generations.reduce((a, b) => Math.max(a, b), Math.max(known.generation, last.generation)),
+    quarantined: known.quarantined + setAside,
+    namespaces: new Map([...found.namespaces].map(([name, one]) => [name, headOf(name, one)])),
+  }
+}

@@ -1,0 +1,196 @@
+/** What others may know of `storage`: encrypted, durable records by namespace. spec/NZ-STORAGE-01.md. */
+import { z } from 'zod'
+import { defineErrors, defineEvents, defineService } from '../../kernel/index.ts'
+
+export interface StorageService {
+  /**
+   * The records of one module: `name` is `module` or `module/part`, lower case. A namespace comes into being with its
+   * first record.
+   */
+  namespace(name: string): Namespace
+  status(): StorageStatus
+  /** Reads and proves every record on disk against what was acknowledged. Changes nothing. */
+  check(options: { readonly signal: AbortSignal }): Promise<StorageCheck>
+  /** Seals every record anew under fresh keys while the store is in use. Goes on after a restart by itself. */
+  rotate(options: { readonly signal: AbortSignal }): Promise<StorageStatus>
+  /**
+   * Ends safe mode: what proves itself is kept, what does not is set aside on disk, and the namespaces are opened.
+   * Records that were lost or rolled back stay so.
+   */
+  repair(): Promise<StorageRepair>
+}
+
+/** Every method may throw NZ_STORAGE_DAMAGED, NZ_STORAGE_UNAVAILABLE; every change also NZ_STORAGE_READ_ONLY. */
+export interface Namespace {
+  readonly name: string
+  /** `null` when there is none or its time is over. */
+  get(key: string, options?: { readonly snapshot?: Snapshot }): Promise<Uint8Array | null>
+  /** Durable when it resolves. @throws NZ_STORAGE_QUOTA, NZ_STORAGE_KEY_INVALID, NZ_STORAGE_VALUE_TOO_LARGE */
+  put(key: string, value: Uint8Array, options?: PutOptions): Promise<void>
+  /** Durable when it resolves: whether there was such a record. */
+  delete(key: string): Promise<boolean>
+  /** All of it or nothing, also after a crash. At most 1,024 operations. @throws as `put` */
+  batch(operations: readonly Operation[]): Promise<void>
+  /** In order of key, as JavaScript compares strings; sees one state of the namespace however long it takes. */
+  range(options?: RangeOptions): AsyncIterable<StoredRecord>
+  /** One state of the namespace, until it is disposed of. @throws NZ_STORAGE_BUSY above 64 in a store */
+  snapshot(): Promise<Snapshot>
+  /**
+   * Changes as they are acknowledged, in order, first those after `after`. A gap says that changes in between are no
+   * longer known: read what you need anew, then go on.
+   */
+  watch(options: { readonly after?: number; readonly signal: AbortSignal }): AsyncIterable<WatchItem>
+  /** Records and their bytes (keys and values), those whose time is over included until they are swept. */
+  readonly usage: { readonly records: number; readonly bytes: number }
+}
+
+export interface PutOptions {
+  /** The record ends this many milliseconds from now; default: never. */
+  readonly ttlMs?: number
+}
+
+export type Operation =
+  | { readonly type: 'put'; readonly key: string; readonly value: Uint8Array; readonly ttlMs?: number }
+  | { readonly type: 'delete'; readonly key: string }
+
+export interface StoredRecord {
+  readonly key: string
+  readonly value: Uint8Array
+}
+
+export interface RangeOptions {
+  /** Keys that begin with this. */
+  readonly prefix?: string
+  /** Keys after this one (before it, when `reverse`). */
+  readonly after?: string
+  readonly reverse?: boolean
+  /** 1 to 1,000; default 1,000. */
+  readonly limit?: number
+  readonly snapshot?: Snapshot
+}
+
+export interface Snapshot extends AsyncDisposable {
+  readonly namespace: string
+}
+
+export type WatchItem =
+  | { readonly kind: 'put' | 'delete'; readonly key: string; readonly cursor: number }
+  | { readonly kind: 'gap'; readonly cursor: number }
+
+export type StorageState = 'open' | 'rotating' | 'readOnly' | 'safe' | 'closed'
+
+export interface StorageStatus {
+  /** `readOnly`: the disk refuses; `safe`: something is damaged and locked away, the rest works. */
+  readonly state: StorageState
+  /** Why it is not `open`. */
+  readonly code: string | null
+  readonly why: string | null
+  readonly records: number
+  readonly bytes: number
+  /** How often the keys were changed, from 1. */
+  readonly generation: number
+  /** Records that wait for the change of keys. */
+  readonly toRotate: number
+  /** Number of the last acknowledged change. */
+  readonly sequence: number
+  /** Parts that were set aside by repairs. */
+  readonly quarantined: number
+  readonly namespaces: readonly {
+    readonly name: string
+    readonly records: number
+    readonly bytes: number
+    readonly isDamaged: boolean
+  }[]
+}
+
+export interface StorageCheck {
+  readonly isIntact: boolean
+  readonly records: number
+  /** Parts on disk that no key of this identity proves. */
+  readonly unreadable: number
+  readonly damaged: readonly string[]
+}
+
+export interface StorageRepair {
+  readonly kept: number
+  readonly setAside: number
+  readonly reopened: readonly string[]
+}
+
+export const StorageService = defineService<StorageService>('storage')
+
+export const storageEvents = defineEvents('storage', {
+  damaged: z.strictObject({ namespaces: z.array(z.string()), why: z.string() }),
+  readOnly: z.strictObject({ why: z.string() }),
+  writable: z.strictObject({}),
+  rotated: z.strictObject({ generation: z.number().int() }),
+})
+
+export const storageErrors = defineErrors({
+  NZ_STORAGE_DAMAGED: {
+    message: 'stored records are damaged, missing or older than what was acknowledged',
+    fix: [
+      'nzcore storage check',
+      'restore the state folder from a copy, or keep what is intact: nzcore storage repair',
+    ],
+    status: 500,
+    exit: 'damaged',
+    retryable: false,
+  },
+  NZ_STORAGE_READ_ONLY: {
+    message: 'the disk does not take changes',
+    fix: ['free disk space or correct the disk; the store tries again by itself', 'nzcore storage status'],
+    status: 507,
+    exit: 'failed',
+    retryable: true,
+  },
+  NZ_STORAGE_UNAVAILABLE: {
+    message: 'the store is not open',
+    fix: ['nzcore storage status', 'nzcore logs'],
+    status: 503,
+    exit: 'failed',
+    retryable: true,
+  },
+  NZ_STORAGE_QUOTA: {
+    message: 'the store has no room for more of these records',
+    fix: ['delete records', 'nzcore config set storage.maxNamespaceBytes <more>'],
+    status: 507,
+    exit: 'failed',
+    retryable: false,
+  },
+  NZ_STORAGE_KEY_INVALID: {
+    message: 'this cannot be the key of a record',
+    fix: ['use 1 to 512 bytes of well-formed text'],
+    status: 400,
+    exit: 'usage',
+    retryable: false,
+  },
+  NZ_STORAGE_VALUE_TOO_LARGE: {
+    message: 'the value is too large for one record',
+    fix: ['store at most 1,048,576 bytes in a record, 8,388,608 in a batch'],
+    status: 413,
+    exit: 'usage',
+    retryable: false,
+  },
+  NZ_STORAGE_VALUE_INVALID: {
+    message: 'a stored value is not what its collection holds',
+    fix: ['nzcore logs', 'update nzcore on this machine'],
+    status: 500,
+    exit: 'incompatible',
+    retryable: false,
+  },
+  NZ_STORAGE_BUSY: {
+    message: 'too much is asked of the store at once',
+    fix: ['wait, then try again'],
+    status: 429,
+    exit: 'failed',
+    retryable: true,
+  },
+  NZ_STORAGE_NOT_FOUND: {
+    message: 'there is no such record',
+    fix: ['nzcore kv list'],
+    status: 404,
+    exit: 'notFound',
+    retryable: false,
+  },
+})

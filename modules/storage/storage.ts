@@ -1,0 +1,264 @@
+/** The store as a service, and what it does by itself: sweep what is over, recover from a full disk, go on rotating. */
+import { isNzError } from '../../kernel/index.ts'
+import { EncryptedStore } from './encrypted-store.ts'
+import { EMPTY_HEAD } from './head.ts'
+import { NamespaceHandle } from './namespace-handle.ts'
+import { repairStore } from './repair.ts'
+import { scan } from './scan.ts'
+import { storageErrors, storageEvents } from './service.ts'
+import type { EventBus, Timer } from '../../kernel/index.ts'
+import type { StoreLimits } from './commit-plan.ts'
+import type { StoreServices, Trouble } from './encrypted-store.ts'
+import type { IndexEntry } from './key-index.ts'
+import type { Namespace, Snapshot, StorageCheck, StorageRepair, StorageService, StorageStatus } from './service.ts'
+
+export interface StorageOptions extends StoreLimits {
+  readonly sweepIntervalMs: number
+  readonly witnessIntervalMs: number
+}
+
+/** Waits between tries to write again. */
+const FIRST_RETRY_MS = 1_000
+const LAST_RETRY_MS = 30_000
+/** Records that one sweep removes from a namespace in one batch. */
+const SWEEP_AT_ONCE = 512
+const RESEAL_AT_ONCE = 64
+
+export class Storage implements StorageService {
+  readonly store: EncryptedStore
+  readonly #services: StoreServices & { readonly events: Pick<EventBus, 'emit'> }
+  readonly #options: StorageOptions
+  readonly #handles = new Map<string, NamespaceHandle>()
+  readonly #snapshots = new Set<Snapshot>()
+  readonly #timers = new Map<string, Timer>()
+  readonly #stopped = new AbortController()
+  #rotation: Promise<void> | null = null
+  #witnessed = -1
+
+  constructor(services: StoreServices & { readonly events: Pick<EventBus, 'emit'> }, options: StorageOptions) {
+    this.#services = services
+    this.#options = options
+    this.store = new EncryptedStore(services, {
+      ...options,
+      onTrouble: (trouble, namespaces) => this.#tell(trouble, namespaces),
+    })
+  }
+
+  async open(): Promise<void> {
+    await this.store.open()
+    this.#every('sweep', this.#options.sweepIntervalMs, async () => await this.#sweep())
+    this.#every('witness', this.#options.witnessIntervalMs, async () => await this.#witness())
+    if (this.#toRotate() > 0) this.#goOnRotating()
+  }
+
+  async close(): Promise<void> {
+    this.#stopped.abort()
+    for (const timer of this.#timers.values()) timer.cancel()
+    this.#timers.clear()
+    await this.#rotation?.catch(() => undefined)
+    for (const snapshot of this.#snapshots) await snapshot[Symbol.asyncDispose]()
+    await this.store.close()
+  }
+
+  namespace(name: string): Namespace {
+    const known = this.#handles.get(name)
+    if (known !== undefined) return known
+    const services = { store: this.store, clock: this.#services.clock, snapshots: this.#snapshots }
+    const handle = new NamespaceHandle(services, name)
+    this.#handles.set(name, handle)
+    return handle
+  }
+
+  status(): StorageStatus {
+    const { head, damaged, trouble } = this.store
+    const namespaces = [...head.namespaces]
+      .map(([name, { records, bytes }]) => ({ name, records, bytes, isDamaged: damaged.has(name) }))
+      .filter(({ records, isDamaged }) => records > 0 || isDamaged)
+      .toSorted((a, b) => (a.name < b.name ? -1 : 1))
+    const sum = (of: 'records' | 'bytes'): number => namespaces.reduce((total, one) => total + one[of], 0)
+    return {
+      ...this.#state(trouble),
+      records: sum('records'),
+      bytes: sum('bytes'),
+      generation: head.generation,
+      toRotate: this.#toRotate(),
+      sequence: head.sequence,
+      quarantined: head.quarantined,
+      namespaces,
+    }
+  }
+
+  async check({ signal }: { readonly signal: AbortSignal }): Promise<StorageCheck> {
+    const { trouble, isEngineOpen, head } = this.store
+    if (!isEngineOpen && trouble?.kind === 'damaged') return { isIntact: false, records: 0, unreadable: 0, damaged: [] }
+    if (!isEngineOpen) throw storageErrors.NZ_STORAGE_UNAVAILABLE({ why: trouble?.why ?? 'it is closed' })
+    const found = await scan(this.#services.engine, this.#services.keys, { signal })
+    const isOlder = (found.head ?? EMPTY_HEAD).sequence < head.sequence
+    const fresh = found.damaged.filter((name) => !this.store.damaged.has(name))
+    if (fresh.length > 0) this.store.lockAway(fresh, 'records are damaged, missing or older than they were')
+    return {
+      isIntact: found.damaged.length === 0 && trouble?.kind !== 'damaged' && !isOlder,
+      records: [...found.namespaces.values()].reduce((total, { entries }) => total + entries.size, 0),
+      unreadable: found.unreadable.length,
+      damaged: found.damaged,
+    }
+  }
+
+  async rotate({ signal }: { readonly signal: AbortSignal }): Promise<StorageStatus> {
+    signal.throwIfAborted()
+    this.store.requireReadable('')
+    if (this.store.trouble !== null) throw storageErrors.NZ_STORAGE_READ_ONLY({ why: this.store.trouble.why })
+    if (this.#rotation === null && this.#toRotate() === 0) await this.store.nextGeneration()
+    this.#goOnRotating()
+    await this.#rotation
+    return this.status()
+  }
+
+  async repair(): Promise<StorageRepair> {
+    const report = await repairStore(this.store, this.#services)
+    this.#services.log.warn('storage.repaired', { ...report })
+    return report
+  }
+
+  #state(trouble: Trouble | null): Pick<StorageStatus, 'state' | 'code' | 'why'> {
+    if (trouble?.kind === 'damaged' || (trouble === null && this.store.damaged.size > 0)) {
+      return { state: 'safe', code: 'NZ_STORAGE_DAMAGED', why: trouble?.why ?? 'records of a namespace are damaged' }
+    }
+    if (trouble?.kind === 'readOnly') return { state: 'readOnly', code: 'NZ_STORAGE_READ_ONLY', why: trouble.why }
+    if (trouble !== null) return { state: 'closed', code: 'NZ_STORAGE_UNAVAILABLE', why: trouble.why }
+    return { state: this.#rotation === null ? 'open' : 'rotating', code: null, why: null }
+  }
+
+  #tell(trouble: Trouble, namespaces: readonly string[]): void {
+    const { events } = this.#services
+    if (trouble.kind === 'damaged') {
+      events.emit(storageEvents.damaged, { namespaces: [...namespaces], why: trouble.why })
+      return
+    }
+    if (trouble.kind === 'readOnly') events.emit(storageEvents.readOnly, { why: trouble.why })
+    this.#retryIn(FIRST_RETRY_MS)
+  }
+
+  /** Runs `work` again and again until the store is closed; what it throws is logged. */
+  #every(name: string, intervalMs: number, work: () => Promise<void>): void {
+    if (this.#stopped.signal.aborted) return
+    const run = async (): Promise<void> => {
+      try {
+        if (this.store.trouble === null) await work()
+      } catch (error) {
+        if (!isNzError(error)) this.#services.log.error('storage.upkeepFailed', { name, error })
+      }
+      this.#every(name, intervalMs, work)
+    }
+    this.#timers.set(
+      name,
+      this.#services.clock.setTimer(intervalMs, () => void run(), { unref: true }),
+    )
+  }
+
+  async #sweep(): Promise<void> {
+    for (const [namespace, index] of this.store.indexes()) {
+      if (this.store.damaged.has(namespace)) continue
+      const over: IndexEntry[] = []
+      for (const entry of index.values()) {
+        if (this.store.isOver(entry)) over.push(entry)
+        if (over.length === SWEEP_AT_ONCE) break
+      }
+      const operations = over.map((entry) => ({ type: 'delete' as const, key: entry.key, onlyIf: entry }))
+      if (operations.length > 0) await this.store.write(namespace, operations, 0)
+    }
+  }
+
+  async #witness(): Promise<void> {
+    const { sequence } = this.store.head
+    if (sequence === this.#witnessed) return
+    await this.store.keepWitness()
+    this.#witnessed = sequence
+  }
+
+  #retryIn(delayMs: number): void {
+    if (this.#stopped.signal.aborted) return
+    const retry = async (): Promise<void> => {
+      if (await this.#recover()) this.#services.events.emit(storageEvents.writable, {})
+      else if (this.store.trouble?.kind !== 'damaged') this.#retryIn(Math.min(delayMs * 2, LAST_RETRY_MS))
+    }
+    this.#timers.get('retry')?.cancel()
+    this.#timers.set(
+      'retry',
+      this.#services.clock.setTimer(delayMs, () => void retry(), { unref: true }),
+    )
+  }
+
+  /** A store that met an error of the disk is opened anew, once a small file can be written. */
+  async #recover(): Promise<boolean> {
+    const { engine, log } = this.#services
+    return await this.store.commits.exclusive(async () => {
+      if (this.#stopped.signal.aborted) return false
+      try {
+        if (this.store.isEngineOpen) {
+          await engine.probe()
+          for (const snapshot of this.#snapshots) await snapshot[Symbol.asyncDispose]()
+          await this.store.closeEngine()
+        }
+      } catch (error) {
+        log.debug('storage.stillReadOnly', { error })
+        return false
+      }
+      await this.store.open()
+      return this.store.trouble === null
+    })
+  }
+
+  #toRotate(): number {
+    const { generation } = this.store.head
+    let count = 0
+    for (const [namespace, index] of this.store.indexes()) {
+      if (this.store.damaged.has(namespace)) continue
+      for (const entry of index.values()) if (entry.generation < generation) count += 1
+    }
+    return count
+  }
+
+  #goOnRotating(): void {
+    this.#rotation ??= this.#reseal()
+      .catch((error: unknown) => {
+        this.#services.log.warn('storage.rotationPaused', { error })
+        throw error
+      })
+      .finally(() => {
+        this.#rotation = null
+      })
+    // Who asked for it awaits it; after a restart nobody does, and the pause is logged.
+    this.#rotation.catch(() => undefined)
+  }
+
+  async #reseal(): Promise<void> {
+    const { generation } = this.store.head
+    for (const [namespace, index] of this.store.indexes()) {
+      const old = index.frozen().filter((entry) => entry.generation < generation)
+      for (let at = 0; at < old.length; at += RESEAL_AT_ONCE) {
+        this.#stopped.signal.throwIfAborted()
+        if (this.store.damaged.has(namespace)) break
+        await this.#resealSome(namespace, old.slice(at, at + RESEAL_AT_ONCE))
+      }
+    }
+    this.#services.events.emit(storageEvents.rotated, { generation })
+    this.#services.log.info('storage.rotated', { generation })
+  }
+
+  async #resealSome(namespace: string, entries: readonly IndexEntry[]): Promise<void> {
+    const index = this.store.indexOf(namespace)
+    const operations = []
+    let bytes = 0
+    for (const entry of entries) {
+      // One that changed since is under the new keys already.
+      if (index.get(entry.key) !== entry) continue
+      const value = await this.store.readEntry(namespace, entry)
+      if (value === null && index.get(entry.key) !== entry) continue
+      if (value === null) throw this.store.lockAway([namespace], 'a record is not the one that was acknowledged')
+      bytes += value.byteLength
+      operations.push({ type: 'reseal' as const, entry, value })
+    }
+    if (operations.length > 0) await this.store.write(namespace, operations, bytes)
+  }
+}

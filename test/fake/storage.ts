@@ -1,0 +1,74 @@
+/** Stores for tests: in memory or on disk, with the disk in the test's hands. */
+import { systemClock, systemRandom } from '../../kernel/index.ts'
+import { StoreKeys } from '../../modules/storage/keys.ts'
+import { MemoryEngine } from '../../modules/storage/memory-engine.ts'
+import { Storage } from '../../modules/storage/storage.ts'
+import { WitnessFile } from '../../modules/storage/witness-file.ts'
+import type { Clock, Logger, Random } from '../../kernel/index.ts'
+import type { HomeService } from '../../modules/home/service.ts'
+import type { Engine } from '../../modules/storage/engine.ts'
+import type { StorageOptions } from '../../modules/storage/storage.ts'
+
+export interface FakeDisk {
+  readonly engine: Engine
+  /** State files beside the store: in memory, or where a daemon has them. */
+  readonly files?: Map<string, Uint8Array>
+  readonly state?: Pick<HomeService, 'read' | 'write'>
+}
+
+export interface OpenInit extends Partial<StorageOptions> {
+  readonly disk?: FakeDisk
+  readonly clock?: Clock
+  readonly random?: Random
+  /** First byte of the root key. */
+  readonly seed?: number
+  readonly told?: string[]
+}
+
+export interface MemoryDisk extends FakeDisk {
+  readonly engine: MemoryEngine
+  readonly files: Map<string, Uint8Array>
+}
+
+export function memoryDisk(records = new Map<string, Uint8Array>()): MemoryDisk {
+  return { engine: new MemoryEngine(records), files: new Map() }
+}
+
+const silent: Logger = { debug() {}, info() {}, warn() {}, error() {} }
+
+/** A store that was opened; `close` it. */
+export async function openStore({ disk = memoryDisk(), seed = 1, told, ...init }: OpenInit = {}): Promise<Storage> {
+  const { clock = systemClock, random = systemRandom, ...options } = init
+  const keys = new StoreKeys(new Uint8Array(32).fill(seed))
+  const home = disk.state ?? memoryFiles(disk.files ?? new Map<string, Uint8Array>())
+  const storage = new Storage(
+    {
+      engine: disk.engine,
+      keys,
+      witness: new WitnessFile(home, keys),
+      clock,
+      random,
+      log: silent,
+      events: { emit: (token) => void told?.push(token.name) },
+    },
+    {
+      maxNamespaceRecords: 10_000,
+      maxNamespaceBytes: 67_108_864,
+      sweepIntervalMs: 60_000,
+      witnessIntervalMs: 5_000,
+      ...options,
+    },
+  )
+  await storage.open()
+  return storage
+}
+
+function memoryFiles(files: Map<string, Uint8Array>): Pick<HomeService, 'read' | 'write'> {
+  return {
+    read: async (name) => await Promise.resolve(files.get(name) ?? null),
+    write: async (name, bytes) => {
+      files.set(name, Uint8Array.from(bytes))
+      await Promise.resolve()
+    },
+  }
+}
