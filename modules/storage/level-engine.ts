@@ -6,6 +6,7 @@ import { cp, mkdir, open, rm, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import type { FileHandle } from 'node:fs/promises'
 import type { ClassicLevel } from 'classic-level'
+import { damagedTables } from './table-check.ts'
 import type { Engine, EngineOperation, EngineSnapshot } from './engine.ts'
 
 type Database = ClassicLevel<Uint8Array, Uint8Array>
@@ -33,6 +34,8 @@ export class LevelEngine implements Engine {
       await mkdir(this.#dir, { recursive: true, mode: 0o700 })
       await syncFolder(dirname(this.#dir))
     }
+    const damaged = await damagedTables(this.#dir)
+    if (damaged.length > 0) throw new Error(`Corruption: ${damaged.join(', ')}: checksum mismatch`)
     const database: Database = new LevelDatabase(this.#dir, {
       keyEncoding: 'view',
       valueEncoding: 'view',
@@ -105,6 +108,8 @@ export class LevelEngine implements Engine {
     await rm(aside, { recursive: true, force: true })
     await mkdir(this.#dir, { recursive: true, mode: 0o700 })
     await cp(this.#dir, aside, { recursive: true })
+    // Tables that LevelDB must not read; they are in the copy.
+    for (const name of await damagedTables(this.#dir)) await rm(join(this.#dir, name))
     await LevelDatabase.repair(this.#dir)
   }
 

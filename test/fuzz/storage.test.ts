@@ -7,6 +7,9 @@ import { StoreKeys } from '../../modules/storage/keys.ts'
 import { decodeRecord, encodeRecord, isKey, isNamespace } from '../../modules/storage/record.ts'
 import { decodeHeader, seal, unseal } from '../../modules/storage/sealed.ts'
 
+import { unsnappy } from '../../modules/storage/snappy.ts'
+import { isIntactTable } from '../../modules/storage/table-check.ts'
+
 const numRuns = process.env['NZ_FULL'] === '1' ? 1_000_000 : 10_000
 const keys = new StoreKeys(new Uint8Array(32).fill(7))
 const place = Uint8Array.of(0x72, 1)
@@ -17,6 +20,10 @@ it('takes any bytes', () => {
       decodeHeader(bytes)
       decodeHead(bytes)
       decodeWitness(bytes)
+      unsnappy(bytes)
+      isIntactTable(bytes)
+      const table = Buffer.concat([bytes, bytes, Buffer.from('57fb808b247547db', 'hex')])
+      assert.equal(isIntactTable(table), false)
       const record = decodeRecord(bytes)
       if (record !== null) assert.deepEqual(Uint8Array.from(encodeRecord(record)), bytes)
       assert.equal(unseal(keys, 'record', bytes, place), null)

@@ -74,6 +74,7 @@ it(`gives no wrong value and starts, ${TIMES} times`, { timeout: 3_600_000 }, as
     if (how === 'remove') await rm(join(dir, name))
     if (how === 'older' && olderNames.includes(name)) await cp(join(older, name), join(dir, name))
     const where = `${how} ${name} at ${at}, seed ${seed}, time ${time}`
+    if (process.env['NZ_TRACE'] === '1') process.stderr.write(`${where}\n`)
     const storage = await openDiskStore(dir, new StateFiles(dir))
     let outcome = storage.status().code ?? 'harmless'
     for (let i = 0; i < RECORDS; i += 1 + below(40)) {
