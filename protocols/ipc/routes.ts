@@ -51,4 +51,13 @@ export const routes: Routes<typeof contract> = {
   streamsOpen: { method: 'POST', path: '/streams/open', kind: 'duplex' },
   streamsAccept: { method: 'POST', path: '/streams/accept', kind: 'duplex' },
   doctorExamine: { method: 'GET', path: '/doctor', kind: 'call' },
+  kvGet: { method: 'GET', path: '/kv/get', kind: 'call' },
+  kvPut: { method: 'POST', path: '/kv/put', kind: 'call' },
+  kvDelete: { method: 'POST', path: '/kv/delete', kind: 'call' },
+  kvList: { method: 'GET', path: '/kv', kind: 'call' },
+  kvWatch: { method: 'GET', path: '/kv/watch', kind: 'stream' },
+  storageStatus: { method: 'GET', path: '/storage', kind: 'call' },
+  storageCheck: { method: 'POST', path: '/storage/check', kind: 'call' },
+  storageRotate: { method: 'POST', path: '/storage/rotate', kind: 'call' },
+  storageRepair: { method: 'POST', path: '/storage/repair', kind: 'call' },
 }
