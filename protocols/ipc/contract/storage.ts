@@ -152,7 +152,6 @@ export const storageContract = defineContract({
     }),
     capability: 'storage.read',
     errors: ['NZ_STORAGE_UNAVAILABLE'],
-    deadlineMs: 600_000,
   },
   storageRotate: {
     method: 'POST',
@@ -165,7 +164,6 @@ export const storageContract = defineContract({
     result: z.strictObject({ storage: StorageView }),
     capability: 'storage.write',
     errors: [...storeErrors, 'NZ_STORAGE_READ_ONLY'],
-    deadlineMs: 600_000,
   },
   storageRepair: {
     method: 'POST',
@@ -182,6 +180,5 @@ export const storageContract = defineContract({
     }),
     capability: 'storage.write',
     errors: ['NZ_STORAGE_DAMAGED', 'NZ_STORAGE_UNAVAILABLE', 'NZ_STORAGE_READ_ONLY'],
-    deadlineMs: 600_000,
   },
 })
