@@ -16,7 +16,7 @@ class FakeProcess extends EventEmitter {
 }
 
 for (const event of ['uncaughtException', 'unhandledRejection']) {
-  it(`${event}: it is logged with a code, and the node stops in order`, { timeout: 30_000 }, async () => {
+  it(`${event}: it is logged with a code, and the node stops in order`, { timeout: 120_000 }, async () => {
     const folder = mkdtempSync(join(tmpdir(), 'nzf-'))
     const env = { NZ_HOME: folder }
     const home = homeOf({ env })

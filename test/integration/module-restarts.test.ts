@@ -62,7 +62,7 @@ describe('a node', () => {
     try {
       await kernel.start()
       for (const name of contexts.keys()) {
-        const signal = AbortSignal.timeout(20_000)
+        const signal = AbortSignal.timeout(60_000)
         contexts.get(name)?.fail(new Error(`${name} fails for this test`))
         assert.equal(kernel.state, 'degraded')
         await whole(kernel, signal)

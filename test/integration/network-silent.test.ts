@@ -13,11 +13,13 @@ import type { Socket } from 'node:net'
 const FLOOD_MS = 20_000
 const SILENT_PER_SECOND = 200
 const HONEST_PER_SECOND = 4
+/** Of each honest node; the flood goes on until they are made, however slow the machine is. */
+const HONEST_DIALS = 60
 const floodingAddresses = Array.from({ length: 10 }, (_, at) => `127.0.${20 + at}.1`)
 
 const wait = async (ms: number): Promise<void> => await new Promise((resolve) => setTimeout(resolve, ms))
 
-it('200 silent connections a second: at least 99 % of honest dials succeed', { timeout: 60_000 }, async (t) => {
+it('200 silent connections a second: at least 99 % of honest dials succeed', { timeout: 180_000 }, async (t) => {
   await using node = await startNetworkNode({ config: { limits: { handshakesPerSecondFromLoopback: 10 } } })
   const addresses = node.network.addresses()
   const ports = addresses.map((address) => Number(address.split('/')[4]))
@@ -27,20 +29,24 @@ it('200 silent connections a second: at least 99 % of honest dials succeed', { t
     ),
   )
   const sockets = new Set<Socket>()
-  const end = performance.now() + FLOOD_MS
+  const begunMs = performance.now()
+  const elapsedMs = (): number => performance.now() - begunMs
   let silent = 0
+  let floodedMs = 0
+  let dialling = honest.length
 
   async function flood(): Promise<void> {
-    while (performance.now() < end) {
-      const due = ((FLOOD_MS - (end - performance.now())) / 1_000) * SILENT_PER_SECOND
+    while (elapsedMs() < FLOOD_MS || dialling > 0) {
+      await wait(5)
+      const due = (elapsedMs() / 1_000) * SILENT_PER_SECOND
       for (; silent < due; silent += 1) {
         const port = ports[silent % ports.length] ?? 0
         const socket = connect({ host: '127.0.0.1', port, localAddress: floodingAddresses[silent % 10] ?? '' })
         sockets.add(socket)
         socket.on('error', () => undefined).once('close', () => sockets.delete(socket))
       }
-      await wait(5)
     }
+    floodedMs = elapsedMs()
   }
 
   const took: number[] = []
@@ -57,9 +63,10 @@ it('200 silent connections a second: at least 99 % of honest dials succeed', { t
     }
   }
   async function dialOn(client: (typeof honest)[number]): Promise<void> {
-    while (performance.now() < end) {
+    for (let dials = 0; dials < HONEST_DIALS || elapsedMs() < FLOOD_MS; dials += 1) {
       await Promise.all([dial(client, addresses[0] ?? ''), wait(1_000 / HONEST_PER_SECOND)])
     }
+    dialling -= 1
   }
 
   try {
@@ -71,8 +78,8 @@ it('200 silent connections a second: at least 99 % of honest dials succeed', { t
         `median ${sorted[sorted.length >> 1]?.toFixed(1)} ms, worst ${sorted.at(-1)?.toFixed(1)} ms, ` +
         `evicted ${handshakesEvicted}, refused ${JSON.stringify(connectionsRefused)}, open ${sockets.size}`,
     )
-    assert.ok(silent >= (FLOOD_MS / 1_000) * SILENT_PER_SECOND * 0.98)
-    assert.ok(took.length >= 100)
+    assert.ok(silent >= (floodedMs / 1_000) * SILENT_PER_SECOND * 0.98)
+    assert.ok(took.length + failed >= honest.length * HONEST_DIALS)
     assert.ok(failed <= (took.length + failed) * 0.01)
     assert.ok(sockets.size <= 1_100, 'silent connections are bounded')
   } finally {
