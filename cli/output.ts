@@ -73,7 +73,8 @@ export function createOutput({ stdout, stderr, isJson, env, signal }: OutputInit
       if (isJson) {
         const { code, what, why, do: steps, retryable, data } = document
         clearProgress()
-        printDocument(stdout, { schema: 'nz.error/1', code, what, why, do: steps, retryable, data })
+        const facts = filledSteps(steps, data)
+        printDocument(stdout, { schema: 'nz.error/1', code, what, why, do: facts, retryable, data })
       } else print(stderr, errorText(document))
     },
   }

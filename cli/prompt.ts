@@ -40,9 +40,9 @@ export function createPrompt({ stdin, isStdinTty, stderr, signal, interrupt }: P
   async function ask(question: string, isEchoed: boolean): Promise<Uint8Array> {
     if (!isAvailable) throw cliErrors.NZ_CLI_NO_TTY({ why: `it would have asked: ${question.trim()}` })
     signal.throwIfAborted()
-    stderr.write(printable(question))
     try {
-      return await readLine(stdin(), { echo: isEchoed ? stderr : null, signal, interrupt })
+      const onReady = (): void => void stderr.write(printable(question))
+      return await readLine(stdin(), { echo: isEchoed ? stderr : null, onReady, signal, interrupt })
     } finally {
       stderr.write('\n')
     }
@@ -66,12 +66,14 @@ export function createPrompt({ stdin, isStdinTty, stderr, signal, interrupt }: P
 
 interface LineInit {
   readonly echo: Terminal | null
+  /** Runs when the terminal no longer echoes by itself: an answer to what it prints is read, never shown. */
+  readonly onReady: () => void
   readonly signal: AbortSignal
   readonly interrupt: () => void
 }
 
 /** Reads one line byte by byte in raw mode; what was typed stays in one buffer, which is zeroed unless returned. */
-async function readLine(keyboard: Keyboard, { echo, signal, interrupt }: LineInit): Promise<Uint8Array> {
+async function readLine(keyboard: Keyboard, { echo, onReady, signal, interrupt }: LineInit): Promise<Uint8Array> {
   const typed = new Uint8Array(MAX_ANSWER_BYTES)
   let length = 0
   const { promise, resolve, reject } = Promise.withResolvers<Uint8Array>()
@@ -103,6 +105,7 @@ async function readLine(keyboard: Keyboard, { echo, signal, interrupt }: LineIni
   keyboard.on('data', onData)
   signal.addEventListener('abort', onAbort, { once: true })
   keyboard.resume()
+  onReady()
   try {
     return await promise
   } finally {

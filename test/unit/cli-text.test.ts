@@ -107,9 +107,11 @@ it('shows progress on the terminal of stderr only', () => {
 
 class FakeKeyboard {
   isRaw = false
+  onRaw: (() => void) | undefined
   #listener: ((bytes: Uint8Array) => void) | undefined
   setRawMode(isRaw: boolean): void {
     this.isRaw = isRaw
+    if (isRaw) this.onRaw?.()
   }
   on(_event: 'data', listener: (bytes: Uint8Array) => void): void {
     this.#listener = listener
@@ -148,6 +150,17 @@ it('reads secrets without echo, with correction, and leaves raw mode', async () 
   assert.equal(new TextDecoder().decode(await answer), 'hello')
   assert.equal(stderr.text, 'Passphrase: \n')
   assert.equal(keyboard.isRaw, false)
+})
+
+it('asks only when the terminal no longer shows what is typed', async () => {
+  const keyboard = new FakeKeyboard()
+  const { prompt, stderr } = promptOn(keyboard)
+  let shownBefore: string | null = null
+  keyboard.onRaw = () => (shownBefore = stderr.text)
+  const answer = prompt.secret('Passphrase:')
+  keyboard.type('word\r')
+  await answer
+  assert.equal(shownBefore, '')
 })
 
 it('asks yes or no until it is answered', async () => {

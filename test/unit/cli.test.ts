@@ -174,6 +174,10 @@ describe('errors', () => {
       client: { ringBreak: async () => await Promise.reject(unreadable) },
     })
     assert.match(stderr, /do: {2}check owner and mode of \/srv\/a\/state\.json\n/)
+    const { stdout } = await ring(['ring', 'break', '--json'], {
+      client: { ringBreak: async () => await Promise.reject(unreadable) },
+    })
+    assert.match(stdout, /check owner and mode of \/srv\/a\/state\.json/)
   })
 
   it('are one document on stdout with --json', async () => {
