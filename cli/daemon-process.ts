@@ -11,7 +11,7 @@ import type { NodeInit } from './node.ts'
 /** Runs the node until it is told to stop; its log shows on stderr as it is written. */
 export async function runForeground(context: CliContext, flags: readonly string[]): Promise<void> {
   restartUnderFlags(process)
-  trimHttp()
+  prepareProcess()
   const { home, env, output, signal } = context
   const mirror: NodeInit['mirror'] = ({ atMs, level, event, fields }) => {
     const time = formatTime(atMs, { nowMs: atMs })
@@ -23,7 +23,7 @@ export async function runForeground(context: CliContext, flags: readonly string[
 /** Runs the node and reports over the inherited pipe that it is ready, or why it is not. */
 export async function runForParent({ home, env, signal }: CliContext, flags: readonly string[]): Promise<void> {
   let isReported = false
-  trimHttp()
+  prepareProcess()
   process.title = `nzcore ${home.profile}`
   await runDaemon({
     home,
@@ -42,4 +42,10 @@ export async function runForParent({ home, env, signal }: CliContext, flags: rea
       }
     },
   })
+}
+
+function prepareProcess(): void {
+  // Whatever makes a file, LevelDB's own code included, makes it for the owner alone.
+  process.umask(0o077)
+  trimHttp()
 }
