@@ -2,10 +2,10 @@
  * The records of a profile: read by an index in memory, changed by groups that are sealed, synced and then told.
  * spec/NZ-STORAGE-01.md.
  */
+import { GroupCommit } from '../../kernel/index.ts'
 import { ChangeHistory } from './change-history.ts'
 import { CommitPlan, sealedHead } from './commit-plan.ts'
 import { EMPTY_HEAD } from './head.ts'
-import { GroupCommit } from './group-commit.ts'
 import { KeyIndex } from './key-index.ts'
 import { decodeRecord, recordPlace } from './record.ts'
 import { scan } from './scan.ts'
@@ -52,6 +52,14 @@ export interface StoreSnapshot {
 /** Reads of one record that met a change under way, before the record is called damaged. */
 const MAX_READ_ATTEMPTS = 4
 
+const GROUPS = {
+  maxGroupChanges: 1_024,
+  maxGroupBytes: 8_388_608,
+  maxWaiting: 8_192,
+  maxWaitingBytes: 134_217_728,
+  onFull: (): Error => storageErrors.NZ_STORAGE_BUSY({ why: 'too many changes wait' }),
+} as const
+
 export class EncryptedStore {
   readonly history = new ChangeHistory()
   readonly commits: GroupCommit<Write>
@@ -76,7 +84,7 @@ export class EncryptedStore {
     this.#limits = limits
     this.#onTrouble = onTrouble
     this.#counter = new SealCounter(() => services.random.bytes(16))
-    this.commits = new GroupCommit(async (group) => await this.#commit(group))
+    this.commits = new GroupCommit(async (group) => await this.#commit(group), GROUPS)
   }
 
   get head(): Head {

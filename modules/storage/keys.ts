@@ -2,7 +2,6 @@
 import { createHmac, createSecretKey, hkdfSync } from 'node:crypto'
 import type { KeyObject } from 'node:crypto'
 
-export const SALT_BYTES = 16
 export const RECORD_ID_BYTES = 16
 
 /** Keys of sessions that are kept derived; records of older sessions derive theirs again. */

@@ -1,32 +1,41 @@
-/** Changes that arrive while a batch is on its way to disk share the next one: one fsync for all of them. */
-import { storageErrors } from './service.ts'
-
-/** Changes that may wait. */
-const MAX_WAITING = 8_192
-/** What one batch takes at most. */
-const MAX_GROUP_CHANGES = 1_024
-const MAX_GROUP_BYTES = 8_388_608
+/** Changes that arrive while a group is on its way to disk share the next one: one fsync for all of them. */
 
 export interface Waiting {
-  /** Bytes of its values. */
+  /** Bytes that it holds in memory while it waits. */
   readonly bytes: number
+}
+
+export interface GroupLimits {
+  /** What one group takes at most; a single larger change is a group of its own. */
+  readonly maxGroupChanges: number
+  readonly maxGroupBytes: number
+  /** Changes and bytes that may wait. */
+  readonly maxWaiting: number
+  readonly maxWaitingBytes: number
+  /** The error for who submits more. */
+  readonly onFull: () => Error
 }
 
 export class GroupCommit<Write extends Waiting> {
   readonly #commit: (group: readonly Write[]) => Promise<void>
+  readonly #limits: GroupLimits
   readonly #waiting: Write[] = []
   readonly #tasks: (() => Promise<void>)[] = []
   #round: Promise<void> | null = null
+  #waitingBytes = 0
 
   /** `commit` settles each change of its group itself and never rejects. One group after another. */
-  constructor(commit: (group: readonly Write[]) => Promise<void>) {
+  constructor(commit: (group: readonly Write[]) => Promise<void>, limits: GroupLimits) {
     this.#commit = commit
+    this.#limits = limits
   }
 
-  /** @throws NZ_STORAGE_BUSY when 8,192 changes wait */
+  /** @throws what `onFull` makes when too much waits */
   submit(write: Write): void {
-    if (this.#waiting.length >= MAX_WAITING) throw storageErrors.NZ_STORAGE_BUSY({ why: 'too many changes wait' })
+    const { maxWaiting, maxWaitingBytes, onFull } = this.#limits
+    if (this.#waiting.length >= maxWaiting || this.#waitingBytes + write.bytes > maxWaitingBytes) throw onFull()
     this.#waiting.push(write)
+    this.#waitingBytes += write.bytes
     this.#start()
   }
 
@@ -68,13 +77,15 @@ export class GroupCommit<Write extends Waiting> {
   }
 
   #nextGroup(): readonly Write[] {
+    const { maxGroupChanges, maxGroupBytes } = this.#limits
     let bytes = 0
     let count = 0
     for (const write of this.#waiting) {
+      if (count > 0 && (bytes + write.bytes > maxGroupBytes || count === maxGroupChanges)) break
       bytes += write.bytes
-      if (count > 0 && (bytes > MAX_GROUP_BYTES || count === MAX_GROUP_CHANGES)) break
       count += 1
     }
+    this.#waitingBytes -= bytes
     return this.#waiting.splice(0, count)
   }
 }
