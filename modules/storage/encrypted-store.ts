@@ -49,9 +49,6 @@ export interface StoreSnapshot {
   readonly engine: EngineSnapshot
 }
 
-/** Reads of one record that met a change under way, before the record is called damaged. */
-const MAX_READ_ATTEMPTS = 4
-
 const GROUPS = {
   maxGroupChanges: 1_024,
   maxGroupBytes: 8_388_608,
@@ -174,17 +171,31 @@ export class EncryptedStore {
   }
 
   /** The value of a record, proven; `null` when there is none or its time is over. */
-  async read(namespace: string, key: string, snapshot?: StoreSnapshot): Promise<Uint8Array | null> {
-    for (let attempt = 0; attempt < MAX_READ_ATTEMPTS; attempt++) {
+  async read(namespace: string, key: string): Promise<Uint8Array | null> {
+    this.requireReadable(namespace)
+    const entry = this.indexOf(namespace).get(key)
+    if (entry === null || this.isOver(entry)) return null
+    const value = await this.readEntry(namespace, entry)
+    if (value !== null) return value
+    const settled = await this.readBetween(namespace, key)
+    return settled === null || this.isOver(settled.entry) ? null : settled.value
+  }
+
+  /**
+   * A record, read between two groups: a batch may be durable and not yet told, and then memory and disk differ for a
+   * moment, so that what does not prove itself outside of here is not damaged yet. `null` when there is none.
+   *
+   * @throws NZ_STORAGE_DAMAGED
+   */
+  async readBetween(namespace: string, key: string): Promise<{ entry: IndexEntry; value: Uint8Array } | null> {
+    return await this.commits.exclusive(async () => {
       this.requireReadable(namespace)
       const entry = this.indexOf(namespace).get(key)
-      if (entry === null || this.isOver(entry)) return null
-      const value = await this.readEntry(namespace, entry, snapshot)
-      if (value !== null) return value
-      // A batch may be durable and not yet told: then memory and disk differ for a moment.
-      await this.commits.exclusive(async () => await Promise.resolve())
-    }
-    throw this.lockAway([namespace], 'a record is not the one that was acknowledged')
+      if (entry === null) return null
+      const value = await this.readEntry(namespace, entry)
+      if (value === null) throw this.lockAway([namespace], 'a record is not the one that was acknowledged')
+      return { entry, value }
+    })
   }
 
   /** `null` when what lies on disk is not this very record. */

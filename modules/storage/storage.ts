@@ -253,9 +253,12 @@ export class Storage implements StorageService {
     for (const entry of entries) {
       // One that changed since is under the new keys already.
       if (index.get(entry.key) !== entry) continue
-      const value = await this.store.readEntry(namespace, entry)
-      if (value === null && index.get(entry.key) !== entry) continue
-      if (value === null) throw this.store.lockAway([namespace], 'a record is not the one that was acknowledged')
+      let value = await this.store.readEntry(namespace, entry)
+      if (value === null) {
+        const settled = await this.store.readBetween(namespace, entry.key)
+        if (settled?.entry !== entry) continue
+        value = settled.value
+      }
       bytes += value.byteLength
       operations.push({ type: 'reseal' as const, entry, value })
     }
