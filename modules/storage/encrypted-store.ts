@@ -15,7 +15,7 @@ import type { Clock, Logger, Random } from '../../kernel/index.ts'
 import type { PlannedOperation, StoreLimits } from './commit-plan.ts'
 import type { Engine, EngineSnapshot } from './engine.ts'
 import type { Head } from './head.ts'
-import type { IndexEntry } from './key-index.ts'
+import type { FrozenIndex, IndexEntry } from './key-index.ts'
 import type { StoreKeys } from './keys.ts'
 import type { Scan } from './scan.ts'
 import type { WitnessFile } from './witness-file.ts'
@@ -45,7 +45,7 @@ interface Write {
 }
 
 export interface StoreSnapshot {
-  readonly entries: readonly IndexEntry[]
+  readonly index: FrozenIndex
   readonly engine: EngineSnapshot
 }
 
@@ -219,8 +219,8 @@ export class EncryptedStore {
   async snapshot(namespace: string): Promise<StoreSnapshot> {
     return await this.commits.exclusive(async () => {
       this.requireReadable(namespace)
-      const entries = this.indexOf(namespace).frozen()
-      return await Promise.resolve({ entries, engine: this.#services.engine.snapshot() })
+      const index = this.indexOf(namespace).frozen()
+      return await Promise.resolve({ index, engine: this.#services.engine.snapshot() })
     })
   }
 
@@ -284,7 +284,7 @@ export class EncryptedStore {
     for (const [name, { entries }] of found.namespaces) {
       if (found.damaged.includes(name)) continue
       const index = new KeyIndex()
-      index.load(entries.values())
+      index.load(entries)
       this.#indexes.set(name, index)
     }
     this.history.startAt(this.#head.sequence)

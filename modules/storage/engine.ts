@@ -4,6 +4,8 @@ export type EngineOperation =
   | { readonly type: 'put'; readonly key: Uint8Array; readonly value: Uint8Array }
   | { readonly type: 'del'; readonly key: Uint8Array }
 
+export type EngineEntry = readonly [key: Uint8Array, value: Uint8Array]
+
 export interface EngineSnapshot {
   close(): Promise<void>
 }
@@ -15,8 +17,8 @@ export interface Engine {
   get(key: Uint8Array, snapshot?: EngineSnapshot): Promise<Uint8Array | null>
   /** All or nothing; durable when it resolves. After a rejection nothing is known but that it was whole or not at all. */
   batch(operations: readonly EngineOperation[]): Promise<void>
-  /** Everything, in order of key, as of the call. */
-  entries(): AsyncIterable<readonly [Uint8Array, Uint8Array]>
+  /** Everything, in order of key, as of the call; many entries at a time. */
+  pages(): AsyncIterable<readonly EngineEntry[]>
   snapshot(): EngineSnapshot
   /** Rejects while the disk refuses to take a small file. */
   probe(): Promise<void>

@@ -1,29 +1,30 @@
 /** The keys of a store, all from one root by HKDF. spec/NZ-STORAGE-01.md §2. */
-import { createHmac, createSecretKey, hkdfSync } from 'node:crypto'
+import { createHmac, createSecretKey, hash, hkdfSync } from 'node:crypto'
+import { HEADER_BYTES } from '../../protocols/sealed/sealed.ts'
 import type { KeyObject } from 'node:crypto'
 
 export const RECORD_ID_BYTES = 16
 
-/** Keys of sessions that are kept derived; records of older sessions derive theirs again. */
-const MAX_CACHED_KEYS = 256
+/** Keys of runs that are kept derived; records of more runs derive theirs again. */
+const MAX_CACHED_KEYS = 4_096
 
 export type SealPurpose = 'record' | 'head' | 'witness'
 
 export class StoreKeys {
   readonly #root: KeyObject
-  readonly #sum: KeyObject
+  readonly #sum: SumHmac
   readonly #ids = new Map<number, KeyObject>()
   readonly #sealing = new Map<string, KeyObject>()
 
   /** `root` is 32 bytes and is copied; the caller zeroes its own. */
   constructor(root: Uint8Array) {
     this.#root = createSecretKey(root)
-    this.#sum = this.#derive('sum/1', new Uint8Array())
+    this.#sum = new SumHmac(this.#derive('sum/1', new Uint8Array()))
   }
 
   /** The key that seals under one salt. A nonce is used once below it. */
   sealing(purpose: SealPurpose, generation: number, salt: Uint8Array): KeyObject {
-    const name = `${purpose} ${generation} ${Buffer.from(salt).toString('latin1')}`
+    const name = `${bufferOf(salt).toString('latin1')}${purpose}${generation}`
     const known = this.#sealing.get(name)
     if (known !== undefined) return known
     const key = this.#derive(`${purpose}/1/${generation}`, salt)
@@ -45,7 +46,7 @@ export class StoreKeys {
 
   /** What a sealed record adds to the sum of its namespace. */
   sumTerm(id: Uint8Array, header: Uint8Array): bigint {
-    return BigInt(`0x${createHmac('sha256', this.#sum).update(id).update(header).digest('hex')}`)
+    return this.#sum.termOf(id, header)
   }
 
   #derive(label: string, salt: Uint8Array): KeyObject {
@@ -56,6 +57,37 @@ export class StoreKeys {
       bytes.fill(0)
     }
   }
+}
+
+const BLOCK_BYTES = 64
+const DIGEST_BYTES = 32
+
+/** HMAC-SHA256 (RFC 2104) of an id and a header, without a native object for each: opening a store makes one a record. */
+class SumHmac {
+  readonly #inner: Buffer
+  readonly #outer = Buffer.alloc(BLOCK_BYTES + DIGEST_BYTES)
+
+  constructor(key: KeyObject) {
+    this.#inner = Buffer.alloc(BLOCK_BYTES + RECORD_ID_BYTES + HEADER_BYTES)
+    key.export().copy(this.#inner)
+    this.#inner.copy(this.#outer, 0, 0, BLOCK_BYTES)
+    for (let i = 0; i < BLOCK_BYTES; i++) {
+      this.#inner[i] = (this.#inner[i] ?? 0) ^ 0x36
+      this.#outer[i] = (this.#outer[i] ?? 0) ^ 0x5c
+    }
+  }
+
+  termOf(id: Uint8Array, header: Uint8Array): bigint {
+    this.#inner.set(id, BLOCK_BYTES)
+    this.#inner.set(header, BLOCK_BYTES + RECORD_ID_BYTES)
+    this.#outer.set(hash('sha256', this.#inner, 'buffer'), BLOCK_BYTES)
+    return BigInt(`0x${hash('sha256', this.#outer, 'hex')}`)
+  }
+}
+
+/** The same bytes as a Buffer. */
+export function bufferOf(bytes: Uint8Array): Buffer {
+  return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
 }
 
 const SUM_MODULUS = 1n << 256n

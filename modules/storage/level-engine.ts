@@ -7,7 +7,7 @@ import { dirname, join } from 'node:path'
 import type { FileHandle } from 'node:fs/promises'
 import type { ClassicLevel } from 'classic-level'
 import { damagedTables } from './table-check.ts'
-import type { Engine, EngineOperation, EngineSnapshot } from './engine.ts'
+import type { Engine, EngineEntry, EngineOperation, EngineSnapshot } from './engine.ts'
 
 type Database = ClassicLevel<Uint8Array, Uint8Array>
 
@@ -15,7 +15,9 @@ type Database = ClassicLevel<Uint8Array, Uint8Array>
 const CACHE_BYTES = 1_048_576
 const WRITE_BUFFER_BYTES = 2_097_152
 const MAX_OPEN_FILES = 64
-const ENTRIES_AT_ONCE = 256
+/** What a page holds at most; two of them are in memory while everything is read. */
+const PAGE_ENTRIES = 1_024
+const PAGE_BYTES = 262_144
 /** What a probe writes: more than the slack of a block, less than anybody misses. */
 const PROBE_BYTES = 65_536
 
@@ -73,15 +75,19 @@ export class LevelEngine implements Engine {
     await folder.sync()
   }
 
-  async *entries(): AsyncGenerator<readonly [Uint8Array, Uint8Array]> {
-    const iterator = this.#opened().database.iterator()
+  async *pages(): AsyncGenerator<readonly EngineEntry[]> {
+    const iterator = this.#opened().database.iterator({ fillCache: false, highWaterMarkBytes: PAGE_BYTES })
+    let next = iterator.nextv(PAGE_ENTRIES)
     try {
       for (;;) {
-        const page = await iterator.nextv(ENTRIES_AT_ONCE)
+        const page = await next
         if (page.length === 0) return
-        yield* page
+        // Read while the caller is busy with the page before.
+        next = iterator.nextv(PAGE_ENTRIES)
+        yield page
       }
     } finally {
+      await next.catch(() => undefined)
       await iterator.close()
     }
   }

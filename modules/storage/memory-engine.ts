@@ -1,5 +1,5 @@
 /** A store in memory, for simulations and tests: the same bytes as on disk, gone with the process. */
-import type { Engine, EngineOperation, EngineSnapshot } from './engine.ts'
+import type { Engine, EngineEntry, EngineOperation, EngineSnapshot } from './engine.ts'
 
 interface MemorySnapshot extends EngineSnapshot {
   readonly records: ReadonlyMap<string, Uint8Array>
@@ -36,9 +36,9 @@ export class MemoryEngine implements Engine {
     }
   }
 
-  async *entries(): AsyncGenerator<readonly [Uint8Array, Uint8Array]> {
+  async *pages(): AsyncGenerator<readonly EngineEntry[]> {
     const sorted = [...this.records].toSorted(([a], [b]) => (a < b ? -1 : 1))
-    for (const [key, value] of sorted) yield [Uint8Array.from(Buffer.from(key, 'hex')), value]
+    for (const [key, value] of sorted) yield [[Uint8Array.from(Buffer.from(key, 'hex')), value]]
   }
 
   snapshot(): EngineSnapshot {

@@ -1,9 +1,9 @@
 /** One namespace as a module sees it: keys and values checked, limits kept. */
 import { isKey, isNamespace, MAX_VALUE_BYTES } from './record.ts'
-import { entriesIn } from './key-index.ts'
 import { storageErrors } from './service.ts'
 import type { Clock } from '../../kernel/index.ts'
 import type { PlannedOperation } from './commit-plan.ts'
+import type { IndexEntry } from './key-index.ts'
 import type { EncryptedStore, StoreSnapshot } from './encrypted-store.ts'
 import type { Namespace, Operation, PutOptions, RangeOptions, Snapshot, StoredRecord, WatchItem } from './service.ts'
 
@@ -44,11 +44,8 @@ export class NamespaceHandle implements Namespace {
     requireKey(key)
     if (snapshot === undefined) return await this.#store.read(this.name, key)
     const inner = this.#innerOf(snapshot)
-    for (const entry of entriesIn(inner.entries, { prefix: key, limit: 1 })) {
-      if (entry.key !== key || this.#store.isOver(entry)) return null
-      return await this.#proven(entry, inner)
-    }
-    return null
+    const entry = inner.index.get(key)
+    return entry === null || this.#store.isOver(entry) ? null : await this.#proven(entry, inner)
   }
 
   async put(key: string, value: Uint8Array, options: PutOptions = {}): Promise<void> {
@@ -86,7 +83,7 @@ export class NamespaceHandle implements Namespace {
     try {
       const inner = this.#innerOf(snapshot ?? own)
       let left = limit
-      for (const entry of entriesIn(inner.entries, { ...range, limit: inner.entries.length })) {
+      for (const entry of inner.index.entries(range)) {
         if (this.#store.isOver(entry)) continue
         if (left-- === 0) return
         yield { key: entry.key, value: await this.#proven(entry, inner) }
@@ -125,7 +122,7 @@ export class NamespaceHandle implements Namespace {
     return this.#store.history.watch(this.name, { after, latest, signal })
   }
 
-  async #proven(entry: StoreSnapshot['entries'][number], inner: StoreSnapshot): Promise<Uint8Array> {
+  async #proven(entry: IndexEntry, inner: StoreSnapshot): Promise<Uint8Array> {
     this.#store.requireReadable(this.name)
     const value = await this.#store.readEntry(this.name, entry, inner)
     if (value === null) throw this.#store.lockAway([this.name], 'a record is not the one that was acknowledged')

@@ -1,9 +1,12 @@
 /** What is inside a sealed record, and where sealed things lie. spec/NZ-STORAGE-01.md §3. */
-import { RECORD_ID_BYTES } from './keys.ts'
+import { bufferOf, RECORD_ID_BYTES } from './keys.ts'
 
 export const MAX_KEY_BYTES = 512
 export const MAX_VALUE_BYTES = 1_048_576
 export const MAX_NAMESPACE_LENGTH = 64
+
+/** namespace length u8 · key length u16 · expires u64 */
+export const RECORD_FIXED_BYTES = 11
 
 const NAMESPACE = /^[a-z][a-z0-9-]*(?:\/[a-z0-9][a-z0-9-]*)?$/
 
@@ -19,26 +22,29 @@ export interface PlainRecord {
 export function encodeRecord({ namespace, key, expiresAtMs, value }: PlainRecord): Uint8Array {
   const name = Buffer.from(namespace, 'utf8')
   const keyBytes = Buffer.from(key, 'utf8')
-  const fixed = Buffer.alloc(11)
+  const fixed = Buffer.alloc(RECORD_FIXED_BYTES)
   fixed.writeUInt8(name.byteLength, 0)
   fixed.writeUInt16BE(keyBytes.byteLength, 1)
   fixed.writeBigUInt64BE(BigInt(expiresAtMs), 3)
   return Buffer.concat([fixed, name, keyBytes, value])
 }
 
-/** `null` when these bytes are no record. */
+/** `null` when these bytes are no record. Its value is a part of them. */
 export function decodeRecord(bytes: Uint8Array): PlainRecord | null {
-  if (bytes.byteLength < 11) return null
+  if (bytes.byteLength < RECORD_FIXED_BYTES) return null
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
-  const nameEnd = 11 + view.getUint8(0)
+  const nameEnd = RECORD_FIXED_BYTES + view.getUint8(0)
   const keyEnd = nameEnd + view.getUint16(1)
   const expiresAtMs = Number(view.getBigUint64(3))
   if (keyEnd > bytes.byteLength || !Number.isSafeInteger(expiresAtMs)) return null
   if (bytes.byteLength - keyEnd > MAX_VALUE_BYTES) return null
-  const namespace = textOf(bytes.subarray(11, nameEnd))
-  const key = textOf(bytes.subarray(nameEnd, keyEnd))
-  if (namespace === null || key === null || !isNamespace(namespace) || !isKey(key)) return null
-  return { namespace, key, expiresAtMs, value: Uint8Array.from(bytes.subarray(keyEnd)) }
+  const text = bufferOf(bytes)
+  // What is no ASCII is no name of a namespace either.
+  const namespace = text.toString('latin1', RECORD_FIXED_BYTES, nameEnd)
+  const key = keyAt(text, nameEnd, keyEnd)
+  if (key === null || !isNamespace(namespace)) return null
+  const value = new Uint8Array(bytes.buffer, bytes.byteOffset + keyEnd, bytes.byteLength - keyEnd)
+  return { namespace, key, expiresAtMs, value }
 }
 
 export function isNamespace(name: string): boolean {
@@ -49,16 +55,15 @@ export function isKey(key: string): boolean {
   return key !== '' && key.isWellFormed() && !key.includes('\0') && Buffer.byteLength(key, 'utf8') <= MAX_KEY_BYTES
 }
 
-function textOf(bytes: Uint8Array): string | null {
-  try {
-    return strictUtf8.decode(bytes)
-  } catch {
-    // Not UTF-8; the caller says what that means.
-    return null
-  }
+function keyAt(bytes: Buffer, start: number, end: number): string | null {
+  if (end === start || end - start > MAX_KEY_BYTES) return null
+  const key = bytes.toString('utf8', start, end)
+  if (key.includes('\0')) return null
+  // Bytes that are no UTF-8 become this character, which a key may also have of its own.
+  return key.includes('\ufffd') && Buffer.compare(Buffer.from(key, 'utf8'), bytes.subarray(start, end)) !== 0
+    ? null
+    : key
 }
-
-const strictUtf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
 /** The place of the head: one byte no record has. */
 export const HEAD_PLACE = Uint8Array.of(0x68)

@@ -36,7 +36,7 @@ export async function repairStore(store: EncryptedStore, services: StoreServices
     await store.putHead(await acceptedHead(found, setAside, services))
     await store.keepWitness()
     await store.reload()
-    const kept = [...found.namespaces.values()].reduce((total, { entries }) => total + entries.size, 0)
+    const kept = [...found.namespaces.values()].reduce((total, { entries }) => total + entries.length, 0)
     return { kept, setAside, reopened: [...new Set([...before, ...damaged])].toSorted() }
   })
 }
@@ -75,12 +75,12 @@ async function acceptedHead(found: Scan, setAside: number, { witness, keys }: St
   const last = typeof noted === 'string' ? EMPTY_HEAD : noted
   const known = found.head ?? EMPTY_HEAD
   const generations = [...found.namespaces.values()].flatMap(({ entries }) =>
-    [...entries.values()].map(({ generation }) => generation),
+    entries.map(({ generation }) => generation),
   )
   const sequence = Math.max(known.sequence, last.sequence) + 1
   const headOf = (name: string, { entries }: ScannedNamespace): NamespaceHead => {
     let accepted: NamespaceHead = { ...EMPTY_NAMESPACE, sequence }
-    for (const entry of entries.values()) {
+    for (const entry of entries) {
       const id = keys.recordId(entry.generation, name, entry.key)
       accepted = {
         sequence,

@@ -98,7 +98,7 @@ export class Storage implements StorageService {
     if (fresh.length > 0) this.store.lockAway(fresh, 'records are damaged, missing or older than they were')
     return {
       isIntact: found.damaged.length === 0 && trouble?.kind !== 'damaged' && !isOlder,
-      records: [...found.namespaces.values()].reduce((total, { entries }) => total + entries.size, 0),
+      records: [...found.namespaces.values()].reduce((total, { entries }) => total + entries.length, 0),
       unreadable: found.unreadable.length,
       damaged: found.damaged,
     }
@@ -214,7 +214,7 @@ export class Storage implements StorageService {
     let count = 0
     for (const [namespace, index] of this.store.indexes()) {
       if (this.store.damaged.has(namespace)) continue
-      for (const entry of index.values()) if (entry.generation < generation) count += 1
+      count += index.olderThan(generation)
     }
     return count
   }
@@ -235,7 +235,7 @@ export class Storage implements StorageService {
   async #reseal(): Promise<void> {
     const { generation } = this.store.head
     for (const [namespace, index] of this.store.indexes()) {
-      const old = index.frozen().filter((entry) => entry.generation < generation)
+      const old = [...index.values()].filter((entry) => entry.generation < generation)
       for (let at = 0; at < old.length; at += RESEAL_AT_ONCE) {
         this.#stopped.signal.throwIfAborted()
         if (this.store.damaged.has(namespace)) break

@@ -17,8 +17,16 @@ const TABLE_NAME = /^\d+\.(?:ldb|sst)$/
 /** Names of the tables in `dir` whose bytes are not those that were written. A folder that is not there has none. */
 export async function damagedTables(dir: string): Promise<readonly string[]> {
   const damaged: string[] = []
-  for (const name of await namesIn(dir)) {
-    if (TABLE_NAME.test(name) && !isIntactTable(await readFile(join(dir, name)))) damaged.push(name)
+  const names = (await namesIn(dir)).filter((name) => TABLE_NAME.test(name))
+  const read = async (name: string | undefined): Promise<Uint8Array | null> =>
+    name === undefined ? null : await readFile(join(dir, name))
+  let next = read(names[0])
+  for (const [at, name] of names.entries()) {
+    const table = await next
+    // Read while this one is proven.
+    next = read(names[at + 1])
+    next.catch(() => undefined)
+    if (table !== null && !isIntactTable(table)) damaged.push(name)
   }
   return damaged
 }
@@ -69,17 +77,36 @@ function isIntactBlock(view: DataView, { offset, size }: Handle): boolean {
   return ((masked >>> 17) | (masked << 15)) >>> 0 === crc32c(view, offset, end + 1)
 }
 
-const CRC_TABLE = Uint32Array.from({ length: 256 }, (_, byte) => {
-  let crc = byte
-  for (let bit = 0; bit < 8; bit++) crc = crc & 1 ? (crc >>> 1) ^ 0x82f63b78 : crc >>> 1
-  return crc
-})
+/** Four tables of 256: the one at 256 · n is of a byte that n more bytes follow. */
+const CRC_TABLES = crcTables()
 
-/** CRC-32C (Castagnoli), RFC 3720 appendix B.4, of the bytes from `start` up to `end`. */
+function crcTables(): Int32Array {
+  const tables = new Int32Array(4 * 256)
+  for (let byte = 0; byte < 256; byte++) {
+    let crc = byte
+    for (let bit = 0; bit < 8; bit++) crc = crc & 1 ? (crc >>> 1) ^ 0x82f63b78 : crc >>> 1
+    tables[byte] = crc
+  }
+  for (let at = 256; at < tables.length; at++) {
+    const before = tables[at - 256] ?? 0
+    tables[at] = (before >>> 8) ^ (tables[before & 0xff] ?? 0)
+  }
+  return tables
+}
+
+/** CRC-32C (Castagnoli), RFC 3720 appendix B.4, of the bytes from `start` up to `end`; four bytes at a time. */
 function crc32c(view: DataView, start: number, end: number): number {
-  const bytes = new Uint8Array(view.buffer, view.byteOffset + start, end - start)
-  let crc = 0xffffffff
-  for (const byte of bytes) crc = (CRC_TABLE[(crc ^ byte) & 0xff] ?? 0) ^ (crc >>> 8)
+  let crc = -1
+  let at = start
+  for (; at + 4 <= end; at += 4) {
+    const word = crc ^ view.getInt32(at, true)
+    crc =
+      (CRC_TABLES[768 + (word & 0xff)] ?? 0) ^
+      (CRC_TABLES[512 + ((word >>> 8) & 0xff)] ?? 0) ^
+      (CRC_TABLES[256 + ((word >>> 16) & 0xff)] ?? 0) ^
+      (CRC_TABLES[word >>> 24] ?? 0)
+  }
+  for (; at < end; at++) crc = (crc >>> 8) ^ (CRC_TABLES[(crc ^ view.getUint8(at)) & 0xff] ?? 0)
   return ~crc >>> 0
 }
 

@@ -6,7 +6,12 @@ export const SALT_BYTES = 16
 const CIPHER = 'chacha20-poly1305'
 const TAG_BYTES = 16
 const NONCE_BYTES = 12
+/** Where something is sealed for has at most this many bytes. */
+export const MAX_PLACE_BYTES = 256
 const FORMAT = 1
+const SALT_AT = 5
+const COUNTER_AT = SALT_AT + SALT_BYTES
+const CIPHER_OPTIONS = { authTagLength: TAG_BYTES }
 /** format u8 · generation u32 · salt 16 · counter u64 */
 export const HEADER_BYTES = 1 + 4 + SALT_BYTES + 8
 export const SEAL_OVERHEAD_BYTES = HEADER_BYTES + TAG_BYTES
@@ -24,20 +29,19 @@ export function encodeHeader({ generation, salt, counter }: SealedHeader): Uint8
   const view = new DataView(header.buffer)
   view.setUint8(0, FORMAT)
   view.setUint32(1, generation)
-  header.set(salt, 5)
-  view.setBigUint64(5 + SALT_BYTES, BigInt(counter))
+  header.set(salt, SALT_AT)
+  // Its upper half stays 0: counters end before 2^32.
+  view.setUint32(COUNTER_AT + 4, counter)
   return header
 }
 
-/** `null` when these are not sealed bytes of this format. */
+/** `null` when these are not sealed bytes of this format. Its salt is a view of them: who keeps it copies it. */
 export function decodeHeader(sealed: Uint8Array): SealedHeader | null {
   if (sealed.byteLength < SEAL_OVERHEAD_BYTES) return null
   const view = new DataView(sealed.buffer, sealed.byteOffset, sealed.byteLength)
-  const counter = view.getBigUint64(5 + SALT_BYTES)
-  if (view.getUint8(0) !== FORMAT || counter >= BigInt(MAX_COUNTER)) return null
-  // A copy: a slice of a Buffer would keep all of it.
-  const salt = Uint8Array.from(sealed.subarray(5, 5 + SALT_BYTES))
-  return { generation: view.getUint32(1), salt, counter: Number(counter) }
+  if (view.getUint8(0) !== FORMAT || view.getUint32(COUNTER_AT) !== 0) return null
+  const salt = new Uint8Array(sealed.buffer, sealed.byteOffset + SALT_AT, SALT_BYTES)
+  return { generation: view.getUint32(1), salt, counter: view.getUint32(COUNTER_AT + 4) }
 }
 
 /** The key of a header's generation and salt; below it every counter is used once. */
@@ -51,11 +55,14 @@ export function sealWith(
 ): Uint8Array {
   const encoded = encodeHeader(header)
   const key = keyOf(header)
-  const cipher = createCipheriv(CIPHER, key, nonceOf(header), { authTagLength: TAG_BYTES })
+  const cipher = createCipheriv(CIPHER, key, nonceOf(header), CIPHER_OPTIONS)
   cipher.setAAD(associatedData(place, encoded), { plaintextLength: plaintext.byteLength })
-  const body = cipher.update(plaintext)
+  const sealed = new Uint8Array(SEAL_OVERHEAD_BYTES + plaintext.byteLength)
+  sealed.set(encoded)
+  sealed.set(cipher.update(plaintext), HEADER_BYTES)
   cipher.final()
-  return Uint8Array.from(Buffer.concat([encoded, body, cipher.getAuthTag()]))
+  sealed.set(cipher.getAuthTag(), HEADER_BYTES + plaintext.byteLength)
+  return sealed
 }
 
 export interface Unsealed {
@@ -68,7 +75,7 @@ export function unsealWith(keyOf: KeyOf, sealed: Uint8Array, place: Uint8Array):
   const header = decodeHeader(sealed)
   if (header === null) return null
   const key = keyOf(header)
-  const decipher = createDecipheriv(CIPHER, key, nonceOf(header), { authTagLength: TAG_BYTES })
+  const decipher = createDecipheriv(CIPHER, key, nonceOf(header), CIPHER_OPTIONS)
   const end = sealed.byteLength - TAG_BYTES
   decipher.setAuthTag(sealed.subarray(end))
   decipher.setAAD(associatedData(place, sealed.subarray(0, HEADER_BYTES)), { plaintextLength: end - HEADER_BYTES })
@@ -82,14 +89,22 @@ export function unsealWith(keyOf: KeyOf, sealed: Uint8Array, place: Uint8Array):
   return { header, plaintext }
 }
 
+const nonce = new DataView(new ArrayBuffer(NONCE_BYTES))
+const nonceBytes = new Uint8Array(nonce.buffer)
+
+/** Valid until the next call: ciphers copy it when they are made. */
 function nonceOf({ counter }: SealedHeader): Uint8Array {
-  const nonce = new Uint8Array(NONCE_BYTES)
-  new DataView(nonce.buffer).setBigUint64(4, BigInt(counter))
-  return nonce
+  nonce.setUint32(8, counter)
+  return nonceBytes
 }
 
+const associated = Buffer.alloc(MAX_PLACE_BYTES + HEADER_BYTES)
+
+/** Valid until the next call: ciphers have read it when they return. */
 function associatedData(place: Uint8Array, header: Uint8Array): Uint8Array {
-  return Buffer.concat([place, header])
+  associated.set(place)
+  associated.set(header, place.byteLength)
+  return associated.subarray(0, place.byteLength + header.byteLength)
 }
 
 /**
