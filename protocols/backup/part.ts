@@ -3,8 +3,8 @@
  * and takes them back. spec/NZ-BACKUP-01.md §2.
  */
 
-/** The largest item of an export. */
-export const MAX_ITEM_BYTES = 1_048_576
+/** The largest item of an export: a record of 1 MiB with its names around it. */
+export const MAX_ITEM_BYTES = 1_114_112
 
 /**
  * One component's share of a backup. What a module keeps in the store is carried by the store's own part; a part of its
