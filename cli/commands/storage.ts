@@ -63,11 +63,12 @@ function statusText({ state, code, why, namespaces, ...storage }: Answer<'storag
   if (namespaces.length === 0) return lines.join('\n')
   const rows = namespaces.map((one) => [
     one.name,
+    String(one.version),
     String(one.records),
     formatBytes(one.bytes),
     one.isDamaged ? 'damaged' : 'ok',
   ])
-  return [...lines, table(['NAMESPACE', 'RECORDS', 'SIZE', 'STATE'], rows)].join('\n')
+  return [...lines, table(['NAMESPACE', 'VERSION', 'RECORDS', 'SIZE', 'STATE'], rows)].join('\n')
 }
 
 function checkText({ isIntact, records, unreadable, damaged }: Answer<'storageCheck'>): string {

@@ -121,7 +121,7 @@ export class CommitPlan {
 
   #replace(namespace: string, before: IndexEntry | null, after: IndexEntry | null): void {
     const { keys } = this.#services
-    let { sequence, records, bytes, sum } = this.#namespaces.get(namespace) ?? EMPTY_NAMESPACE
+    let { sequence, records, bytes, sum, isCopy } = this.#namespaces.get(namespace) ?? EMPTY_NAMESPACE
     if (before !== null) {
       const id = keys.recordId(before.generation, namespace, before.key)
       records -= 1
@@ -134,7 +134,7 @@ export class CommitPlan {
       bytes += after.bytes
       sum = addTerm(sum, keys.sumTerm(keys.recordId(after.generation, namespace, after.key), encodeHeader(after)))
     }
-    this.#namespaces.set(namespace, { sequence, records, bytes, sum })
+    this.#namespaces.set(namespace, { sequence, records, bytes, sum, isCopy })
     const key = after?.key ?? before?.key ?? ''
     const entries = this.#entries.get(namespace) ?? new Map<string, IndexEntry | null>()
     this.#entries.set(namespace, entries.set(key, after))
@@ -174,7 +174,8 @@ export class CommitPlan {
     const data = { namespace, maxNamespaceRecords, maxNamespaceBytes }
     if (records > maxNamespaceRecords) throw storageErrors.NZ_STORAGE_QUOTA({ why: 'too many records', data })
     if (bytes > maxNamespaceBytes) throw storageErrors.NZ_STORAGE_QUOTA({ why: 'too many bytes', data })
-    if (head === undefined && this.#namespaces.size >= MAX_NAMESPACES) {
+    const live = [...this.#namespaces.values()].filter((one) => !one.isCopy)
+    if (head === undefined && live.length >= MAX_NAMESPACES) {
       throw storageErrors.NZ_STORAGE_QUOTA({ why: 'too many namespaces', data: { maxNamespaces: MAX_NAMESPACES } })
     }
   }

@@ -10,7 +10,9 @@ import { KeyIndex } from './key-index.ts'
 import { decodeRecord, recordPlace } from './record.ts'
 import { scan } from './scan.ts'
 import { SealCounter, unseal } from './sealed.ts'
+import { requireLive } from './schema-version.ts'
 import { storageErrors } from './service.ts'
+import { reasonOf, troubleOf, wholeDamage } from './trouble.ts'
 import type { Clock, Logger, Random } from '../../kernel/index.ts'
 import type { PlannedOperation, StoreLimits } from './commit-plan.ts'
 import type { Engine, EngineSnapshot } from './engine.ts'
@@ -18,6 +20,7 @@ import type { Head } from './head.ts'
 import type { FrozenIndex, IndexEntry } from './key-index.ts'
 import type { StoreKeys } from './keys.ts'
 import type { Scan } from './scan.ts'
+import type { Trouble } from './trouble.ts'
 import type { WitnessFile } from './witness-file.ts'
 
 export interface StoreServices {
@@ -29,17 +32,12 @@ export interface StoreServices {
   readonly log: Logger
 }
 
-/** What keeps the store from working in full. */
-export type Trouble =
-  | { readonly kind: 'damaged'; readonly why: string }
-  | { readonly kind: 'unavailable'; readonly why: string }
-  | { readonly kind: 'readOnly'; readonly why: string }
-  | { readonly kind: 'closed'; readonly why: string }
-
 interface Write {
   readonly namespace: string
   readonly operations: readonly PlannedOperation[]
   readonly bytes: number
+  /** By the store itself: also in a copy, and in a namespace that is held. */
+  readonly isOwn: boolean
   readonly resolve: (removed: number) => void
   readonly reject: (error: Error) => void
 }
@@ -65,6 +63,8 @@ export class EncryptedStore {
   readonly #counter: SealCounter
   readonly #indexes = new Map<string, KeyIndex>()
   readonly #damaged = new Set<string>()
+  /** Namespaces that take no changes while they are migrated. */
+  readonly #held = new Set<string>()
   readonly #onTrouble: (trouble: Trouble, namespaces: readonly string[]) => void
   #head: Head = EMPTY_HEAD
   #trouble: Trouble | null = { kind: 'closed', why: 'it was not opened yet' }
@@ -153,6 +153,16 @@ export class EncryptedStore {
     if (this.#damaged.has(namespace)) throw storageErrors.NZ_STORAGE_DAMAGED({ data: { namespace } })
   }
 
+  /**
+   * As `requireReadable`, and that this version of the namespace is the one that counts.
+   *
+   * @throws NZ_STORAGE_NEWER, NZ_STORAGE_NOT_MIGRATED
+   */
+  requireLive(namespace: string): void {
+    this.requireReadable(namespace)
+    requireLive(this.#head, namespace)
+  }
+
   indexOf(namespace: string): KeyIndex {
     return this.#indexes.get(namespace) ?? EMPTY_INDEX
   }
@@ -162,17 +172,27 @@ export class EncryptedStore {
   }
 
   /** Durable when it resolves; how many records it removed. */
-  async write(namespace: string, operations: readonly PlannedOperation[], bytes: number): Promise<number> {
+  async write(
+    namespace: string,
+    operations: readonly PlannedOperation[],
+    { bytes, isOwn = false }: { readonly bytes: number; readonly isOwn?: boolean },
+  ): Promise<number> {
     this.requireReadable(namespace)
-    if (this.#trouble?.kind === 'readOnly') throw storageErrors.NZ_STORAGE_READ_ONLY({ why: this.#trouble.why })
+    this.#requireWritable({ namespace, isOwn })
     const { promise, resolve, reject } = Promise.withResolvers<number>()
-    this.commits.submit({ namespace, operations, bytes, resolve, reject })
+    this.commits.submit({ namespace, operations, bytes, isOwn, resolve, reject })
     return await promise
+  }
+
+  /** Refuses changes of a namespace, those that wait already too, until the given function is called. */
+  hold(namespace: string): () => void {
+    this.#held.add(namespace)
+    return () => void this.#held.delete(namespace)
   }
 
   /** The value of a record, proven; `null` when there is none or its time is over. */
   async read(namespace: string, key: string): Promise<Uint8Array | null> {
-    this.requireReadable(namespace)
+    this.requireLive(namespace)
     const entry = this.indexOf(namespace).get(key)
     if (entry === null || this.isOver(entry)) return null
     const value = await this.readEntry(namespace, entry)
@@ -247,6 +267,14 @@ export class EncryptedStore {
     await this.keepWitness()
   }
 
+  /** Ends a namespace that has no records any more. Only between two groups. */
+  async forget(namespace: string): Promise<void> {
+    const namespaces = new Map(this.#head.namespaces)
+    namespaces.delete(namespace)
+    await this.putHead({ ...this.#head, namespaces })
+    this.#indexes.delete(namespace)
+  }
+
   /** Only between two groups. */
   async putHead(head: Head): Promise<void> {
     try {
@@ -298,8 +326,7 @@ export class EncryptedStore {
     const accepted: { readonly write: Write; readonly removed: number }[] = []
     for (const write of group) {
       try {
-        if (this.#trouble?.kind !== 'closed') this.requireReadable(write.namespace)
-        if (this.#trouble?.kind === 'readOnly') throw storageErrors.NZ_STORAGE_READ_ONLY({ why: this.#trouble.why })
+        this.#requireWritable(write)
         accepted.push({ write, removed: plan.add(write.namespace, write.operations) })
       } catch (error) {
         write.reject(error as Error)
@@ -323,6 +350,15 @@ export class EncryptedStore {
     for (const { write, removed } of accepted) write.resolve(removed)
   }
 
+  #requireWritable({ namespace, isOwn }: Pick<Write, 'namespace' | 'isOwn'>): void {
+    // What was submitted before the store was closed is still written.
+    if (this.#trouble?.kind !== 'closed') this.requireReadable(namespace)
+    if (this.#trouble?.kind === 'readOnly') throw storageErrors.NZ_STORAGE_READ_ONLY({ why: this.#trouble.why })
+    if (isOwn) return
+    requireLive(this.#head, namespace)
+    if (this.#held.has(namespace)) throw storageErrors.NZ_STORAGE_BUSY({ why: `${namespace} is being migrated` })
+  }
+
   /** The disk refused: no more changes until it takes them again. */
   #refuse(error: unknown): Error {
     const why = reasonOf(error)
@@ -336,43 +372,3 @@ export class EncryptedStore {
 }
 
 const EMPTY_INDEX = new KeyIndex()
-
-/** Why nothing in the store can be believed; `null` when it can be judged namespace by namespace. */
-function wholeDamage({ head, isEmpty }: Scan, known: Awaited<ReturnType<WitnessFile['read']>>): string | null {
-  if (known === 'unreadable') return 'the note of how far the store had come is damaged'
-  if (head === null) return isEmpty && known === 'none' ? null : 'the head of the store is damaged or missing'
-  if (known === 'none') return null
-  const isOlder = head.sequence < known.sequence || head.generation < known.generation
-  return isOlder ? 'the store is older than it was when it was last noted' : null
-}
-
-/** What a store that cannot be opened or read suffers from, by LevelDB's words. */
-function troubleOf(error: unknown): Trouble {
-  const text = chainOf(error)
-  const why = reasonOf(error)
-  return /corrupt|does not exist|missing|no such file|not an sstable|bad magic|checksum|truncated|mismatch/i.test(text)
-    ? { kind: 'damaged', why }
-    : { kind: 'unavailable', why }
-}
-
-function reasonOf(error: unknown): string {
-  const text = chainOf(error)
-  const known = [
-    ['no space left', 'no space is left on the disk (ENOSPC)'],
-    ['ENOSPC', 'no space is left on the disk (ENOSPC)'],
-    ['quota exceeded', 'the disk quota is used up (EDQUOT)'],
-    ['read-only file system', 'the disk is mounted read-only (EROFS)'],
-    ['input/output error', 'the disk failed (EIO)'],
-    ['too many open files', 'too many files are open (EMFILE)'],
-    ['corrupt', 'the files of the store are damaged'],
-    ['does not exist', 'the files of the store are missing'],
-    ['no such file', 'a file of the store is missing'],
-  ] as const
-  return known.find(([words]) => text.toLowerCase().includes(words.toLowerCase()))?.[1] ?? 'the disk refused'
-}
-
-function chainOf(error: unknown): string {
-  const parts: string[] = []
-  for (let at = error; at instanceof Error && parts.length < 8; at = at.cause) parts.push(`${at.name} ${at.message}`)
-  return parts.join(' ')
-}

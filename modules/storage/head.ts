@@ -13,8 +13,18 @@ const StoredHead = z.strictObject({
   generation: z.number().int().min(1),
   quarantined: count,
   namespaces: z
-    .array(z.strictObject({ name: z.string(), sequence: count, records: count, bytes: count, sum: Sum }))
-    .max(MAX_NAMESPACES),
+    .array(
+      z.strictObject({
+        name: z.string(),
+        sequence: count,
+        records: count,
+        bytes: count,
+        sum: Sum,
+        isCopy: z.literal(true).optional(),
+      }),
+    )
+    // Each may be migrated at the same time.
+    .max(2 * MAX_NAMESPACES),
 })
 const StoredWitness = z.strictObject({ sequence: count, generation: z.number().int().min(1) })
 
@@ -24,6 +34,8 @@ export interface NamespaceHead {
   readonly records: number
   readonly bytes: number
   readonly sum: bigint
+  /** Whether its records count no more, or not yet: a migration makes or leaves it. */
+  readonly isCopy: boolean
 }
 
 export interface Head {
@@ -35,14 +47,15 @@ export interface Head {
 
 export type Witness = z.infer<typeof StoredWitness>
 
-export const EMPTY_NAMESPACE: NamespaceHead = { sequence: 0, records: 0, bytes: 0, sum: 0n }
+export const EMPTY_NAMESPACE: NamespaceHead = { sequence: 0, records: 0, bytes: 0, sum: 0n, isCopy: false }
 export const EMPTY_HEAD: Head = { sequence: 0, generation: 1, quarantined: 0, namespaces: new Map() }
 
 export function encodeHead({ namespaces, ...head }: Head): Uint8Array {
-  const listed = [...namespaces].map(([name, { sum, ...rest }]) => ({
+  const listed = [...namespaces].map(([name, { sum, isCopy, ...rest }]) => ({
     name,
     ...rest,
     sum: sum.toString(16).padStart(64, '0'),
+    ...(isCopy ? { isCopy } : {}),
   }))
   return Buffer.from(JSON.stringify({ ...head, namespaces: listed }), 'utf8')
 }
@@ -54,7 +67,9 @@ export function decodeHead(bytes: Uint8Array): Head | null {
   const { namespaces, ...head } = parsed.data
   return {
     ...head,
-    namespaces: new Map(namespaces.map(({ name, sum, ...rest }) => [name, { ...rest, sum: BigInt(`0x${sum}`) }])),
+    namespaces: new Map(
+      namespaces.map(({ name, sum, isCopy = false, ...rest }) => [name, { ...rest, sum: BigInt(`0x${sum}`), isCopy }]),
+    ),
   }
 }
 

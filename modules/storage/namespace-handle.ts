@@ -1,11 +1,24 @@
 /** One namespace as a module sees it: keys and values checked, limits kept. */
 import { isKey, isNamespace, MAX_VALUE_BYTES } from './record.ts'
+import { requireSchema } from './migration.ts'
+import { storedName } from './schema-version.ts'
 import { storageErrors } from './service.ts'
 import type { Clock } from '../../kernel/index.ts'
 import type { PlannedOperation } from './commit-plan.ts'
+import type { Migrations } from './migration.ts'
 import type { IndexEntry } from './key-index.ts'
 import type { EncryptedStore, StoreSnapshot } from './encrypted-store.ts'
-import type { Namespace, Operation, PutOptions, RangeOptions, Snapshot, StoredRecord, WatchItem } from './service.ts'
+import type {
+  MigrationReport,
+  Namespace,
+  NamespaceSchema,
+  Operation,
+  PutOptions,
+  RangeOptions,
+  Snapshot,
+  StoredRecord,
+  WatchItem,
+} from './service.ts'
 
 const MAX_BATCH_OPERATIONS = 1_024
 const MAX_BATCH_BYTES = 8_388_608
@@ -15,6 +28,7 @@ export const MAX_SNAPSHOTS = 64
 
 export interface HandleServices {
   readonly store: EncryptedStore
+  readonly migrations: Migrations
   readonly clock: Clock
   /** Snapshots that are open in the whole store. */
   readonly snapshots: Set<Snapshot>
@@ -22,27 +36,41 @@ export interface HandleServices {
 
 export class NamespaceHandle implements Namespace {
   readonly name: string
+  readonly version: number
+  readonly #schema: NamespaceSchema
+  /** What its records are sealed for. */
+  readonly #stored: string
   readonly #store: EncryptedStore
+  readonly #migrations: Migrations
   readonly #clock: Clock
   readonly #snapshots: Set<Snapshot>
   readonly #inner = new WeakMap<Snapshot, StoreSnapshot>()
 
-  constructor({ store, clock, snapshots }: HandleServices, name: string) {
+  constructor({ store, clock, snapshots, migrations }: HandleServices, name: string, schema: NamespaceSchema) {
     if (!isNamespace(name)) throw new TypeError(`not a namespace: ${name}`)
+    requireSchema(schema)
     this.name = name
+    this.version = schema.version
+    this.#schema = schema
+    this.#stored = storedName(name, schema.version)
     this.#store = store
+    this.#migrations = migrations
     this.#clock = clock
     this.#snapshots = snapshots
   }
 
   get usage(): { readonly records: number; readonly bytes: number } {
-    const head = this.#store.head.namespaces.get(this.name)
+    const head = this.#store.head.namespaces.get(this.#stored)
     return { records: head?.records ?? 0, bytes: head?.bytes ?? 0 }
+  }
+
+  async migrate(options: { readonly signal: AbortSignal; readonly isDryRun?: boolean }): Promise<MigrationReport> {
+    return await this.#migrations.migrate({ name: this.name, schema: this.#schema, ...options })
   }
 
   async get(key: string, { snapshot }: { readonly snapshot?: Snapshot } = {}): Promise<Uint8Array | null> {
     requireKey(key)
-    if (snapshot === undefined) return await this.#store.read(this.name, key)
+    if (snapshot === undefined) return await this.#store.read(this.#stored, key)
     const inner = this.#innerOf(snapshot)
     const entry = inner.index.get(key)
     return entry === null || this.#store.isOver(entry) ? null : await this.#proven(entry, inner)
@@ -55,7 +83,7 @@ export class NamespaceHandle implements Namespace {
   async delete(key: string): Promise<boolean> {
     requireKey(key)
     const isOver = this.#isOver(key)
-    return (await this.#store.write(this.name, [{ type: 'delete', key }], 0)) > 0 && !isOver
+    return (await this.#store.write(this.#stored, [{ type: 'delete', key }], { bytes: 0 })) > 0 && !isOver
   }
 
   async batch(operations: readonly Operation[]): Promise<void> {
@@ -74,7 +102,7 @@ export class NamespaceHandle implements Namespace {
       // The caller may reuse its buffer before the batch is sealed.
       return { type: 'put', key, value: Uint8Array.from(value), expiresAtMs: this.#expiryOf(ttlMs) }
     })
-    if (planned.length > 0) await this.#store.write(this.name, planned, bytes)
+    if (planned.length > 0) await this.#store.write(this.#stored, planned, { bytes })
   }
 
   async *range({ limit = MAX_RANGE, snapshot, ...range }: RangeOptions = {}): AsyncGenerator<StoredRecord> {
@@ -94,7 +122,7 @@ export class NamespaceHandle implements Namespace {
   }
 
   async snapshot(): Promise<Snapshot> {
-    this.#store.requireReadable(this.name)
+    this.#store.requireLive(this.#stored)
     if (this.#snapshots.size >= MAX_SNAPSHOTS)
       throw storageErrors.NZ_STORAGE_BUSY({ why: 'too many snapshots are open' })
     const snapshot: Snapshot = {
@@ -108,7 +136,7 @@ export class NamespaceHandle implements Namespace {
     }
     this.#snapshots.add(snapshot)
     try {
-      this.#inner.set(snapshot, await this.#store.snapshot(this.name))
+      this.#inner.set(snapshot, await this.#store.snapshot(this.#stored))
       return snapshot
     } catch (error) {
       this.#snapshots.delete(snapshot)
@@ -117,15 +145,15 @@ export class NamespaceHandle implements Namespace {
   }
 
   watch({ after, signal }: { readonly after?: number; readonly signal: AbortSignal }): AsyncIterable<WatchItem> {
-    this.#store.requireReadable(this.name)
-    const latest = (): number => this.#store.head.namespaces.get(this.name)?.sequence ?? 0
-    return this.#store.history.watch(this.name, { after, latest, signal })
+    this.#store.requireLive(this.#stored)
+    const latest = (): number => this.#store.head.namespaces.get(this.#stored)?.sequence ?? 0
+    return this.#store.history.watch(this.#stored, { after, latest, signal })
   }
 
   async #proven(entry: IndexEntry, inner: StoreSnapshot): Promise<Uint8Array> {
-    this.#store.requireReadable(this.name)
-    const value = await this.#store.readEntry(this.name, entry, inner)
-    if (value === null) throw this.#store.lockAway([this.name], 'a record is not the one that was acknowledged')
+    this.#store.requireReadable(this.#stored)
+    const value = await this.#store.readEntry(this.#stored, entry, inner)
+    if (value === null) throw this.#store.lockAway([this.#stored], 'a record is not the one that was acknowledged')
     return value
   }
 
@@ -136,7 +164,7 @@ export class NamespaceHandle implements Namespace {
   }
 
   #isOver(key: string): boolean {
-    const entry = this.#store.indexOf(this.name).get(key)
+    const entry = this.#store.indexOf(this.#stored).get(key)
     return entry !== null && this.#store.isOver(entry)
   }
 

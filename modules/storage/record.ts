@@ -9,6 +9,7 @@ export const MAX_NAMESPACE_LENGTH = 64
 export const RECORD_FIXED_BYTES = 11
 
 const NAMESPACE = /^[a-z][a-z0-9-]*(?:\/[a-z0-9][a-z0-9-]*)?$/
+const VERSION_SUFFIX = /@(?:[2-9]|[1-9]\d{1,4})$/
 
 export interface PlainRecord {
   readonly namespace: string
@@ -42,13 +43,18 @@ export function decodeRecord(bytes: Uint8Array): PlainRecord | null {
   // What is no ASCII is no name of a namespace either.
   const namespace = text.toString('latin1', RECORD_FIXED_BYTES, nameEnd)
   const key = keyAt(text, nameEnd, keyEnd)
-  if (key === null || !isNamespace(namespace)) return null
+  if (key === null || !isStoredNamespace(namespace)) return null
   const value = new Uint8Array(bytes.buffer, bytes.byteOffset + keyEnd, bytes.byteLength - keyEnd)
   return { namespace, key, expiresAtMs, value }
 }
 
 export function isNamespace(name: string): boolean {
   return name.length <= MAX_NAMESPACE_LENGTH && NAMESPACE.test(name)
+}
+
+/** A namespace, or one in a later version of its schema: `name@version`. */
+export function isStoredNamespace(name: string): boolean {
+  return isNamespace(name.replace(VERSION_SUFFIX, ''))
 }
 
 export function isKey(key: string): boolean {

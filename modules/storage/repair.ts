@@ -1,8 +1,9 @@
 /** The way out of safe mode: what proves itself stays, the rest is moved aside inside the store. */
 import { EMPTY_HEAD, EMPTY_NAMESPACE } from './head.ts'
 import { addTerm } from './keys.ts'
-import { quarantinePlace } from './record.ts'
+import { quarantinePlace, recordPlace } from './record.ts'
 import { scan } from './scan.ts'
+import { parseStoredName } from './schema-version.ts'
 import { encodeHeader } from './sealed.ts'
 import { storageErrors } from './service.ts'
 import type { EncryptedStore, StoreServices } from './encrypted-store.ts'
@@ -29,8 +30,10 @@ export async function repairStore(store: EncryptedStore, services: StoreServices
     let setAside = 0
     let found = await scan(services.engine, services.keys)
     const damaged = [...found.damaged]
-    while (found.unreadable.length + found.duplicates.length > 0) {
-      setAside += await moveAside(services, [...found.unreadable, ...found.duplicates])
+    for (;;) {
+      const places = [...found.unreadable, ...found.duplicates, ...otherVersions(found, services)]
+      if (places.length === 0) break
+      setAside += await moveAside(services, places)
       found = await scan(services.engine, services.keys)
     }
     await store.putHead(await acceptedHead(found, setAside, services))
@@ -69,6 +72,27 @@ async function moveAside({ engine }: StoreServices, places: readonly Uint8Array[
   return places.length
 }
 
+/**
+ * Without a head nobody knows which version of a namespace counted: the one with the most records stays, the later one
+ * of two that are alike. Places of the records of the others.
+ */
+function otherVersions({ head, namespaces }: Scan, { keys }: StoreServices): readonly Uint8Array[] {
+  if (head !== null) return []
+  const kept = new Map<string, string>()
+  const rank = (stored: string): number =>
+    (namespaces.get(stored)?.entries.length ?? 0) + parseStoredName(stored).version / 2 ** 17
+  for (const stored of namespaces.keys()) {
+    const { name } = parseStoredName(stored)
+    const other = kept.get(name)
+    if (other === undefined || rank(other) < rank(stored)) kept.set(name, stored)
+  }
+  return [...namespaces]
+    .filter(([stored]) => kept.get(parseStoredName(stored).name) !== stored)
+    .flatMap(([stored, { entries }]) =>
+      entries.map(({ generation, key }) => recordPlace(keys.recordId(generation, stored, key))),
+    )
+}
+
 /** A head over what was found, later than all that may be remembered of the store. */
 async function acceptedHead(found: Scan, setAside: number, { witness, keys }: StoreServices): Promise<Head> {
   const noted = await witness.read()
@@ -79,11 +103,12 @@ async function acceptedHead(found: Scan, setAside: number, { witness, keys }: St
   )
   const sequence = Math.max(known.sequence, last.sequence) + 1
   const headOf = (name: string, { entries }: ScannedNamespace): NamespaceHead => {
-    let accepted: NamespaceHead = { ...EMPTY_NAMESPACE, sequence }
+    const isCopy = known.namespaces.get(name)?.isCopy ?? false
+    let accepted: NamespaceHead = { ...EMPTY_NAMESPACE, sequence, isCopy }
     for (const entry of entries) {
       const id = keys.recordId(entry.generation, name, entry.key)
       accepted = {
-        sequence,
+        ...accepted,
         records: accepted.records + 1,
         bytes: accepted.bytes + entry.bytes,
         sum: addTerm(accepted.sum, keys.sumTerm(id, encodeHeader(entry))),

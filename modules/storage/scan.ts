@@ -98,7 +98,7 @@ class Reading {
     const namespaces = new Map<string, ScannedNamespace>()
     const duplicates: Uint8Array[] = []
     for (const [name, { entries, bytes, sum }] of this.#namespaces) {
-      const found = { sequence: 0, records: entries.length, bytes, sum }
+      const found = { ...EMPTY_NAMESPACE, records: entries.length, bytes, sum }
       const inOrder = (a: IndexEntry, b: IndexEntry): number =>
         a.key < b.key ? -1 : a.key > b.key ? 1 : b.generation - a.generation
       const isTwin = (entry: IndexEntry, at: number, all: readonly IndexEntry[]): boolean =>

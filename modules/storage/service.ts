@@ -5,9 +5,9 @@ import { defineErrors, defineEvents, defineService } from '../../kernel/index.ts
 export interface StorageService {
   /**
    * The records of one module: `name` is `module` or `module/part`, lower case. A namespace comes into being with its
-   * first record.
+   * first record, in the version of `schema`; default: version 1.
    */
-  namespace(name: string): Namespace
+  namespace(name: string, schema?: NamespaceSchema): Namespace
   status(): StorageStatus
   /** Reads and proves every record on disk against what was acknowledged. Changes nothing. */
   check(options: { readonly signal: AbortSignal }): Promise<StorageCheck>
@@ -20,9 +20,49 @@ export interface StorageService {
   repair(): Promise<StorageRepair>
 }
 
-/** Every method may throw NZ_STORAGE_DAMAGED, NZ_STORAGE_UNAVAILABLE; every change also NZ_STORAGE_READ_ONLY. */
+/** How the records of a namespace are written, and what makes older ones so. docs/writing-a-module.md. */
+export interface NamespaceSchema {
+  /** From 1; raised whenever records are written so that the version before could not read them. At most 65,535. */
+  readonly version: number
+  /** One for each version above the oldest that is still migrated from. */
+  readonly migrations?: readonly Migration[]
+}
+
+export interface Migration {
+  /** From the version before to this one. */
+  readonly to: number
+  /**
+   * The records that take the place of this one: often one, none to drop it. Their time to live stays. What it throws
+   * ends the migration and leaves everything as it was.
+   */
+  readonly migrate: (record: StoredRecord) => readonly StoredRecord[]
+}
+
+export interface MigrationReport {
+  readonly from: number
+  readonly to: number
+  /** Records before and after. */
+  readonly read: number
+  readonly written: number
+}
+
+/**
+ * Every method may throw NZ_STORAGE_DAMAGED, NZ_STORAGE_UNAVAILABLE, NZ_STORAGE_NEWER when a later version wrote the
+ * records, NZ_STORAGE_NOT_MIGRATED when an earlier one did; every change also NZ_STORAGE_READ_ONLY.
+ */
 export interface Namespace {
   readonly name: string
+  /** Of its schema. */
+  readonly version: number
+  /**
+   * Brings the records to the version of the schema; at once done when they are. They are copied, and all at once the
+   * copy is what counts: a failure, an abort or a crash before that leaves the version before as it was. Meanwhile
+   * records can be read through a namespace of the version before, and changes are refused with NZ_STORAGE_BUSY.
+   * `isDryRun`: converts every record and changes nothing.
+   *
+   * @throws NZ_STORAGE_MIGRATION_FAILED, NZ_STORAGE_QUOTA when the copy has no room, NZ_STORAGE_BUSY
+   */
+  migrate(options: { readonly signal: AbortSignal; readonly isDryRun?: boolean }): Promise<MigrationReport>
   /** `null` when there is none or its time is over. */
   get(key: string, options?: { readonly snapshot?: Snapshot }): Promise<Uint8Array | null>
   /** Durable when it resolves. @throws NZ_STORAGE_QUOTA, NZ_STORAGE_KEY_INVALID, NZ_STORAGE_VALUE_TOO_LARGE */
@@ -97,6 +137,8 @@ export interface StorageStatus {
   readonly quarantined: number
   readonly namespaces: readonly {
     readonly name: string
+    /** Of its schema. */
+    readonly version: number
     readonly records: number
     readonly bytes: number
     readonly isDamaged: boolean
@@ -175,6 +217,27 @@ export const storageErrors = defineErrors({
   NZ_STORAGE_VALUE_INVALID: {
     message: 'a stored value is not what its collection holds',
     fix: ['nzcore logs', 'update nzcore on this machine'],
+    status: 500,
+    exit: 'incompatible',
+    retryable: false,
+  },
+  NZ_STORAGE_NEWER: {
+    message: 'a newer version of nzcore has written these records',
+    fix: ['update nzcore on this machine', 'nzcore storage status'],
+    status: 409,
+    exit: 'incompatible',
+    retryable: false,
+  },
+  NZ_STORAGE_NOT_MIGRATED: {
+    message: 'these records are in the form of an older version and were not migrated yet',
+    fix: ['nzcore logs', 'nzcore storage status'],
+    status: 409,
+    exit: 'incompatible',
+    retryable: false,
+  },
+  NZ_STORAGE_MIGRATION_FAILED: {
+    message: 'stored records could not be brought to the form of this version; they are as they were',
+    fix: ['nzcore logs', 'run the version of nzcore that wrote them'],
     status: 500,
     exit: 'incompatible',
     retryable: false,

@@ -4,13 +4,24 @@ import { EncryptedStore } from './encrypted-store.ts'
 import { EMPTY_HEAD } from './head.ts'
 import { NamespaceHandle } from './namespace-handle.ts'
 import { repairStore } from './repair.ts'
+import { Migrations } from './migration.ts'
 import { scan } from './scan.ts'
+import { parseStoredName, storedName } from './schema-version.ts'
 import { storageErrors, storageEvents } from './service.ts'
 import type { EventBus, Timer } from '../../kernel/index.ts'
 import type { StoreLimits } from './commit-plan.ts'
-import type { StoreServices, Trouble } from './encrypted-store.ts'
+import type { StoreServices } from './encrypted-store.ts'
 import type { IndexEntry } from './key-index.ts'
-import type { Namespace, Snapshot, StorageCheck, StorageRepair, StorageService, StorageStatus } from './service.ts'
+import type { Trouble } from './trouble.ts'
+import type {
+  Namespace,
+  NamespaceSchema,
+  Snapshot,
+  StorageCheck,
+  StorageRepair,
+  StorageService,
+  StorageStatus,
+} from './service.ts'
 
 export interface StorageOptions extends StoreLimits {
   readonly sweepIntervalMs: number
@@ -28,11 +39,13 @@ export class Storage implements StorageService {
   readonly store: EncryptedStore
   readonly #services: StoreServices & { readonly events: Pick<EventBus, 'emit'> }
   readonly #options: StorageOptions
+  readonly #migrations: Migrations
   readonly #handles = new Map<string, NamespaceHandle>()
   readonly #snapshots = new Set<Snapshot>()
   readonly #timers = new Map<string, Timer>()
   readonly #stopped = new AbortController()
   #rotation: Promise<void> | null = null
+  #dropping: Promise<void> = Promise.resolve()
   #witnessed = -1
 
   constructor(services: StoreServices & { readonly events: Pick<EventBus, 'emit'> }, options: StorageOptions) {
@@ -42,13 +55,14 @@ export class Storage implements StorageService {
       ...options,
       onTrouble: (trouble, namespaces) => this.#tell(trouble, namespaces),
     })
+    this.#migrations = new Migrations({ store: this.store, log: services.log })
   }
 
   async open(): Promise<void> {
     await this.store.open()
     this.#every('sweep', this.#options.sweepIntervalMs, async () => await this.#sweep())
     this.#every('witness', this.#options.witnessIntervalMs, async () => await this.#witness())
-    if (this.#toRotate() > 0) this.#goOnRotating()
+    this.#goOn()
   }
 
   async close(): Promise<void> {
@@ -56,24 +70,32 @@ export class Storage implements StorageService {
     for (const timer of this.#timers.values()) timer.cancel()
     this.#timers.clear()
     await this.#rotation?.catch(() => undefined)
+    await this.#dropping
     for (const snapshot of this.#snapshots) await snapshot[Symbol.asyncDispose]()
     await this.store.close()
   }
 
-  namespace(name: string): Namespace {
-    const known = this.#handles.get(name)
-    if (known !== undefined) return known
-    const services = { store: this.store, clock: this.#services.clock, snapshots: this.#snapshots }
-    const handle = new NamespaceHandle(services, name)
-    this.#handles.set(name, handle)
+  namespace(name: string, schema: NamespaceSchema = { version: 1 }): Namespace {
+    const stored = storedName(name, schema.version)
+    const known = this.#handles.get(stored)
+    if (known !== undefined && schema.migrations === undefined) return known
+    const { store } = this
+    const services = { store, migrations: this.#migrations, clock: this.#services.clock, snapshots: this.#snapshots }
+    const handle = new NamespaceHandle(services, name, schema)
+    this.#handles.set(stored, handle)
     return handle
   }
 
   status(): StorageStatus {
     const { head, damaged, trouble } = this.store
     const namespaces = [...head.namespaces]
-      .map(([name, { records, bytes }]) => ({ name, records, bytes, isDamaged: damaged.has(name) }))
-      .filter(({ records, isDamaged }) => records > 0 || isDamaged)
+      .filter(([stored, { records, isCopy }]) => (records > 0 && !isCopy) || damaged.has(stored))
+      .map(([stored, { records, bytes }]) => ({
+        ...parseStoredName(stored),
+        records,
+        bytes,
+        isDamaged: damaged.has(stored),
+      }))
       .toSorted((a, b) => (a.name < b.name ? -1 : 1))
     const sum = (of: 'records' | 'bytes'): number => namespaces.reduce((total, one) => total + one[of], 0)
     return {
@@ -158,14 +180,14 @@ export class Storage implements StorageService {
 
   async #sweep(): Promise<void> {
     for (const [namespace, index] of this.store.indexes()) {
-      if (this.store.damaged.has(namespace)) continue
+      if (this.store.damaged.has(namespace) || this.store.head.namespaces.get(namespace)?.isCopy === true) continue
       const over: IndexEntry[] = []
       for (const entry of index.values()) {
         if (this.store.isOver(entry)) over.push(entry)
         if (over.length === SWEEP_AT_ONCE) break
       }
       const operations = over.map((entry) => ({ type: 'delete' as const, key: entry.key, onlyIf: entry }))
-      if (operations.length > 0) await this.store.write(namespace, operations, 0)
+      if (operations.length > 0) await this.store.write(namespace, operations, { bytes: 0, isOwn: true })
     }
   }
 
@@ -179,8 +201,10 @@ export class Storage implements StorageService {
   #retryIn(delayMs: number): void {
     if (this.#stopped.signal.aborted) return
     const retry = async (): Promise<void> => {
-      if (await this.#recover()) this.#services.events.emit(storageEvents.writable, {})
-      else if (this.store.trouble?.kind !== 'damaged') this.#retryIn(Math.min(delayMs * 2, LAST_RETRY_MS))
+      if (await this.#recover()) {
+        this.#services.events.emit(storageEvents.writable, {})
+        this.#goOn()
+      } else if (this.store.trouble?.kind !== 'damaged') this.#retryIn(Math.min(delayMs * 2, LAST_RETRY_MS))
     }
     this.#timers.get('retry')?.cancel()
     this.#timers.set(
@@ -206,6 +230,15 @@ export class Storage implements StorageService {
       }
       await this.store.open()
       return this.store.trouble === null
+    })
+  }
+
+  /** What an earlier run did not finish. */
+  #goOn(): void {
+    if (this.store.trouble !== null) return
+    if (this.#toRotate() > 0) this.#goOnRotating()
+    this.#dropping = this.#migrations.dropCopies(this.#stopped.signal).catch((error: unknown) => {
+      if (!this.#stopped.signal.aborted) this.#services.log.warn('storage.copyNotDropped', { error })
     })
   }
 
@@ -262,6 +295,6 @@ export class Storage implements StorageService {
       bytes += value.byteLength
       operations.push({ type: 'reseal' as const, entry, value })
     }
-    if (operations.length > 0) await this.store.write(namespace, operations, bytes)
+    if (operations.length > 0) await this.store.write(namespace, operations, { bytes, isOwn: true })
   }
 }

@@ -6,6 +6,7 @@ import { SimulatedClock } from '../../kernel/index.ts'
 import { collection } from '../../modules/storage/collection.ts'
 import type { Clock } from '../../kernel/index.ts'
 import type { StorageService, StoredRecord, WatchItem } from '../../modules/storage/service.ts'
+import { storageMigrationCompliance } from './storage-migration.ts'
 
 export interface StorageUnderTest {
   /** Opens the store; what was acknowledged before is there. */
@@ -42,6 +43,8 @@ export function storageCompliance(name: string, create: () => Promise<StorageUnd
       await under.remove()
     }
   }
+
+  storageMigrationCompliance(name, using)
 
   describe(`storage: ${name}`, () => {
     it('keeps what was put, over a restart, apart by namespace', async () => {

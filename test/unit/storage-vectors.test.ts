@@ -38,7 +38,7 @@ function computed() {
       term: term.toString(16).padStart(64, '0'),
     }
   })
-  const namespaces = new Map([['kv', { sequence: 7, records: 3, bytes: 68, sum }]])
+  const namespaces = new Map([['kv', { sequence: 7, records: 3, bytes: 68, sum, isCopy: false }]])
   const head = encodeHead({ sequence: 9, generation: 2, quarantined: 0, namespaces })
   const header = { generation: 2, salt: SALT, counter: 3 }
   return {

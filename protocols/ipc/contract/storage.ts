@@ -4,7 +4,7 @@ import { defineContract } from '../endpoint.ts'
 
 const key = z.string().min(1).max(512).describe('key of the record: 1 to 512 bytes of text')
 const encoding = z.enum(['text', 'base64'])
-const storeErrors = ['NZ_STORAGE_DAMAGED', 'NZ_STORAGE_UNAVAILABLE'] as const
+const storeErrors = ['NZ_STORAGE_DAMAGED', 'NZ_STORAGE_UNAVAILABLE', 'NZ_STORAGE_NEWER'] as const
 const writeErrors = [...storeErrors, 'NZ_STORAGE_READ_ONLY', 'NZ_STORAGE_BUSY', 'NZ_STORAGE_KEY_INVALID'] as const
 
 export const RecordView = z.strictObject({
@@ -27,7 +27,15 @@ export const StorageView = z.strictObject({
   toRotate: count.describe('records that wait for the change of keys'),
   sequence: count.describe('number of the last acknowledged change'),
   quarantined: count.describe('parts that repairs have set aside'),
-  namespaces: z.array(z.strictObject({ name: z.string(), records: count, bytes: count, isDamaged: z.boolean() })),
+  namespaces: z.array(
+    z.strictObject({
+      name: z.string(),
+      version: count.describe('of the form its records have'),
+      records: count,
+      bytes: count,
+      isDamaged: z.boolean(),
+    }),
+  ),
 })
 
 export const storageContract = defineContract({
