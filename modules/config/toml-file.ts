@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto'
 import { mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { parse, TomlError } from 'smol-toml'
+import { isErrno, syncFolder } from '../../kernel/index.ts'
 import { configErrors } from './service.ts'
 
 export const MAX_CONFIG_FILE_BYTES = 1_048_576
@@ -20,7 +21,7 @@ export async function readConfigText(path: string): Promise<string> {
     return new TextDecoder('utf-8', { fatal: true }).decode(await readFile(path))
   } catch (error) {
     if (isErrno(error, 'ENOENT')) return ''
-    if (error instanceof Error && (isErrno(error) || error instanceof TypeError)) {
+    if (error instanceof Error && (isSystemError(error) || error instanceof TypeError)) {
       throw configErrors.NZ_CONFIG_UNREADABLE({ why: error.message, cause: error, data: { path } })
     }
     throw error
@@ -55,12 +56,14 @@ export async function writeConfigText(path: string, text: string): Promise<void>
       await handle.close()
     }
     await rename(aside, path)
+    await syncFolder(dirname(path))
   } catch (error) {
     await rm(aside, { force: true })
     throw configErrors.NZ_CONFIG_UNWRITABLE({ cause: error, data: { path } })
   }
 }
 
-function isErrno(error: unknown, code?: string): boolean {
-  return error instanceof Error && 'syscall' in error && 'code' in error && (code === undefined || error.code === code)
+/** What the file system said, whatever it was. */
+function isSystemError(error: Error): boolean {
+  return 'syscall' in error && 'code' in error
 }

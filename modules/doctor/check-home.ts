@@ -1,8 +1,8 @@
 /** The profile's files: who may read them, room for more, whether what they say is valid. */
 import { lstat, readdir, readFile, statfs } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { filledSteps, isNzError } from '../../kernel/index.ts'
-import { fail, isErrno, ok, warn } from './subject.ts'
+import { filledSteps, isErrno, isNzError } from '../../kernel/index.ts'
+import { fail, ok, warn } from './subject.ts'
 import type { Check } from './subject.ts'
 import type { Finding } from './service.ts'
 

@@ -1,7 +1,8 @@
 /** The process and the machine it runs on: Node, clock, file descriptors, asynchronous input and output. */
 import { readdir, readFile, stat } from 'node:fs/promises'
 import { join, sep } from 'node:path'
-import { fail, isErrno, ok, warn } from './subject.ts'
+import { isErrno } from '../../kernel/index.ts'
+import { fail, ok, warn } from './subject.ts'
 import type { Check } from './subject.ts'
 
 const OLDEST_NODE = [22, 18] as const

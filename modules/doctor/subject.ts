@@ -31,7 +31,3 @@ export function warn(check: string, what: string, ...fix: readonly string[]): Fi
 export function fail(check: string, what: string, ...fix: readonly string[]): Finding {
   return { check, state: 'fail', what, fix }
 }
-
-export function isErrno(error: unknown, ...codes: readonly string[]): boolean {
-  return error instanceof Error && 'code' in error && codes.includes(String(error.code))
-}

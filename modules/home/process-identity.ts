@@ -5,6 +5,7 @@
  */
 import { readFile } from 'node:fs/promises'
 import { z } from 'zod'
+import { isErrno } from '../../kernel/index.ts'
 
 export const ProcessIdentity = z.strictObject({
   pid: z.number().int().positive(),
@@ -35,7 +36,7 @@ function doesPidExist(pid: number): boolean {
     process.kill(pid, 0)
     return true
   } catch (error) {
-    return error instanceof Error && 'code' in error && error.code === 'EPERM'
+    return isErrno(error, 'EPERM')
   }
 }
 

@@ -8,6 +8,7 @@
 import { randomBytes } from 'node:crypto'
 import { link, open, readFile, rename, rm } from 'node:fs/promises'
 import { z } from 'zod'
+import { isErrno } from '../../kernel/index.ts'
 import { isRunning, ProcessIdentity, thisProcess } from './process-identity.ts'
 import { homeErrors } from './service.ts'
 
@@ -120,8 +121,4 @@ async function holderOf(path: string): Promise<Holder | null> {
 
 function locked(path: string, { pid }: Holder): Error {
   return homeErrors.NZ_HOME_LOCKED({ why: `process ${pid} holds it`, data: { path, pid } })
-}
-
-function isErrno(error: unknown, code: string): boolean {
-  return error instanceof Error && 'code' in error && error.code === code
 }

@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto'
 import { constants } from 'node:fs'
 import { open, rename, rm } from 'node:fs/promises'
 import { basename, join } from 'node:path'
-import { isNzError } from '../../kernel/index.ts'
+import { isErrno, isNzError, syncFolder, Turns } from '../../kernel/index.ts'
 import { homeErrors } from './service.ts'
 
 /** The largest state file; larger data belongs into the store. */
@@ -13,7 +13,8 @@ const GROUP_AND_OTHERS = 0o077
 
 export class StateFiles {
   readonly #dir: string
-  readonly #queues = new Map<string, Promise<void>>()
+  /** One for each name: a profile has a handful. */
+  readonly #turns = new Map<string, Turns>()
 
   constructor(dir: string) {
     this.#dir = dir
@@ -57,7 +58,7 @@ export class StateFiles {
     await this.#inTurn(name, async () => {
       try {
         await rm(path, { force: true })
-        await this.#syncDir()
+        await syncFolder(this.#dir)
       } catch (error) {
         throw homeErrors.NZ_HOME_UNWRITABLE({ cause: error, data: { path } })
       }
@@ -75,7 +76,7 @@ export class StateFiles {
         await handle.close()
       }
       await rename(aside, path)
-      await this.#syncDir()
+      await syncFolder(this.#dir)
     } catch (error) {
       // What made the write fail may make this fail too; the first cause is the one to tell.
       await rm(aside, { force: true }).catch(() => undefined)
@@ -83,26 +84,11 @@ export class StateFiles {
     }
   }
 
-  async #syncDir(): Promise<void> {
-    if (process.platform === 'win32') return
-    const handle = await open(this.#dir, 'r')
-    try {
-      await handle.sync()
-    } finally {
-      await handle.close()
-    }
-  }
-
   /** Runs `work` after every earlier call for the same name, whatever became of those. */
   async #inTurn(name: string, work: () => Promise<void>): Promise<void> {
-    const before = this.#queues.get(name) ?? Promise.resolve()
-    const mine = before.then(work, work)
-    this.#queues.set(name, mine)
-    try {
-      await mine
-    } finally {
-      if (this.#queues.get(name) === mine) this.#queues.delete(name)
-    }
+    const turns = this.#turns.get(name) ?? new Turns()
+    this.#turns.set(name, turns)
+    await turns.take(work)
   }
 
   #pathOf(name: string): string {
@@ -110,8 +96,4 @@ export class StateFiles {
     if (!/^(?!lock)[a-z0-9][a-z0-9._-]{0,63}$/.test(name)) throw new TypeError(`not a state file name: ${name}`)
     return join(this.#dir, name)
   }
-}
-
-function isErrno(error: unknown, code: string): boolean {
-  return error instanceof Error && 'code' in error && error.code === code
 }

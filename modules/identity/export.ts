@@ -3,7 +3,8 @@ import { constants } from 'node:fs'
 import { open, rm } from 'node:fs/promises'
 import { lock, parse, unlock } from './locked-file.ts'
 import { requireFitPassphrase } from './passphrase.ts'
-import { hasErrno, MAX_PRIVATE_FILE_BYTES } from './private-file.ts'
+import { isErrno } from '../../kernel/index.ts'
+import { MAX_PRIVATE_FILE_BYTES } from './private-file.ts'
 import { identityErrors } from './service.ts'
 import { ENTROPY_BYTES } from './words.ts'
 import type { LockedFileHeader } from './locked-file.ts'
@@ -68,7 +69,7 @@ export async function writeExport(path: string, bytes: Uint8Array): Promise<void
   try {
     handle = await open(path, 'wx', 0o600)
   } catch (error) {
-    if (hasErrno(error, 'EEXIST')) throw identityErrors.NZ_IDENTITY_EXPORT_EXISTS({ data: { path } })
+    if (isErrno(error, 'EEXIST')) throw identityErrors.NZ_IDENTITY_EXPORT_EXISTS({ data: { path } })
     throw identityErrors.NZ_IDENTITY_FILE_FAILED({ cause: error, data: { path } })
   }
   try {

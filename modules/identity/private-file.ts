@@ -4,6 +4,7 @@ import { constants } from 'node:fs'
 import { link, lstat, mkdir, open, rename, rm } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import type { Stats } from 'node:fs'
+import { isErrno, syncFolder } from '../../kernel/index.ts'
 import { identityErrors } from './service.ts'
 
 /** No secret file of an identity comes near this. */
@@ -22,8 +23,8 @@ export async function readPrivateFile(path: string): Promise<Uint8Array | null> 
   try {
     handle = await open(path, constants.O_RDONLY | (constants.O_NOFOLLOW ?? 0) | (constants.O_NONBLOCK ?? 0))
   } catch (error) {
-    if (hasErrno(error, 'ENOENT')) return null
-    if (hasErrno(error, 'ELOOP')) throw unsafe(path, 'it is a symbolic link')
+    if (isErrno(error, 'ENOENT')) return null
+    if (isErrno(error, 'ELOOP')) throw unsafe(path, 'it is a symbolic link')
     throw identityErrors.NZ_IDENTITY_FILE_FAILED({ cause: error, data: { path } })
   }
   try {
@@ -52,9 +53,9 @@ export async function createPrivateFile(path: string, bytes: Uint8Array): Promis
     try {
       await link(aside, path)
     } catch (error) {
-      if (hasErrno(error, 'EEXIST')) return false
+      if (isErrno(error, 'EEXIST')) return false
       // File systems without hard links: the holder of the profile's lock is the only writer.
-      if (!hasErrno(error, 'EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS')) throw error
+      if (!isErrno(error, 'EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS')) throw error
       if (await exists(path)) return false
       await rename(aside, path)
       return true
@@ -78,7 +79,7 @@ export async function removePrivateFile(path: string): Promise<void> {
     await rm(path, { force: true })
     await syncFolder(dirname(path))
   } catch (error) {
-    if (!hasErrno(error, 'ENOENT')) throw identityErrors.NZ_IDENTITY_FILE_FAILED({ cause: error, data: { path } })
+    if (!isErrno(error, 'ENOENT')) throw identityErrors.NZ_IDENTITY_FILE_FAILED({ cause: error, data: { path } })
   }
 }
 
@@ -101,7 +102,7 @@ async function written(path: string, bytes: Uint8Array, place: (aside: string) =
     return isPlaced
   } catch (error) {
     await rm(aside, { force: true })
-    if (hasErrno(error, 'NZ_IDENTITY_FILE_UNSAFE')) throw error
+    if (isErrno(error, 'NZ_IDENTITY_FILE_UNSAFE')) throw error
     throw identityErrors.NZ_IDENTITY_FILE_FAILED({ cause: error, data: { path } })
   }
 }
@@ -112,7 +113,7 @@ async function isFolderSafe(folder: string): Promise<boolean> {
   try {
     stats = await lstat(folder)
   } catch (error) {
-    if (hasErrno(error, 'ENOENT')) return false
+    if (isErrno(error, 'ENOENT')) return false
     throw identityErrors.NZ_IDENTITY_FILE_FAILED({ cause: error, data: { path: folder } })
   }
   if (stats.isSymbolicLink()) throw unsafe(folder, 'it is a symbolic link')
@@ -136,25 +137,11 @@ async function exists(path: string): Promise<boolean> {
     await lstat(path)
     return true
   } catch (error) {
-    if (hasErrno(error, 'ENOENT')) return false
+    if (isErrno(error, 'ENOENT')) return false
     throw error
-  }
-}
-
-async function syncFolder(folder: string): Promise<void> {
-  if (process.platform === 'win32') return
-  const handle = await open(folder, 'r')
-  try {
-    await handle.sync()
-  } finally {
-    await handle.close()
   }
 }
 
 function unsafe(path: string, why: string): Error {
   return identityErrors.NZ_IDENTITY_FILE_UNSAFE({ why, data: { path } })
-}
-
-export function hasErrno(error: unknown, ...codes: readonly string[]): boolean {
-  return error instanceof Error && 'code' in error && codes.some((code) => code === error.code)
 }

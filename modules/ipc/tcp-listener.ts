@@ -2,6 +2,7 @@
 import { once } from 'node:events'
 import type { Server } from 'node:http'
 import { z } from 'zod'
+import { isErrno } from '../../kernel/index.ts'
 import type { Logger } from '../../kernel/index.ts'
 import { ipcErrors } from '../../protocols/ipc/errors.ts'
 
@@ -25,7 +26,7 @@ export async function listenOnTcp(
   try {
     await once(server, 'listening', { signal })
   } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'EADDRINUSE') {
+    if (isErrno(error, 'EADDRINUSE')) {
       throw ipcErrors.NZ_IPC_PORT_TAKEN({ cause: error, data: { host, port } })
     }
     throw error

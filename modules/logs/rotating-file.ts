@@ -1,6 +1,7 @@
 /** An append-only file that is set aside when it is full; only so many of them are kept. */
 import { closeSync, fchmodSync, fstatSync, mkdirSync, openSync, renameSync, rmSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
+import { isErrno } from '../../kernel/index.ts'
 
 export interface RotatingFileInit {
   readonly dir: string
@@ -72,7 +73,7 @@ export class RotatingFile {
       try {
         renameSync(this.#path(age), this.#path(age + 1))
       } catch (error) {
-        if (!(error instanceof Error && 'code' in error && error.code === 'ENOENT')) throw error
+        if (!isErrno(error, 'ENOENT')) throw error
       }
     }
   }

@@ -7,7 +7,7 @@ import { constants, existsSync } from 'node:fs'
 import { link, open, rename, rm, stat, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { BatchBuffers } from './batch.ts'
-import { isNzError } from '../../kernel/index.ts'
+import { isErrno, isNzError, syncFolder } from '../../kernel/index.ts'
 import { transfersErrors } from './service.ts'
 import { numberedFileName, safeFileName } from '../../protocols/transfer/name.ts'
 import type { Hash } from 'node:crypto'
@@ -96,7 +96,7 @@ export class PartFile {
     try {
       if (this.#handle !== null) await this.#handle.sync()
       const path = await this.#linkFree(directory, safeFileName(offeredName))
-      await syncDirectory(directory)
+      await syncFolder(directory)
       return path
     } catch (error) {
       throw storageError(error)
@@ -189,10 +189,6 @@ export function storageError(error: unknown): Error {
   return transfersErrors.NZ_TRANSFERS_STORAGE_FAILED({ cause: error })
 }
 
-export function isErrno(error: unknown, ...codes: readonly string[]): boolean {
-  return error instanceof Error && 'code' in error && codes.some((code) => code === error.code)
-}
-
 async function isSameFile(path: string, { ino, dev }: { ino: number; dev: number }): Promise<boolean> {
   try {
     const found = await stat(path)
@@ -200,16 +196,6 @@ async function isSameFile(path: string, { ino, dev }: { ino: number; dev: number
   } catch (error) {
     if (isErrno(error, 'ENOENT')) return false
     throw error
-  }
-}
-
-async function syncDirectory(directory: string): Promise<void> {
-  if (process.platform === 'win32') return
-  const handle = await open(directory, 'r')
-  try {
-    await handle.sync()
-  } finally {
-    await handle.close()
   }
 }
 

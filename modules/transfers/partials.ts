@@ -1,7 +1,8 @@
 /** Unfinished files: found again when their sender comes back, bounded in number, bytes and age. */
 import { readdir, stat, statfs } from 'node:fs/promises'
 import { join } from 'node:path'
-import { isErrno, PartFile, removeFile, storageError } from './part-file.ts'
+import { isErrno } from '../../kernel/index.ts'
+import { PartFile, removeFile, storageError } from './part-file.ts'
 import { FileSink } from './sink.ts'
 import { transfersErrors } from './service.ts'
 import type { Clock, Logger } from '../../kernel/index.ts'
