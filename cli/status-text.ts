@@ -59,7 +59,7 @@ export function statusText(status: NodeStatus, { isFull, nowMs }: StatusView): s
   const { uptimeMs, connected, contacts, memoryBytes, bufferedBytes, bufferBudgetBytes, cpuPercent, peers } = status
   const head = [
     `up ${formatAge(uptimeMs)}  health ${isDegraded(status) ? 'DEGRADED' : 'OK'}  ${connected} connected`,
-    `${contacts} ${contacts === 1 ? 'contact' : 'contacts'}`,
+    contacts === null ? 'contacts cannot be read' : `${contacts} ${contacts === 1 ? 'contact' : 'contacts'}`,
     `memory ${formatBytes(memoryBytes)}`,
     `buffers ${formatBytes(bufferedBytes)}/${formatBytes(bufferBudgetBytes)}`,
     `cpu ${cpuPercent.toFixed(1)} %`,

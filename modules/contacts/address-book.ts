@@ -1,12 +1,14 @@
-/** The address book: contacts in one small durable file, each with a name of its own. */
+/** The address book: contacts in the store, each with a name of its own. */
 import { z } from 'zod'
 import { displayName, freeName } from '../../protocols/invite/name.ts'
 import { peerIdOf, publicKeyOfPeerId, idOf } from '../../protocols/identity/id.ts'
-import type { HomeService } from '../home/service.ts'
+import type { Health } from '../../kernel/index.ts'
+import type { StorageService, StoredMap } from '../storage/service.ts'
 import { contactsErrors } from './service.ts'
 import type { Contact } from './service.ts'
 
-const FILE_NAME = 'contacts.json'
+const NAMESPACE = 'contacts'
+const OLDER_FILE = 'contacts.json'
 /** Most contacts of one profile; each is kept connected. */
 export const MAX_CONTACTS = 1_024
 export const MAX_CONTACT_ADDRESSES = 8
@@ -22,42 +24,54 @@ const StoredContact = z.strictObject({
 })
 const StoredBook = z.strictObject({ version: z.literal(1), contacts: z.array(StoredContact).max(MAX_CONTACTS) })
 
-export type NewContact = z.input<typeof StoredContact>
+type StoredContact = z.output<typeof StoredContact>
+export type NewContact = StoredContact
 
 export class AddressBook {
-  readonly #home: HomeService
-  #contacts: readonly Contact[]
-  #lastChange: Promise<unknown> = Promise.resolve()
+  readonly #stored: StoredMap<StoredContact>
+  readonly #views = new WeakMap<StoredContact, Contact>()
 
-  private constructor(home: HomeService, contacts: readonly Contact[]) {
-    this.#home = home
-    this.#contacts = contacts
+  constructor(storage: Pick<StorageService, 'map'>, { onLoaded }: { readonly onLoaded: () => void }) {
+    this.#stored = storage.map(NAMESPACE, {
+      schema: StoredContact,
+      older: { file: OLDER_FILE, records: (bytes) => parse(bytes).map((contact) => [contact.peerId, contact]) },
+      onLoaded,
+    })
   }
 
-  /** @throws NZ_CONTACTS_DAMAGED when the file is not an address book; it is left as it is */
-  static async open(home: HomeService): Promise<AddressBook> {
-    const bytes = await home.read(FILE_NAME)
-    return new AddressBook(home, bytes === null ? [] : parse(bytes))
+  /** @throws NZ_CONTACTS_DAMAGED when the file of an older version is no address book; it is left as it is */
+  async load(): Promise<void> {
+    await this.#stored.load()
   }
 
+  health(): Health {
+    return this.#stored.health('nobody counts as a contact until then')
+  }
+
+  /** In the order in which they were introduced. @throws NZ_STORAGE_DAMAGED, NZ_STORAGE_UNAVAILABLE */
   list(): readonly Contact[] {
-    return this.#contacts
+    const contacts = [...this.#stored.values.values()].map((stored) => this.#view(stored))
+    return contacts.toSorted((a, b) => a.addedAtMs - b.addedAtMs || (a.peerId < b.peerId ? -1 : 1))
   }
 
+  /** Nobody is known while the book cannot be read. */
   get(peerId: string): Contact | undefined {
-    return this.#contacts.find((contact) => contact.peerId === peerId)
+    if (this.#stored.trouble !== null) return undefined
+    const stored = this.#stored.values.get(peerId)
+    return stored === undefined ? undefined : this.#view(stored)
   }
 
   /** Full ids win over names, names over prefixes of ids: no name can stand in for a whole id. */
   resolve(reference: string): Contact {
+    const contacts = this.list()
     const exact =
-      this.#contacts.find(({ peerId, id }) => peerId === reference || id === reference.toLowerCase()) ??
-      this.#contacts.find(({ name }) => sameName(name, reference))
+      contacts.find(({ peerId, id }) => peerId === reference || id === reference.toLowerCase()) ??
+      contacts.find(({ name }) => sameName(name, reference))
     if (exact !== undefined) return exact
     const matches =
       reference.length < MIN_PREFIX_LENGTH
         ? []
-        : this.#contacts.filter(({ peerId, id }) => peerId.startsWith(reference) || id.startsWith(reference))
+        : contacts.filter(({ peerId, id }) => peerId.startsWith(reference) || id.startsWith(reference))
     const [match] = matches
     if (match === undefined) throw contactsErrors.NZ_CONTACTS_NOT_FOUND({ data: { reference: reference.slice(0, 80) } })
     if (matches.length > 1) {
@@ -73,29 +87,27 @@ export class AddressBook {
    * @throws NZ_CONTACTS_FULL
    */
   async add(contact: NewContact, { keepsName }: { readonly keepsName: boolean }): Promise<Contact> {
-    return await this.#change((contacts) => {
-      const known = contacts.find(({ peerId }) => peerId === contact.peerId)
-      const others = contacts.filter((other) => other !== known)
-      if (known === undefined && contacts.length >= MAX_CONTACTS) {
+    return await this.#change((stored) => {
+      const known = stored.get(contact.peerId)
+      const others = [...stored.values()].filter((other) => other !== known)
+      if (known === undefined && stored.size >= MAX_CONTACTS) {
         throw contactsErrors.NZ_CONTACTS_FULL({ data: { limit: MAX_CONTACTS } })
       }
       const wanted = known !== undefined && keepsName ? known.name : contact.name
       const name = freeName(wanted, (candidate) => others.some((other) => sameName(other.name, candidate)))
-      const added = complete({ ...contact, name, addedAtMs: known?.addedAtMs ?? contact.addedAtMs })
-      return { contacts: [...others, added], result: added }
+      return { ...contact, name, addedAtMs: known?.addedAtMs ?? contact.addedAtMs }
     })
   }
 
   /** @throws NZ_CONTACTS_NOT_FOUND, NZ_CONTACTS_AMBIGUOUS, NZ_CONTACTS_NAME_INVALID, NZ_CONTACTS_NAME_TAKEN */
   async rename(reference: string, name: string): Promise<Contact> {
     if (displayName(name) !== name) throw contactsErrors.NZ_CONTACTS_NAME_INVALID()
-    return await this.#change((contacts) => {
-      const contact = this.resolve(reference)
-      if (contacts.some((other) => other !== contact && sameName(other.name, name))) {
+    return await this.#change((stored) => {
+      const { id: _derived, ...contact } = this.resolve(reference)
+      if ([...stored.values()].some((other) => other.peerId !== contact.peerId && sameName(other.name, name))) {
         throw contactsErrors.NZ_CONTACTS_NAME_TAKEN({ data: { name } })
       }
-      const renamed = { ...contact, name }
-      return { contacts: contacts.map((other) => (other === contact ? renamed : other)), result: renamed }
+      return { ...contact, addresses: [...contact.addresses], name }
     })
   }
 
@@ -103,37 +115,40 @@ export class AddressBook {
   async setAddresses(peerId: string, addresses: readonly string[]): Promise<boolean> {
     const known = this.get(peerId)
     if (known === undefined || JSON.stringify(known.addresses) === JSON.stringify(addresses)) return false
-    return await this.#change((contacts) => {
-      const moved = contacts.map((contact) => (contact.peerId === peerId ? { ...contact, addresses } : contact))
-      return { contacts: moved, result: contacts.some((contact) => contact.peerId === peerId) }
+    return await this.#stored.change((stored) => {
+      const contact = stored.get(peerId)
+      if (contact === undefined) return { result: false }
+      return { put: [[peerId, { ...contact, addresses: [...addresses] }]], result: true }
     })
   }
 
   /** @throws NZ_CONTACTS_NOT_FOUND, NZ_CONTACTS_AMBIGUOUS */
   async remove(reference: string): Promise<Contact> {
-    return await this.#change((contacts) => {
+    return await this.#stored.change(() => {
       const contact = this.resolve(reference)
-      return { contacts: contacts.filter((other) => other !== contact), result: contact }
+      return { remove: [contact.peerId], result: contact }
     })
   }
 
-  /** One change after another; memory changes only when the file has. */
-  async #change<Result>(
-    step: (contacts: readonly Contact[]) => { readonly contacts: readonly Contact[]; readonly result: Result },
-  ): Promise<Result> {
-    const work = async (): Promise<Result> => {
-      const { contacts, result } = step(this.#contacts)
-      await this.#home.write(FILE_NAME, serialise(contacts))
-      this.#contacts = contacts
-      return result
-    }
-    const mine = this.#lastChange.then(work, work)
-    this.#lastChange = mine
-    return await mine
+  async #change(step: (stored: ReadonlyMap<string, StoredContact>) => StoredContact): Promise<Contact> {
+    const changed = await this.#stored.change((stored) => {
+      const contact = step(stored)
+      return { put: [[contact.peerId, contact]], result: contact }
+    })
+    return this.#view(changed)
+  }
+
+  #view(stored: StoredContact): Contact {
+    const known = this.#views.get(stored)
+    if (known !== undefined) return known
+    const contact = complete(stored)
+    this.#views.set(stored, contact)
+    return contact
   }
 }
 
-function parse(bytes: Uint8Array): Contact[] {
+/** The address book of version 0.1.0. */
+function parse(bytes: Uint8Array): StoredContact[] {
   try {
     const text = new TextDecoder('utf-8', { fatal: true }).decode(bytes)
     const { contacts } = StoredBook.parse(JSON.parse(text))
@@ -141,17 +156,10 @@ function parse(bytes: Uint8Array): Contact[] {
       new Set(contacts.map(({ peerId }) => peerId)).size === contacts.length &&
       new Set(contacts.map(({ name }) => name.toLowerCase())).size === contacts.length
     if (!isUnique) throw new Error('a peer or a name occurs twice')
-    return contacts.map(complete)
+    return contacts
   } catch (error) {
-    throw contactsErrors.NZ_CONTACTS_DAMAGED({ cause: error, data: { file: FILE_NAME } })
+    throw contactsErrors.NZ_CONTACTS_DAMAGED({ cause: error, data: { file: OLDER_FILE } })
   }
-}
-
-/** A book that could not be read again is never written: its parts come from peers, and the next start needs it. */
-function serialise(contacts: readonly Contact[]): Uint8Array {
-  const stored = contacts.map(({ id: _derived, ...contact }) => contact)
-  const book = StoredBook.parse({ version: 1, contacts: stored })
-  return new TextEncoder().encode(`${JSON.stringify(book, null, 2)}\n`)
 }
 
 function complete(stored: NewContact): Contact {

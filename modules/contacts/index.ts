@@ -4,9 +4,9 @@ import { z } from 'zod'
 import { defineModule } from '../../kernel/index.ts'
 import { JOIN_PROTOCOL } from '../../protocols/invite/messages.ts'
 import { displayName, MAX_NAME_LENGTH } from '../../protocols/invite/name.ts'
-import { HomeService } from '../home/service.ts'
 import { IdentityService } from '../identity/service.ts'
 import { NetworkService } from '../network/service.ts'
+import { StorageService } from '../storage/service.ts'
 import { AddressBook } from './address-book.ts'
 import { exchangeAddresses } from './address-updates.ts'
 import { ChangeSignal } from './change-signal.ts'
@@ -32,16 +32,20 @@ const config = z.strictObject({
 export default defineModule({
   name: 'contacts',
   config,
-  requires: { home: HomeService, identity: IdentityService, network: NetworkService },
+  requires: { storage: StorageService, identity: IdentityService, network: NetworkService },
   provides: { contacts: ContactsService, invites: InvitesService },
   emits: contactsEvents,
   capabilities: [],
   restart: 'permanent',
 
-  async setup({ events, scope, clock, random, log }, { home, identity, network }, { name = nameOfHost() }) {
-    const book = await AddressBook.open(home)
-    const invites = await InviteList.open(home, clock)
+  setup({ events, scope, clock, random, log }, { storage, identity, network }, { name = nameOfHost() }) {
     const kept = new KeptConnections(network)
+    const book: AddressBook = new AddressBook(storage, {
+      onLoaded: () => {
+        for (const { peerId, addresses } of book.list()) kept.keep(peerId, addresses)
+      },
+    })
+    const invites = new InviteList(storage, clock)
     scope.defer(() => kept.releaseAll())
     const contacts = createContacts({ book, kept, network, events, clock })
     const changed = new ChangeSignal()
@@ -52,12 +56,16 @@ export default defineModule({
     return {
       services: { contacts: contacts.service, invites: createInvites({ ...services, joins }, { name }) },
       async start() {
+        await Promise.all([book.load(), invites.load()])
         exchangeAddresses({ book, kept, network, events, clock, log }, { signal })
-        for (const { peerId, addresses } of book.list()) kept.keep(peerId, addresses)
         network.handleStreams(JOIN_PROTOCOL, async (stream) => await joins.serve(stream), {
           signal,
           maxStreamsPerPeer: 2,
         })
+      },
+      async health() {
+        const healths = [book.health(), invites.health()]
+        return await Promise.resolve(healths.find(({ state }) => state !== 'healthy') ?? { state: 'healthy' })
       },
     }
   },

@@ -1,16 +1,17 @@
 /**
- * The invites this node made, in one small durable file: which are open, and which peer has used which. A ticket's secret
- * is kept as its digest only. What is marked used stays used over restarts.
+ * The invites this node made, in the store: which are open, and which peer has used which. A ticket's secret is kept as
+ * its digest only. What is marked used stays used over restarts.
  */
 import { timingSafeEqual } from 'node:crypto'
 import { z } from 'zod'
 import { inviteErrors } from '../../protocols/invite/errors.ts'
 import { inviteIdOf, secretDigest } from '../../protocols/invite/ticket.ts'
-import type { Clock } from '../../kernel/index.ts'
-import type { HomeService } from '../home/service.ts'
+import type { Clock, Health } from '../../kernel/index.ts'
+import type { StorageService, StoredMap } from '../storage/service.ts'
 import type { Invite } from './service.ts'
 
-const FILE_NAME = 'invites.json'
+const NAMESPACE = 'contacts/invites'
+const OLDER_FILE = 'invites.json'
 /** Invites that can still be used. */
 export const MAX_OPEN_INVITES = 64
 /** All invites kept, so that a used or expired one is refused with its own code. */
@@ -33,28 +34,35 @@ const StoredList = z.strictObject({ version: z.literal(1), invites: z.array(Stor
 type StoredInvite = z.output<typeof StoredInvite>
 
 export class InviteList {
-  readonly #home: HomeService
+  readonly #stored: StoredMap<StoredInvite>
   readonly #clock: Clock
-  #invites: readonly StoredInvite[]
   /** When each expires by the monotonic clock: a wall clock that jumps back lengthens nothing. */
   readonly #endsAtMonotonicMs = new Map<string, number>()
-  #lastChange: Promise<unknown> = Promise.resolve()
 
-  private constructor(home: HomeService, clock: Clock, invites: readonly StoredInvite[]) {
-    this.#home = home
+  constructor(storage: Pick<StorageService, 'map'>, clock: Clock) {
     this.#clock = clock
-    this.#invites = invites
-    for (const invite of invites) this.#remember(invite)
+    this.#stored = storage.map(NAMESPACE, {
+      schema: StoredInvite,
+      older: { file: OLDER_FILE, records: (bytes) => parse(bytes).map((invite) => [invite.inviteId, invite]) },
+      onLoaded: () => {
+        for (const invite of this.#stored.values.values()) this.#remember(invite)
+      },
+    })
   }
 
-  /** @throws NZ_INVITE_DAMAGED; the file is left as it is */
-  static async open(home: HomeService, clock: Clock): Promise<InviteList> {
-    const bytes = await home.read(FILE_NAME)
-    return new InviteList(home, clock, bytes === null ? [] : parse(bytes))
+  /** @throws NZ_INVITE_DAMAGED; the file of an older version is left as it is */
+  async load(): Promise<void> {
+    await this.#stored.load()
   }
 
+  health(): Health {
+    return this.#stored.health('no invite can be made or used until then')
+  }
+
+  /** Newest first. @throws NZ_STORAGE_DAMAGED, NZ_STORAGE_UNAVAILABLE */
   list(): readonly Invite[] {
-    return this.#invites.map((invite) => this.#view(invite)).toReversed()
+    const invites = [...this.#stored.values.values()].map((invite) => this.#view(invite))
+    return invites.toReversed().toSorted((a, b) => b.createdAtMs - a.createdAtMs)
   }
 
   /** @throws NZ_INVITE_UNKNOWN */
@@ -78,9 +86,9 @@ export class InviteList {
         claimedBy: null,
         claims: 0,
       }
-      const kept = this.#stillKept(invites)
+      const over = this.#over(invites)
       this.#remember(added)
-      return { invites: [...kept, added], result: added }
+      return { changed: added, over }
     })
   }
 
@@ -102,27 +110,27 @@ export class InviteList {
       }
       if (this.#isExpired(invite)) throw inviteErrors.NZ_INVITE_EXPIRED({ data: { inviteId } })
       if (claims >= MAX_CLAIMS) throw inviteErrors.NZ_INVITE_ATTEMPTS({ data: { inviteId } })
-      return replace(invites, { ...invite, state: 'claimed', claimedBy: peerId, claims: claims + 1 })
+      return { changed: { ...invite, state: 'claimed', claimedBy: peerId, claims: claims + 1 } }
     })
   }
 
   async finish(inviteId: string, state: 'joined' | 'declined'): Promise<Invite> {
-    return await this.#change((invites) => replace(invites, { ...this.#find(inviteId), state }))
+    return await this.#change(() => ({ changed: { ...this.#find(inviteId), state } }))
   }
 
   /** @throws NZ_INVITE_UNKNOWN, NZ_INVITE_USED when it is over already */
   async revoke(inviteId: string): Promise<Invite> {
-    return await this.#change((invites) => {
+    return await this.#change(() => {
       const invite = this.#find(inviteId)
       if (invite.state === 'joined' || invite.state === 'declined') {
         throw inviteErrors.NZ_INVITE_USED({ data: { inviteId } })
       }
-      return replace(invites, { ...invite, state: 'revoked' })
+      return { changed: { ...invite, state: 'revoked' } }
     })
   }
 
   #find(inviteId: string): StoredInvite {
-    const found = this.#invites.find((invite) => invite.inviteId === inviteId)
+    const found = this.#stored.values.get(inviteId)
     if (found === undefined) throw inviteErrors.NZ_INVITE_UNKNOWN({ data: { inviteId: inviteId.slice(0, 80) } })
     return found
   }
@@ -140,18 +148,18 @@ export class InviteList {
     this.#endsAtMonotonicMs.set(inviteId, this.#clock.monotonicMs() + expiresAtMs - this.#clock.nowMs())
   }
 
-  /** Forgets those that expired a day ago, and the oldest that are over when there are too many. */
-  #stillKept(invites: readonly StoredInvite[]): readonly StoredInvite[] {
+  /** Those that expired a day ago, and the oldest that are over when there are too many: nothing knows them then. */
+  #over(invites: readonly StoredInvite[]): readonly string[] {
     const oldestMs = this.#clock.nowMs() - KEPT_AFTER_EXPIRY_MS
     const recent = invites.filter((invite) => this.#isUsable(invite) || invite.expiresAtMs > oldestMs)
     const surplus = recent.length + 1 - MAX_KEPT_INVITES
-    const dropped = new Set(recent.filter((invite) => !this.#isUsable(invite)).slice(0, Math.max(0, surplus)))
-    const kept = recent.filter((invite) => !dropped.has(invite))
-    const ids = new Set(kept.map(({ inviteId }) => inviteId))
-    for (const inviteId of this.#endsAtMonotonicMs.keys()) {
-      if (!ids.has(inviteId)) this.#endsAtMonotonicMs.delete(inviteId)
-    }
-    return kept
+    const unusable = recent.filter((invite) => !this.#isUsable(invite))
+    const oldest = unusable.toSorted((a, b) => a.createdAtMs - b.createdAtMs).slice(0, Math.max(0, surplus))
+    const kept = new Set(recent)
+    for (const invite of oldest) kept.delete(invite)
+    const over = invites.filter((invite) => !kept.has(invite)).map(({ inviteId }) => inviteId)
+    for (const inviteId of over) this.#endsAtMonotonicMs.delete(inviteId)
+    return over
   }
 
   #view(invite: StoredInvite): Invite {
@@ -160,39 +168,24 @@ export class InviteList {
     return { inviteId, createdAtMs, expiresAtMs, accepts, state: isOver ? 'expired' : invite.state, claimedBy }
   }
 
-  /** One change after another; memory changes only when the file has. */
   async #change(
-    step: (invites: readonly StoredInvite[]) => {
-      readonly invites: readonly StoredInvite[]
-      readonly result: StoredInvite
-    },
+    step: (invites: readonly StoredInvite[]) => { readonly changed: StoredInvite; readonly over?: readonly string[] },
   ): Promise<Invite> {
-    const work = async (): Promise<Invite> => {
-      const { invites, result } = step(this.#invites)
-      const text = `${JSON.stringify({ version: 1, invites }, null, 2)}\n`
-      await this.#home.write(FILE_NAME, new TextEncoder().encode(text))
-      this.#invites = invites
-      return this.#view(result)
-    }
-    const mine = this.#lastChange.then(work, work)
-    this.#lastChange = mine
-    return await mine
+    const changed = await this.#stored.change((stored) => {
+      const { changed: invite, over = [] } = step([...stored.values()])
+      return { put: [[invite.inviteId, invite]], remove: over, result: invite }
+    })
+    return this.#view(changed)
   }
 }
 
-function replace(invites: readonly StoredInvite[], changed: StoredInvite) {
-  return {
-    invites: invites.map((invite) => (invite.inviteId === changed.inviteId ? changed : invite)),
-    result: changed,
-  }
-}
-
+/** The invites of version 0.1.0. */
 function parse(bytes: Uint8Array): readonly StoredInvite[] {
   try {
     const { invites } = StoredList.parse(JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes)))
     if (new Set(invites.map(({ inviteId }) => inviteId)).size !== invites.length) throw new Error('an id occurs twice')
     return invites
   } catch (error) {
-    throw inviteErrors.NZ_INVITE_DAMAGED({ cause: error, data: { file: FILE_NAME } })
+    throw inviteErrors.NZ_INVITE_DAMAGED({ cause: error, data: { file: OLDER_FILE } })
   }
 }

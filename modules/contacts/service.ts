@@ -18,7 +18,9 @@ export interface Contact {
 }
 
 export interface ContactsService {
+  /** @throws NZ_STORAGE_DAMAGED, NZ_STORAGE_UNAVAILABLE when the address book cannot be read; so do the others but `get` */
   list(): readonly Contact[]
+  /** `undefined` for everybody while the address book cannot be read. */
   get(peerId: string): Contact | undefined
   /**
    * The contact that `reference` names: a name, `nz1…` id, peer id, or a unique prefix of an id (at least 6 characters).

@@ -45,9 +45,10 @@ export class Forwards implements ForwardsService {
     await this.#services.list.forget(isGone)
   }
 
-  /** Takes up what is set up. A port that is taken fails that forward alone. */
+  /** Takes up what is set up and does not run yet. A port that is taken fails that forward alone. */
   async start(): Promise<void> {
     for (const stored of this.#services.list.all()) {
+      if (this.#running.has(stored.forwardId)) continue
       if (stored.kind === 'exposed') this.#offer(stored)
       else await this.#resume(stored)
     }

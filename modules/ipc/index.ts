@@ -66,10 +66,10 @@ export default defineModule({
   capabilities: ['ipc.listen'],
   restart: 'permanent',
 
-  async setup({ log, events, clock, random, scope }, services, config) {
+  setup({ log, events, clock, random, scope }, services, config) {
     const stopping = new AbortController()
     const streams = new OpenStreams({ clock })
-    const tokens = await TokenStore.load({ ...services, clock, random, onRevoked: (id) => streams.cut(id) })
+    const tokens = new TokenStore({ ...services, clock, random, onRevoked: (id) => streams.cut(id) })
     const api: { url: string | null } = { url: null }
     const handlers: Handlers<typeof contract> = {
       ...nodeHandlers({ ...services, clock, api }),
@@ -102,9 +102,11 @@ export default defineModule({
     return {
       services: { ipc: { client: createLocalClient(contract, dispatcher, { signal: stopping.signal }) } },
       async start({ signal }) {
+        await tokens.load()
         if (config.socket) await listenOnUnixSocket(unix.server, services.home.paths.socketPath, { signal })
         if (config.tcp.enabled) api.url = await listenOnTcp(tcp.server, config.tcp, { signal, log })
       },
+      health: async () => await Promise.resolve(tokens.health()),
       async stop() {
         stopping.abort(ipcErrors.NZ_IPC_STOPPING())
         await Promise.all([unix.close(), tcp.close()])

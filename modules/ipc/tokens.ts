@@ -6,11 +6,11 @@ import { createHash, createPrivateKey, createPublicKey } from 'node:crypto'
 import type { KeyObject } from 'node:crypto'
 import type * as Jose from 'jose'
 import { z } from 'zod'
-import type { Clock, Random } from '../../kernel/index.ts'
+import type { Clock, Health, Random } from '../../kernel/index.ts'
 import { ipcErrors } from '../../protocols/ipc/errors.ts'
 import type { Caller } from '../../protocols/ipc/endpoint.ts'
-import type { HomeService } from '../home/service.ts'
 import type { IdentityService } from '../identity/service.ts'
+import type { StorageService, StoredMap } from '../storage/service.ts'
 
 /** Records kept, usable or not; expired ones make room. */
 export const MAX_TOKENS = 256
@@ -18,7 +18,8 @@ export const MAX_TOKENS = 256
 export const MAX_RECALLED_TOKENS = 256
 export const MAX_TOKEN_CHARS = 4_096
 
-const FILE = 'api-tokens.json'
+const NAMESPACE = 'ipc/tokens'
+const OLDER_FILE = 'api-tokens.json'
 const AUDIENCE = 'nzcore-local-api'
 
 const TokenRecord = z.strictObject({
@@ -34,7 +35,7 @@ export type TokenRecord = z.infer<typeof TokenRecord>
 const TokenFile = z.strictObject({ version: z.literal(1), tokens: z.array(TokenRecord).max(MAX_TOKENS) })
 
 export interface TokenStoreInit {
-  readonly home: HomeService
+  readonly storage: Pick<StorageService, 'map'>
   readonly identity: IdentityService
   readonly clock: Clock
   readonly random: Random
@@ -46,74 +47,81 @@ export class TokenStore {
   readonly #init: TokenStoreInit
   readonly #privateKey: KeyObject
   readonly #publicKey: KeyObject
-  readonly #records: Map<string, TokenRecord>
+  readonly #stored: StoredMap<TokenRecord>
   /** SHA-256 of a verified token → id of its record, oldest first. */
   readonly #recalled = new Map<string, string>()
   /** The latest time seen, so that a clock that is set back revives nothing in this process. */
   #latestMs = 0
-  #lastChange: Promise<unknown> = Promise.resolve()
 
-  private constructor(init: TokenStoreInit, records: readonly TokenRecord[]) {
+  constructor(init: TokenStoreInit) {
     this.#init = init
-    this.#records = new Map(records.map((record) => [record.id, record]))
+    this.#stored = init.storage.map(NAMESPACE, {
+      schema: TokenRecord,
+      older: { file: OLDER_FILE, records: (bytes) => parseFile(bytes).map((record) => [record.id, record]) },
+    })
     this.#privateKey = signingKey(init.identity)
     this.#publicKey = createPublicKey(this.#privateKey)
   }
 
-  /** @throws NZ_IPC_TOKENS_DAMAGED, NZ_HOME_UNREADABLE, NZ_HOME_MODE */
-  static async load(init: TokenStoreInit): Promise<TokenStore> {
-    const bytes = await init.home.read(FILE)
-    return new TokenStore(init, bytes === null ? [] : parseFile(bytes))
+  /** @throws NZ_IPC_TOKENS_DAMAGED, NZ_HOME_UNREADABLE, NZ_HOME_MODE for the file of an older version */
+  async load(): Promise<void> {
+    await this.#stored.load()
   }
 
-  /** @throws NZ_IPC_TOKEN_NAME_TAKEN, NZ_IPC_TOO_MANY_TOKENS, NZ_HOME_UNWRITABLE */
+  health(): Health {
+    return this.#stored.health('no access token is good until then')
+  }
+
+  /** @throws NZ_IPC_TOKEN_NAME_TAKEN, NZ_IPC_TOO_MANY_TOKENS, NZ_STORAGE_READ_ONLY */
   async create(init: {
     readonly name: string
     readonly capabilities: readonly string[]
     readonly lifetimeMs: number
   }): Promise<TokenRecord & { readonly token: string }> {
-    return await this.#inTurn(async () => await this.#create(init))
-  }
-
-  async #create(init: Parameters<TokenStore['create']>[0]): ReturnType<TokenStore['create']> {
-    const nowMs = this.#nowMs()
-    for (const { id, expiresAtMs } of this.list()) if (expiresAtMs <= nowMs) this.#records.delete(id)
-    if (this.list().some((record) => record.name === init.name && this.isUsable(record))) {
-      throw ipcErrors.NZ_IPC_TOKEN_NAME_TAKEN({ data: { name: init.name } })
-    }
-    if (this.#records.size >= MAX_TOKENS) throw ipcErrors.NZ_IPC_TOO_MANY_TOKENS({ data: { limit: MAX_TOKENS } })
-    const record: TokenRecord = {
-      id: Buffer.from(this.#init.random.bytes(12)).toString('hex'),
-      name: init.name,
-      capabilities: [...new Set(init.capabilities)],
-      createdAtMs: nowMs,
-      expiresAtMs: nowMs + init.lifetimeMs,
-      revokedAtMs: null,
-    }
-    await this.#store(record)
+    // Durable first, in force then: a record that might be lost again must not be handed out.
+    const record = await this.#stored.change((records) => {
+      const nowMs = this.#nowMs()
+      const over = [...records.values()].filter(({ expiresAtMs }) => expiresAtMs <= nowMs).map(({ id }) => id)
+      if ([...records.values()].some((one) => one.name === init.name && this.isUsable(one))) {
+        throw ipcErrors.NZ_IPC_TOKEN_NAME_TAKEN({ data: { name: init.name } })
+      }
+      if (records.size - over.length >= MAX_TOKENS) {
+        throw ipcErrors.NZ_IPC_TOO_MANY_TOKENS({ data: { limit: MAX_TOKENS } })
+      }
+      const created: TokenRecord = {
+        id: Buffer.from(this.#init.random.bytes(12)).toString('hex'),
+        name: init.name,
+        capabilities: [...new Set(init.capabilities)],
+        createdAtMs: nowMs,
+        expiresAtMs: nowMs + init.lifetimeMs,
+        revokedAtMs: null,
+      }
+      return { put: [[created.id, created]], remove: over, result: created }
+    })
     return { ...record, token: await this.#sign(record) }
   }
 
+  /** Oldest first. @throws NZ_STORAGE_DAMAGED, NZ_STORAGE_UNAVAILABLE */
   list(): readonly TokenRecord[] {
-    return [...this.#records.values()]
+    return [...this.#stored.values.values()].toSorted((a, b) => a.createdAtMs - b.createdAtMs)
   }
 
   isUsable({ revokedAtMs, expiresAtMs }: TokenRecord): boolean {
     return revokedAtMs === null && this.#nowMs() < expiresAtMs
   }
 
-  /** Revokes by id or name; once more is no error, and writes it down again. @throws NZ_IPC_TOKEN_NOT_FOUND, NZ_HOME_UNWRITABLE */
+  /** Revokes by id or name; once more is no error, and writes it down again. @throws NZ_IPC_TOKEN_NOT_FOUND, NZ_STORAGE_READ_ONLY */
   async revoke(reference: string): Promise<TokenRecord> {
     const record =
-      this.#records.get(reference) ??
+      this.#stored.values.get(reference) ??
       this.list().find((each) => each.name === reference && this.isUsable(each)) ??
       this.list().find(({ name }) => name === reference)
     if (record === undefined) throw ipcErrors.NZ_IPC_TOKEN_NOT_FOUND({ data: { token: reference } })
     const revoked = { ...record, revokedAtMs: record.revokedAtMs ?? this.#nowMs() }
     // In force at once, even when the disk is full; the caller then learns that it may not last, and tries again.
-    this.#records.set(record.id, revoked)
+    const isDurable = this.#stored.force({ put: [[record.id, revoked]] })
     this.#init.onRevoked(record.id)
-    await this.#inTurn(async () => await this.#store(revoked))
+    await isDurable
     return revoked
   }
 
@@ -147,7 +155,7 @@ export class TokenStore {
   }
 
   #callerOf(id: string): Caller | null {
-    const record = this.#records.get(id)
+    const record = this.#stored.trouble === null ? this.#stored.values.get(id) : undefined
     if (record === undefined || !this.isUsable(record)) return null
     return { id, capabilities: record.capabilities, expiresAtMs: record.expiresAtMs }
   }
@@ -170,20 +178,6 @@ export class TokenStore {
       .sign(this.#privateKey)
   }
 
-  /** Written first, in force then: a record that was never durable must not be handed out. */
-  async #store(record: TokenRecord): Promise<void> {
-    const tokens = [...this.list().filter(({ id }) => id !== record.id), record]
-    await this.#init.home.write(FILE, new TextEncoder().encode(JSON.stringify({ version: 1, tokens }, null, 2)))
-    this.#records.set(record.id, record)
-  }
-
-  /** One change after another: each writes the whole list, as the one before left it. */
-  async #inTurn<T>(work: () => Promise<T>): Promise<T> {
-    const mine = this.#lastChange.then(work, work)
-    this.#lastChange = mine
-    return await mine
-  }
-
   #nowMs(): number {
     this.#latestMs = Math.max(this.#latestMs, this.#init.clock.nowMs())
     return this.#latestMs
@@ -195,12 +189,12 @@ async function jose(): Promise<typeof Jose> {
   return await import('jose')
 }
 
-/** A damaged list is never taken for an empty one: a revocation might be what was lost. */
+/** The tokens of version 0.1.0. A damaged list is never taken for an empty one: a revocation might be what was lost. */
 function parseFile(bytes: Uint8Array): readonly TokenRecord[] {
   try {
     return TokenFile.parse(JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes))).tokens
   } catch (cause) {
-    throw ipcErrors.NZ_IPC_TOKENS_DAMAGED({ cause, data: { file: FILE } })
+    throw ipcErrors.NZ_IPC_TOKENS_DAMAGED({ cause, data: { file: OLDER_FILE } })
   }
 }
 

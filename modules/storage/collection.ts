@@ -15,26 +15,43 @@ export interface Collection<T> {
 
 /** The records of `namespace` as values of `schema`. Who uses a namespace so uses all of it so. */
 export function collection<T>(namespace: Namespace, schema: z.ZodType<T>): Collection<T> {
-  const valueOf = (key: string, bytes: Uint8Array): T => {
-    try {
-      return schema.parse(JSON.parse(Buffer.from(bytes).toString('utf8')))
-    } catch (error) {
-      throw storageErrors.NZ_STORAGE_VALUE_INVALID({ cause: error, data: { namespace: namespace.name, key } })
-    }
-  }
+  const codec = valueCodec(namespace.name, schema)
   return {
     async get(key, options) {
       const bytes = await namespace.get(key, options)
-      return bytes === null ? null : valueOf(key, bytes)
+      return bytes === null ? null : codec.decode(key, bytes)
     },
     async put(key, value, options) {
-      const parsed = schema.safeParse(value)
-      if (!parsed.success) throw new TypeError(`not a value of ${namespace.name}`, { cause: parsed.error })
-      await namespace.put(key, Buffer.from(JSON.stringify(parsed.data), 'utf8'), options)
+      await namespace.put(key, codec.encode(value), options)
     },
     delete: async (key) => await namespace.delete(key),
     async *range(options) {
-      for await (const { key, value } of namespace.range(options)) yield { key, value: valueOf(key, value) }
+      for await (const { key, value } of namespace.range(options)) yield { key, value: codec.decode(key, value) }
+    },
+  }
+}
+
+export interface ValueCodec<T> {
+  /** @throws TypeError when `value` does not fit the schema */
+  encode(value: T): Uint8Array
+  /** @throws NZ_STORAGE_VALUE_INVALID */
+  decode(key: string, bytes: Uint8Array): T
+}
+
+/** Between values of `schema` and the bytes of records in `namespace`. */
+export function valueCodec<T>(namespace: string, schema: z.ZodType<T>): ValueCodec<T> {
+  return {
+    encode(value) {
+      const parsed = schema.safeParse(value)
+      if (!parsed.success) throw new TypeError(`not a value of ${namespace}`, { cause: parsed.error })
+      return Buffer.from(JSON.stringify(parsed.data), 'utf8')
+    },
+    decode(key, bytes) {
+      try {
+        return schema.parse(JSON.parse(Buffer.from(bytes).toString('utf8')))
+      } catch (error) {
+        throw storageErrors.NZ_STORAGE_VALUE_INVALID({ cause: error, data: { namespace, key } })
+      }
     },
   }
 }

@@ -54,7 +54,7 @@ export default defineModule({
     }
     const engine = new LevelEngine(join(home.paths.stateDir, 'store'))
     const witness = new WitnessFile(home, keys)
-    const storage = new Storage({ engine, keys, witness, clock, random, log, events }, options)
+    const storage = new Storage({ engine, keys, witness, clock, random, log, events, files: home }, options)
     return {
       services: { storage },
       async start() {

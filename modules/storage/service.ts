@@ -1,6 +1,10 @@
 /** What others may know of `storage`: encrypted, durable records by namespace. spec/NZ-STORAGE-01.md. */
 import { z } from 'zod'
 import { defineErrors, defineEvents, defineService } from '../../kernel/index.ts'
+import type { Health, NzError } from '../../kernel/index.ts'
+import type { Collection } from './collection.ts'
+
+export type { Collection } from './collection.ts'
 
 export interface StorageService {
   /**
@@ -8,6 +12,10 @@ export interface StorageService {
    * first record, in the version of `schema`; default: version 1.
    */
   namespace(name: string, schema?: NamespaceSchema): Namespace
+  /** The records of a namespace as values of `schema`. Who uses a namespace so uses all of it so. */
+  collection<T>(name: string, schema: z.ZodType<T>): Collection<T>
+  /** The same, kept in memory as well. A second one of the same name takes the place of the first. */
+  map<T>(name: string, init: MapInit<T>): StoredMap<T>
   status(): StorageStatus
   /** Reads and proves every record on disk against what was acknowledged. Changes nothing. */
   check(options: { readonly signal: AbortSignal }): Promise<StorageCheck>
@@ -82,6 +90,55 @@ export interface Namespace {
   watch(options: { readonly after?: number; readonly signal: AbortSignal }): AsyncIterable<WatchItem>
   /** Records and their bytes (keys and values), those whose time is over included until they are swept. */
   readonly usage: { readonly records: number; readonly bytes: number }
+}
+
+export interface MapInit<T> {
+  readonly schema: z.ZodType<T>
+  /** Where the records were before there was a store: imported once, then removed. */
+  readonly older?: OlderFile<T>
+  /** Told each time the records were read: by `load`, and when the store works again after `load` had found trouble. */
+  readonly onLoaded?: () => void
+}
+
+export interface OlderFile<T> {
+  /** Name of a state file in the home. */
+  readonly file: string
+  /** The same records with the same keys at every call. @throws what a damaged file is called */
+  readonly records: (bytes: Uint8Array) => Iterable<readonly [string, T]>
+}
+
+export interface MapChange<T, R> {
+  readonly put?: Iterable<readonly [string, T]>
+  readonly remove?: Iterable<string>
+  readonly result: R
+}
+
+/** Few records of one shape, all of them in memory. */
+export interface StoredMap<T> {
+  /**
+   * Reads the records. What is wrong with the store is not thrown: it is `trouble`, until the store was repaired.
+   *
+   * @throws what `older.records` throws, NZ_HOME_UNREADABLE, NZ_HOME_MODE, NZ_HOME_TOO_LARGE
+   */
+  load(): Promise<void>
+  /** Why nothing can be said of the records; `null` when all of them were read. */
+  readonly trouble: NzError | null
+  /** @throws `trouble` */
+  readonly values: ReadonlyMap<string, T>
+  /**
+   * One change after another: `step` sees what the one before it left. Memory changes when the store has: durable when
+   * it resolves. At most 512 records, so that it is all or nothing. @throws `trouble`, NZ_STORAGE_READ_ONLY, and what `step` throws
+   */
+  change<R>(step: (values: ReadonlyMap<string, T>) => MapChange<T, R>): Promise<R>
+  /**
+   * In force at once, durable when it resolves. Calls during one write share the next. What the disk refuses stays in
+   * force and is written as soon as it takes changes again.
+   *
+   * @throws `trouble`, NZ_STORAGE_READ_ONLY
+   */
+  force(change: Omit<MapChange<T, unknown>, 'result'>): Promise<void>
+  /** Degraded while there is trouble. `consequence` says what does not work because of it. */
+  health(consequence: string): Health
 }
 
 export interface PutOptions {

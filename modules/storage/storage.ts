@@ -1,6 +1,8 @@
 /** The store as a service, and what it does by itself: sweep what is over, recover from a full disk, go on rotating. */
 import { isNzError } from '../../kernel/index.ts'
 import { EncryptedStore } from './encrypted-store.ts'
+import { z } from 'zod'
+import { collection } from './collection.ts'
 import { EMPTY_HEAD } from './head.ts'
 import { NamespaceHandle } from './namespace-handle.ts'
 import { repairStore } from './repair.ts'
@@ -8,12 +10,16 @@ import { Migrations } from './migration.ts'
 import { scan } from './scan.ts'
 import { parseStoredName, storedName } from './schema-version.ts'
 import { storageErrors, storageEvents } from './service.ts'
+import { NamespaceMap } from './stored-map.ts'
 import type { EventBus, Timer } from '../../kernel/index.ts'
 import type { StoreLimits } from './commit-plan.ts'
 import type { StoreServices } from './encrypted-store.ts'
 import type { IndexEntry } from './key-index.ts'
 import type { Trouble } from './trouble.ts'
+import type { HomeService } from '../home/service.ts'
 import type {
+  Collection,
+  MapInit,
   Namespace,
   NamespaceSchema,
   Snapshot,
@@ -21,6 +27,7 @@ import type {
   StorageRepair,
   StorageService,
   StorageStatus,
+  StoredMap,
 } from './service.ts'
 
 export interface StorageOptions extends StoreLimits {
@@ -35,12 +42,23 @@ const LAST_RETRY_MS = 30_000
 const SWEEP_AT_ONCE = 512
 const RESEAL_AT_ONCE = 64
 
+const IMPORTS = 'storage/imports'
+const importNote = z.strictObject({ sha256: z.string().length(64) })
+
+export interface StorageServices extends StoreServices {
+  readonly events: Pick<EventBus, 'emit'>
+  /** State files of versions without a store. */
+  readonly files: Pick<HomeService, 'read' | 'remove'>
+}
+
 export class Storage implements StorageService {
   readonly store: EncryptedStore
-  readonly #services: StoreServices & { readonly events: Pick<EventBus, 'emit'> }
+  readonly #services: StorageServices
   readonly #options: StorageOptions
   readonly #migrations: Migrations
   readonly #handles = new Map<string, NamespaceHandle>()
+  /** One for each namespace that a module keeps in memory. */
+  readonly #maps = new Map<string, { recover(options: { readonly wasRepaired: boolean }): Promise<void> }>()
   readonly #snapshots = new Set<Snapshot>()
   readonly #timers = new Map<string, Timer>()
   readonly #stopped = new AbortController()
@@ -48,7 +66,7 @@ export class Storage implements StorageService {
   #dropping: Promise<void> = Promise.resolve()
   #witnessed = -1
 
-  constructor(services: StoreServices & { readonly events: Pick<EventBus, 'emit'> }, options: StorageOptions) {
+  constructor(services: StorageServices, options: StorageOptions) {
     this.#services = services
     this.#options = options
     this.store = new EncryptedStore(services, {
@@ -84,6 +102,18 @@ export class Storage implements StorageService {
     const handle = new NamespaceHandle(services, name, schema)
     this.#handles.set(stored, handle)
     return handle
+  }
+
+  collection<T>(name: string, schema: z.ZodType<T>): Collection<T> {
+    return collection(this.namespace(name), schema)
+  }
+
+  map<T>(name: string, init: MapInit<T>): StoredMap<T> {
+    const { files, log } = this.#services
+    const imports = this.collection(IMPORTS, importNote)
+    const map = new NamespaceMap({ namespace: this.namespace(name), imports, files, log }, init)
+    this.#maps.set(name, map)
+    return map
   }
 
   status(): StorageStatus {
@@ -139,6 +169,7 @@ export class Storage implements StorageService {
   async repair(): Promise<StorageRepair> {
     const report = await repairStore(this.store, this.#services)
     this.#services.log.warn('storage.repaired', { ...report })
+    await this.#recoverMaps({ wasRepaired: true })
     return report
   }
 
@@ -202,6 +233,7 @@ export class Storage implements StorageService {
     if (this.#stopped.signal.aborted) return
     const retry = async (): Promise<void> => {
       if (await this.#recover()) {
+        await this.#recoverMaps({ wasRepaired: false })
         this.#services.events.emit(storageEvents.writable, {})
         this.#goOn()
       } else if (this.store.trouble?.kind !== 'damaged') this.#retryIn(Math.min(delayMs * 2, LAST_RETRY_MS))
@@ -240,6 +272,10 @@ export class Storage implements StorageService {
     this.#dropping = this.#migrations.dropCopies(this.#stopped.signal).catch((error: unknown) => {
       if (!this.#stopped.signal.aborted) this.#services.log.warn('storage.copyNotDropped', { error })
     })
+  }
+
+  async #recoverMaps(options: { readonly wasRepaired: boolean }): Promise<void> {
+    await Promise.all([...this.#maps.values()].map(async (map) => await map.recover(options)))
   }
 
   #toRotate(): number {

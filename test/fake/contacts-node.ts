@@ -3,10 +3,12 @@ import { createEventBus, LifetimeScope, systemClock, systemRandom } from '../../
 import contactsModule from '../../modules/contacts/index.ts'
 import { fakeIdentity } from './identity.ts'
 import { memoryHome } from './home.ts'
+import { diskOf, openStore } from './storage.ts'
 import type { Clock, EventBus, EventRecord } from '../../kernel/index.ts'
 import type { ContactsService, InvitesService } from '../../modules/contacts/service.ts'
 import type { IdentityService } from '../../modules/identity/service.ts'
 import type { NetworkService } from '../../modules/network/service.ts'
+import type { Storage } from '../../modules/storage/storage.ts'
 import type { FakeNetwork } from './network.ts'
 
 export interface ContactsNode {
@@ -15,6 +17,7 @@ export interface ContactsNode {
   readonly identity: IdentityService
   readonly network: NetworkService
   readonly files: Map<string, Uint8Array>
+  readonly storage: Storage
   readonly bus: EventBus
   readonly events: readonly EventRecord[]
   /** As a crash: the peer vanishes from the mesh, nothing is written any more. */
@@ -45,7 +48,8 @@ export async function contactsNode(
     fail: () => undefined,
     finish: () => undefined,
   }
-  const instance = await contactsModule.setup(context, { home: memoryHome(files), identity, network }, { name })
+  const storage = await openStore({ disk: diskOf(files), home: memoryHome(files), clock })
+  const instance = await contactsModule.setup(context, { storage, identity, network }, { name })
   await instance.start?.({ signal: scope.signal })
   const events: EventRecord[] = []
   void (async () => {
@@ -56,11 +60,13 @@ export async function contactsNode(
     identity,
     network,
     files,
+    storage,
     bus,
     events,
     async stop() {
       mesh.remove(identity.self.peerId)
       await scope[Symbol.asyncDispose]()
+      await storage.close()
     },
   }
 }

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Kernel, provide, systemClock } from '../../kernel/index.ts'
 import { StorageService } from '../../modules/storage/service.ts'
-import { openStore } from './storage.ts'
+import { diskOf, openStore } from './storage.ts'
 import type { Clock, Logger } from '../../kernel/index.ts'
 import { ConfigLayersService } from '../../modules/config/service.ts'
 import contactsModule from '../../modules/contacts/index.ts'
@@ -60,7 +60,7 @@ export async function startApiNode(init: ApiNodeInit = {}): Promise<ApiNode> {
     warn: (event, fields) => void logged.push({ event, fields }),
     error: (event, fields) => void logged.push({ event, fields }),
   }
-  const storage = await openStore()
+  const storage = await openStore({ disk: diskOf(files), home })
   const kernel = new Kernel({
     modules: [contactsModule, forwardsModule, transfersModule, doctorModule, ipcModule],
     config: { ipc, contacts: { name: `node${seed}` } },

@@ -6,7 +6,7 @@ import { Storage } from '../../modules/storage/storage.ts'
 import { WitnessFile } from '../../modules/storage/witness-file.ts'
 import type { Clock, Logger, Random } from '../../kernel/index.ts'
 import type { HomeService } from '../../modules/home/service.ts'
-import type { Engine } from '../../modules/storage/engine.ts'
+import type { Engine, EngineOperation } from '../../modules/storage/engine.ts'
 import type { StorageOptions } from '../../modules/storage/storage.ts'
 
 export interface FakeDisk {
@@ -23,21 +23,53 @@ export interface OpenInit extends Partial<StorageOptions> {
   /** First byte of the root key. */
   readonly seed?: number
   readonly told?: string[]
+  /** State files of versions without a store. */
+  readonly home?: Pick<HomeService, 'read' | 'remove'>
+}
+
+/** A disk that refuses changes while it is full. */
+export class FillableEngine extends MemoryEngine {
+  isFull = false
+
+  override async batch(operations: readonly EngineOperation[]): Promise<void> {
+    await this.probe()
+    await super.batch(operations)
+  }
+
+  override async probe(): Promise<void> {
+    if (this.isFull) throw new Error('ENOSPC: no space left on device')
+    await super.probe()
+  }
 }
 
 export interface MemoryDisk extends FakeDisk {
-  readonly engine: MemoryEngine
+  readonly engine: FillableEngine
   readonly files: Map<string, Uint8Array>
 }
 
 export function memoryDisk(records = new Map<string, Uint8Array>()): MemoryDisk {
-  return { engine: new MemoryEngine(records), files: new Map() }
+  return { engine: new FillableEngine(records), files: new Map() }
+}
+
+const disks = new WeakMap<Map<string, Uint8Array>, MemoryDisk>()
+
+/** The disk that has these state files: what is stored there survives as long as they do. */
+export function diskOf(files: Map<string, Uint8Array>): MemoryDisk {
+  const disk = disks.get(files) ?? { engine: new FillableEngine(), files }
+  disks.set(files, disk)
+  return disk
 }
 
 const silent: Logger = { debug() {}, info() {}, warn() {}, error() {} }
 
 /** A store that was opened; `close` it. */
-export async function openStore({ disk = memoryDisk(), seed = 1, told, ...init }: OpenInit = {}): Promise<Storage> {
+export async function openStore({
+  disk = memoryDisk(),
+  seed = 1,
+  told,
+  home: files = noFiles,
+  ...init
+}: OpenInit = {}): Promise<Storage> {
   const { clock = systemClock, random = systemRandom, ...options } = init
   const keys = new StoreKeys(new Uint8Array(32).fill(seed))
   const home = disk.state ?? memoryFiles(disk.files ?? new Map<string, Uint8Array>())
@@ -50,6 +82,7 @@ export async function openStore({ disk = memoryDisk(), seed = 1, told, ...init }
       random,
       log: silent,
       events: { emit: (token) => void told?.push(token.name) },
+      files,
     },
     {
       maxNamespaceRecords: 10_000,
@@ -61,6 +94,11 @@ export async function openStore({ disk = memoryDisk(), seed = 1, told, ...init }
   )
   await storage.open()
   return storage
+}
+
+const noFiles: Pick<HomeService, 'read' | 'remove'> = {
+  read: async () => await Promise.resolve(null),
+  remove: async () => await Promise.resolve(),
 }
 
 function memoryFiles(files: Map<string, Uint8Array>): Pick<HomeService, 'read' | 'write'> {

@@ -1,7 +1,7 @@
 /** Two daemons with homes of their own, introduced through the command line: invite, join, contacts, forward, restart. */
 import assert from 'node:assert/strict'
 import { execFile, spawn } from 'node:child_process'
-import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
@@ -159,8 +159,12 @@ describe('two daemons', () => {
 
   it('keep the secret of a ticket out of their files and logs', async () => {
     const { ticket } = await desk.json<{ ticket: string }>('invite')
-    const stored = await readFile(join(homeOf({ env: desk.env }).stateDir, 'invites.json'), 'utf8')
-    assert.ok(!stored.includes(ticket.slice(20, 60)))
+    const { stateDir } = homeOf({ env: desk.env })
+    const files = (await readdir(stateDir, { recursive: true, withFileTypes: true })).filter((one) => one.isFile())
+    assert.ok(files.some(({ parentPath }) => parentPath.endsWith('store')))
+    for (const { parentPath, name } of files) {
+      assert.ok(!(await readFile(join(parentPath, name))).includes(ticket.slice(20, 60)), name)
+    }
     const log = await readFile(join(homeOf({ env: desk.env }).logDir, 'nzcore.log'), 'utf8').catch(() => '')
     assert.ok(!log.includes('nzi1'))
   })

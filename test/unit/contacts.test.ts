@@ -6,6 +6,7 @@ import { KeptConnections } from '../../modules/contacts/kept-connections.ts'
 import { displayName, freeName, MAX_NAME_LENGTH } from '../../protocols/invite/name.ts'
 import { peerIdOf, publicKeyOfPeerId, idOf } from '../../protocols/identity/id.ts'
 import { memoryHome } from '../fake/home.ts'
+import { diskOf, openStore } from '../fake/storage.ts'
 
 function key(number: number): Uint8Array {
   const bytes = new Uint8Array(32).fill(7)
@@ -17,9 +18,17 @@ function contact(number: number, name: string) {
   return { peerId: peerIdOf(key(number)), name, addresses: [], verifiedBy: 'words' as const, addedAtMs: number }
 }
 
+/** The book of a node whose disk has these files and what was stored beside them. */
+async function openBook(files = new Map<string, Uint8Array>()): Promise<AddressBook> {
+  const storage = await openStore({ disk: diskOf(files), home: memoryHome(files) })
+  const book = new AddressBook(storage, { onLoaded: () => undefined })
+  await book.load()
+  return book
+}
+
 describe('AddressBook', () => {
   it('finds a contact by name, peer id, nz1 id and by a prefix of an id', async () => {
-    const book = await AddressBook.open(memoryHome())
+    const book = await openBook()
     const desk = await book.add(contact(1, 'desk'), { keepsName: true })
     await book.add(contact(2, 'laptop'), { keepsName: true })
     for (const reference of ['desk', 'DESK', desk.peerId, desk.id, desk.id.toUpperCase(), desk.id.slice(0, 30)]) {
@@ -29,7 +38,7 @@ describe('AddressBook', () => {
   })
 
   it('says that a reference is unknown, too short or stands for several', async () => {
-    const book = await AddressBook.open(memoryHome())
+    const book = await openBook()
     await book.add(contact(1, 'desk'), { keepsName: true })
     await book.add(contact(2, 'laptop'), { keepsName: true })
     assert.throws(() => book.resolve('rack'), { code: 'NZ_CONTACTS_NOT_FOUND', exit: 'notFound' })
@@ -38,30 +47,30 @@ describe('AddressBook', () => {
   })
 
   it('keeps contacts over a restart', async () => {
-    const { files } = memoryHome()
-    const book = await AddressBook.open(memoryHome(files))
+    const files = new Map<string, Uint8Array>()
+    const book = await openBook(files)
     await book.add(contact(1, 'desk'), { keepsName: true })
     await book.rename('desk', 'office')
-    const again = await AddressBook.open(memoryHome(files))
+    const again = await openBook(files)
     assert.deepEqual(again.list(), book.list())
     assert.equal(again.resolve('office').addedAtMs, 1)
     await again.remove('office')
-    assert.deepEqual((await AddressBook.open(memoryHome(files))).list(), [])
+    assert.deepEqual((await openBook(files)).list(), [])
   })
 
   it('never writes what it could not read again', async () => {
-    const { files } = memoryHome()
-    const book = await AddressBook.open(memoryHome(files))
+    const files = new Map<string, Uint8Array>()
+    const book = await openBook(files)
     const desk = await book.add(contact(1, 'desk'), { keepsName: true })
     const tooLong = [`/ip4/192.0.2.1/tcp/4001${'/p2p-circuit'.repeat(20)}`]
     await assert.rejects(book.add({ ...contact(2, 'laptop'), addresses: tooLong }, { keepsName: true }))
     await assert.rejects(book.setAddresses(desk.peerId, tooLong))
     assert.deepEqual(book.list(), [desk])
-    assert.deepEqual((await AddressBook.open(memoryHome(files))).list(), [desk])
+    assert.deepEqual((await openBook(files)).list(), [desk])
   })
 
   it('gives a second contact of the same name a suffix, and refuses a rename to a taken name', async () => {
-    const book = await AddressBook.open(memoryHome())
+    const book = await openBook()
     await book.add(contact(1, 'desk'), { keepsName: true })
     assert.equal((await book.add(contact(2, 'Desk'), { keepsName: true })).name, 'Desk-2')
     assert.equal((await book.add(contact(3, 'desk'), { keepsName: true })).name, 'desk-3')
@@ -70,7 +79,7 @@ describe('AddressBook', () => {
   })
 
   it('updates a known peer in place and keeps the name it has here', async () => {
-    const book = await AddressBook.open(memoryHome())
+    const book = await openBook()
     await book.add(contact(1, 'desk'), { keepsName: true })
     await book.rename('desk', 'office')
     const again = await book.add({ ...contact(1, 'desk'), addresses: ['/ip4/127.0.0.1/tcp/1'] }, { keepsName: true })
@@ -78,9 +87,7 @@ describe('AddressBook', () => {
   })
 
   it('refuses damaged files with a code and leaves them alone', async () => {
-    const good = memoryHome()
-    await (await AddressBook.open(good)).add(contact(1, 'desk'), { keepsName: true })
-    const text = new TextDecoder().decode(good.files.get('contacts.json'))
+    const text = JSON.stringify({ version: 1, contacts: [contact(1, 'desk')] }, null, 2)
     const damaged = [
       '',
       '{}',
@@ -94,25 +101,49 @@ describe('AddressBook', () => {
       JSON.stringify({ version: 1, contacts: [contact(1, 'a'), contact(2, 'A')] }),
     ]
     for (const content of damaged) {
-      const home = memoryHome(new Map([['contacts.json', new TextEncoder().encode(content)]]))
-      await assert.rejects(AddressBook.open(home), { code: 'NZ_CONTACTS_DAMAGED', exit: 'damaged' }, content)
-      assert.equal(new TextDecoder().decode(home.files.get('contacts.json')), content)
+      const files = new Map([['contacts.json', new TextEncoder().encode(content)]])
+      await assert.rejects(openBook(files), { code: 'NZ_CONTACTS_DAMAGED', exit: 'damaged' }, content)
+      assert.equal(new TextDecoder().decode(files.get('contacts.json')), content)
     }
   })
 
   it('holds at its bound', async () => {
     const contacts = Array.from({ length: MAX_CONTACTS }, (_, i) => contact(i, `c${i}`))
     const bytes = new TextEncoder().encode(JSON.stringify({ version: 1, contacts }))
-    const book = await AddressBook.open(memoryHome(new Map([['contacts.json', bytes]])))
+    const book = await openBook(new Map([['contacts.json', bytes]]))
     await assert.rejects(book.add(contact(5_000, 'late'), { keepsName: true }), { code: 'NZ_CONTACTS_FULL' })
     assert.equal((await book.add(contact(3, 'known'), { keepsName: true })).name, 'c3')
   })
 
-  it('changes nothing in memory when the file cannot be written', async () => {
-    const home = memoryHome()
-    const book = await AddressBook.open({ ...home, write: () => Promise.reject(new Error('disk full')) })
-    await assert.rejects(book.add(contact(1, 'desk'), { keepsName: true }), /disk full/)
+  it('changes nothing in memory when the store cannot be written', async () => {
+    const files = new Map<string, Uint8Array>()
+    const book = await openBook(files)
+    diskOf(files).engine.isFull = true
+    await assert.rejects(book.add(contact(1, 'desk'), { keepsName: true }), { code: 'NZ_STORAGE_READ_ONLY' })
     assert.deepEqual(book.list(), [])
+  })
+
+  it('takes the book of version 0.1.0 over once and leaves no file behind', async () => {
+    const bytes = new TextEncoder().encode(JSON.stringify({ version: 1, contacts: [contact(1, 'desk')] }))
+    const files = new Map([['contacts.json', bytes]])
+    const book = await openBook(files)
+    assert.equal(book.resolve('desk').peerId, contact(1, '').peerId)
+    assert.equal(files.has('contacts.json'), false)
+    await book.remove('desk')
+    assert.deepEqual((await openBook(files)).list(), [])
+  })
+
+  it('says that it cannot be read, and knows nobody, while its records are damaged', async () => {
+    const files = new Map<string, Uint8Array>()
+    const desk = await (await openBook(files)).add(contact(1, 'desk'), { keepsName: true })
+    const { records } = diskOf(files).engine
+    for (const [place, bytes] of records) if (place.startsWith('72')) records.set(place, bytes.fill(0, -1))
+    const book = await openBook(files)
+    assert.equal(book.get(desk.peerId), undefined)
+    assert.throws(() => book.list(), { code: 'NZ_STORAGE_DAMAGED', exit: 'damaged' })
+    await assert.rejects(book.add(contact(2, 'new'), { keepsName: true }), { code: 'NZ_STORAGE_DAMAGED' })
+    const { state, ...told } = book.health()
+    assert.deepEqual([state, 'code' in told && told.code], ['degraded', 'NZ_STORAGE_DAMAGED'])
   })
 })
 

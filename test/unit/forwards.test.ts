@@ -22,9 +22,9 @@ import {
 import { forwardsEvents } from '../../modules/forwards/service.ts'
 import type { ForwardsService } from '../../modules/forwards/service.ts'
 import { contactsNode } from '../fake/contacts-node.ts'
-import { memoryHome } from '../fake/home.ts'
 import { createFakeNetwork } from '../fake/network.ts'
 import { converse, echoServer, tcpServer } from '../fake/tcp.ts'
+import type { StoredRecord } from '../../modules/storage/service.ts'
 import type { ContactsNode } from '../fake/contacts-node.ts'
 
 const signal = AbortSignal.timeout(30_000)
@@ -45,8 +45,8 @@ async function startForwards(
     fail: () => undefined,
     finish: () => undefined,
   }
-  const { network, contacts } = node
-  const instance = await forwardsModule.setup(context, { home: memoryHome(node.files), network, contacts }, {})
+  const { network, contacts, storage } = node
+  const instance = await forwardsModule.setup(context, { storage, network, contacts }, {})
   await instance.start?.({ signal })
   const refused: string[] = []
   context.events.on(forwardsEvents.refused, ({ peerId }) => void refused.push(peerId), { signal: scope.signal })
@@ -194,12 +194,14 @@ describe('forwards', () => {
       nodes.offers.list().map((forward) => forward.kind === 'exposed' && forward.allow)
     await nodes.offers.expose({ service: 'private', host, port: 9, allow: [peerId, '12D3KooWsomeoneElse'] })
     await nodes.offers.expose({ service: 'web', host, port: 9, allow: null })
-    const beforeRemoval = nodes.desk.files.get('forwards.json')
-    assert(beforeRemoval !== undefined)
+    const namespace = nodes.desk.storage.namespace('forwards')
+    const beforeRemoval: StoredRecord[] = []
+    for await (const record of namespace.range()) beforeRemoval.push(record)
+    assert.equal(beforeRemoval.length, 2)
     await nodes.desk.contacts.remove(peerId, { signal })
     await until(() => JSON.stringify(stored()) === '[["12D3KooWsomeoneElse"],null]')
     await nodes.atDesk[Symbol.asyncDispose]()
-    nodes.desk.files.set('forwards.json', beforeRemoval)
+    await namespace.batch(beforeRemoval.map((record) => ({ type: 'put' as const, ...record })))
     await using again = await startForwards(nodes.desk)
     assert.deepEqual(
       again.forwards.list().map((forward) => forward.kind === 'exposed' && forward.allow),
@@ -286,11 +288,15 @@ describe('forwards', () => {
     const mesh = createFakeNetwork()
     const lone = await contactsNode(mesh, { seed: 2, name: 'laptop', files: nodes.laptop.files })
     const again = await startForwards(lone)
-    const states = again.forwards.list().map((forward) => [forward.kind === 'local' && forward.state, forward.lastCode])
-    assert.deepEqual(states, [
-      ['listening', null],
-      ['failed', 'NZ_FORWARD_PORT_TAKEN'],
-    ])
+    const found = again.forwards.list()
+    const states = [first, second].map(({ forwardId }) => found.find((forward) => forward.forwardId === forwardId))
+    assert.deepEqual(
+      states.map((one) => [one?.kind === 'local' && one.state, one?.lastCode]),
+      [
+        ['listening', null],
+        ['failed', 'NZ_FORWARD_PORT_TAKEN'],
+      ],
+    )
     await again[Symbol.asyncDispose]()
     await lone.stop()
     squatter.close()

@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { seededRandom } from '../../kernel/index.ts'
+import { seededRandom, SimulatedClock } from '../../kernel/index.ts'
 import { FIRST_DELAY_MS, FREE_ATTEMPTS, LoginLimit, MAX_LIMITED_ADDRESSES } from '../../modules/ipc/login-limit.ts'
 import { MAX_TOKENS, TokenStore } from '../../modules/ipc/tokens.ts'
 import { memoryHome } from '../fake/home.ts'
+import type { Clock } from '../../kernel/index.ts'
 import { fakeIdentity } from '../fake/identity.ts'
+import { diskOf, openStore } from '../fake/storage.ts'
 
 function clockAt(startMs: number) {
   return {
@@ -19,27 +21,21 @@ function clockAt(startMs: number) {
   }
 }
 
-async function store(files = new Map<string, Uint8Array>(), clock = clockAt(1_800_000_000_000), seed = 1) {
+async function store<C extends Clock>(files: Map<string, Uint8Array>, clock: C, seed = 1) {
   const revoked: string[] = []
-  const memory = memoryHome(files)
-  const home = {
-    ...memory,
-    isFull: false,
-    async write(name: string, bytes: Uint8Array) {
-      if (home.isFull) throw new Error('disk is full')
-      await memory.write(name, bytes)
-    },
-  }
-  const init = { home, identity: fakeIdentity(seed), clock, random: seededRandom(files.size + seed) }
-  const tokens = await TokenStore.load({ ...init, onRevoked: (id) => void revoked.push(id) })
-  return { tokens, files, clock, revoked, home }
+  const disk = diskOf(files)
+  const storage = await openStore({ disk, home: memoryHome(files), clock, seed })
+  const init = { storage, identity: fakeIdentity(seed), clock, random: seededRandom(disk.engine.records.size + seed) }
+  const tokens = new TokenStore({ ...init, onRevoked: (id) => void revoked.push(id) })
+  await tokens.load()
+  return { tokens, files, clock, revoked, disk, storage }
 }
 
 const hour = { capabilities: ['node.read'], lifetimeMs: 3_600_000 }
 
 describe('access tokens', () => {
   it('are good until they expire, also after a restart', async () => {
-    const { tokens, files, clock } = await store()
+    const { tokens, files, clock } = await store(new Map(), clockAt(1_800_000_000_000))
     const { token, id } = await tokens.create({ name: 'web', ...hour })
     const caller = { id, capabilities: ['node.read'], expiresAtMs: clock.ms + 3_600_000 }
     assert.equal(tokens.recall(token), null)
@@ -55,7 +51,7 @@ describe('access tokens', () => {
   })
 
   it('are void once revoked, for good', async () => {
-    const { tokens, files, clock, revoked } = await store()
+    const { tokens, files, clock, revoked } = await store(new Map(), clockAt(1_800_000_000_000))
     const { token, id } = await tokens.create({ name: 'web', ...hour })
     assert.ok(await tokens.verify(token))
     await tokens.revoke('web')
@@ -67,7 +63,7 @@ describe('access tokens', () => {
   })
 
   it('made or revoked at the same time are all written down', async () => {
-    const { tokens, files, clock } = await store()
+    const { tokens, files, clock } = await store(new Map(), clockAt(1_800_000_000_000))
     const old = await tokens.create({ name: 'old', ...hour })
     const [web, phone] = await Promise.all([
       tokens.create({ name: 'web', ...hour }),
@@ -82,19 +78,20 @@ describe('access tokens', () => {
     assert.deepEqual(twice.map(({ status }) => status).toSorted(), ['fulfilled', 'rejected'])
   })
 
-  it('whose revocation could not be written are void, and are written down by the next try', async () => {
-    const { tokens, files, clock, home } = await store()
+  it('whose revocation could not be written are void, and are written down when the disk takes changes again', async () => {
+    const clock = new SimulatedClock()
+    const { tokens, files, disk } = await store(new Map(), clock)
     const { token } = await tokens.create({ name: 'web', ...hour })
-    home.isFull = true
-    await assert.rejects(tokens.revoke('web'), /disk is full/)
+    disk.engine.isFull = true
+    await assert.rejects(tokens.revoke('web'), { code: 'NZ_STORAGE_READ_ONLY' })
     assert.equal(await tokens.verify(token), null)
-    home.isFull = false
-    await tokens.revoke('web')
+    disk.engine.isFull = false
+    await clock.advance(1_000)
     assert.equal(await (await store(files, clock)).tokens.verify(token), null)
   })
 
   it('of another node, altered, unsigned or signed otherwise are not good', async () => {
-    const { tokens, clock } = await store()
+    const { tokens, clock } = await store(new Map(), clockAt(1_800_000_000_000))
     const { token } = await tokens.create({ name: 'web', ...hour })
     const other = await store(new Map(), clock, 2)
     assert.equal(await other.tokens.verify(token), null)
@@ -116,7 +113,7 @@ describe('access tokens', () => {
   })
 
   it('are kept up to a bound; expired ones make room; names are used once at a time', async () => {
-    const { tokens, clock } = await store()
+    const { tokens, clock } = await store(new Map(), clockAt(1_800_000_000_000))
     for (let n = 0; n < MAX_TOKENS; n++) await tokens.create({ name: `t${n}`, ...hour })
     await assert.rejects(tokens.create({ name: 'one-more', ...hour }), { code: 'NZ_IPC_TOO_MANY_TOKENS' })
     await assert.rejects(tokens.create({ name: 't7', ...hour }), { code: 'NZ_IPC_TOKEN_NAME_TAKEN' })
@@ -128,7 +125,7 @@ describe('access tokens', () => {
   it('never take a damaged list for an empty one', async () => {
     for (const text of ['', '{}', '{"version":1,"tokens":[{}]}', '\u00ff']) {
       const files = new Map([['api-tokens.json', new TextEncoder().encode(text)]])
-      await assert.rejects(store(files), { code: 'NZ_IPC_TOKENS_DAMAGED', exit: 'damaged' })
+      await assert.rejects(store(files, clockAt(0)), { code: 'NZ_IPC_TOKENS_DAMAGED', exit: 'damaged' })
     }
   })
 })

@@ -212,7 +212,6 @@ describe('invite and join', () => {
     const { ticket } = await create(nodes.desk)
     await assert.rejects(nodes.desk.invites.join(ticket, ask), { code: 'NZ_INVITE_SELF' })
     await assert.rejects(nodes.laptop.invites.join('hello', ask), { code: 'NZ_INVITE_MALFORMED', exit: 'usage' })
-    nodes.desk.files.delete('invites.json')
     await nodes.desk.stop()
     const forgetful = await contactsNode(nodes.mesh, { seed: 1, name: 'desk' })
     await nodes.laptop.network.connect(forgetful.network.peerId, { addresses: forgetful.network.addresses(), signal })
@@ -310,8 +309,8 @@ describe('invite and join', () => {
     const moved = await contactsNode(mesh, { seed: 1, name: 'desk', files: desk.files })
     while (laptop.contacts.resolve('desk').addresses.join() === before.join()) await new Promise(setImmediate)
     assert.deepEqual(laptop.contacts.resolve('desk').addresses, moved.network.addresses())
-    const stored = new TextDecoder().decode(laptop.files.get('contacts.json'))
-    assert.ok(stored.includes(moved.network.addresses()[0] ?? '?'))
+    const stored = await laptop.storage.namespace('contacts').get(moved.network.peerId)
+    assert.ok(Buffer.from(stored ?? []).includes(moved.network.addresses()[0] ?? '?'))
     const stranger = mesh.add('12D3KooWstranger')
     await stranger.connect(moved.network.peerId, { addresses: moved.network.addresses(), signal })
     await assert.rejects(stranger.request(moved.network.peerId, 'contacts.addresses', new Uint8Array(), { signal }), {

@@ -1,4 +1,5 @@
 /** Handlers of the group `node`. */
+import { isNzError } from '../../../kernel/index.ts'
 import type { Clock, Health, KernelService, ModuleStatus } from '../../../kernel/index.ts'
 import type { nodeContract } from '../../../protocols/ipc/contract/node.ts'
 import type { Handlers, ResultOf } from '../../../protocols/ipc/endpoint.ts'
@@ -49,7 +50,7 @@ export function nodeHandlers(services: NodeServices): Handlers<typeof nodeContra
         txBytes,
         rxBytes,
         connected: peers.filter(({ state }) => state === 'connected').length,
-        contacts: contacts.list().length,
+        contacts: contactCount(contacts),
         peers: peers.map((peer) => peerLine(peer, contacts)),
         modules: kernel.modules().map(moduleLine),
       }
@@ -66,6 +67,16 @@ export function nodeHandlers(services: NodeServices): Handlers<typeof nodeContra
       kernel.requestStop(reason)
       return { pid: process.pid }
     },
+  }
+}
+
+/** `null` when the address book cannot be read; the status says that, too. */
+function contactCount(contacts: ContactsService): number | null {
+  try {
+    return contacts.list().length
+  } catch (error) {
+    if (isNzError(error)) return null
+    throw error
   }
 }
 

@@ -188,7 +188,7 @@ export const networkContract = defineContract({
     params: z.strictObject({ subject: blockSubject }),
     result: z.strictObject({ blocked: z.array(z.string()) }),
     capability: 'peers.write',
-    errors: ['NZ_NETWORK_ADDRESS_INVALID', 'NZ_NETWORK_LIMITED', 'NZ_CONTACTS_AMBIGUOUS', 'NZ_HOME_UNWRITABLE'],
+    errors: ['NZ_NETWORK_ADDRESS_INVALID', 'NZ_NETWORK_LIMITED', 'NZ_CONTACTS_AMBIGUOUS', 'NZ_STORAGE_READ_ONLY'],
   },
   peersUnblock: {
     method: 'POST',
@@ -201,7 +201,7 @@ export const networkContract = defineContract({
     params: z.strictObject({ subject: blockSubject }),
     result: z.strictObject({ blocked: z.array(z.string()) }),
     capability: 'peers.write',
-    errors: ['NZ_NETWORK_NOT_BLOCKED', 'NZ_NETWORK_ADDRESS_INVALID', 'NZ_CONTACTS_AMBIGUOUS', 'NZ_HOME_UNWRITABLE'],
+    errors: ['NZ_NETWORK_NOT_BLOCKED', 'NZ_NETWORK_ADDRESS_INVALID', 'NZ_CONTACTS_AMBIGUOUS', 'NZ_STORAGE_READ_ONLY'],
   },
   peersBlocked: {
     method: 'GET',

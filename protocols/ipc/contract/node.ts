@@ -62,7 +62,7 @@ export const nodeContract = defineContract({
       txBytes: bytes.describe('sent to peers since the start'),
       rxBytes: bytes.describe('received from peers since the start'),
       connected: z.number().int().describe('peers connected now'),
-      contacts: z.number().int().describe('peers in the contacts'),
+      contacts: z.number().int().nullable().describe('peers in the contacts; null: they cannot be read'),
       peers: z.array(PeerLine),
       modules: z.array(ModuleHealth),
     }),

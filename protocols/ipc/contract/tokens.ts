@@ -45,7 +45,7 @@ export const tokensContract = defineContract({
     }),
     result: TokenLine.extend({ token: z.string().describe('for the Authorization header: Bearer <token>') }),
     capability: 'tokens.admin',
-    errors: ['NZ_IPC_TOKEN_NAME_TAKEN', 'NZ_IPC_TOO_MANY_TOKENS', 'NZ_IPC_CAPABILITY_UNKNOWN', 'NZ_HOME_UNWRITABLE'],
+    errors: ['NZ_IPC_TOKEN_NAME_TAKEN', 'NZ_IPC_TOO_MANY_TOKENS', 'NZ_IPC_CAPABILITY_UNKNOWN', 'NZ_STORAGE_READ_ONLY'],
   },
   tokensList: {
     method: 'GET',
@@ -70,6 +70,6 @@ export const tokensContract = defineContract({
     params: z.strictObject({ token: z.string().min(1).max(64).describe('name or id of the token') }),
     result: TokenLine,
     capability: 'tokens.admin',
-    errors: ['NZ_IPC_TOKEN_NOT_FOUND', 'NZ_HOME_UNWRITABLE'],
+    errors: ['NZ_IPC_TOKEN_NOT_FOUND', 'NZ_STORAGE_READ_ONLY'],
   },
 })
