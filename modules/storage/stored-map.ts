@@ -114,7 +114,7 @@ export class NamespaceMap<T> implements StoredMap<T> {
 
   async #load(): Promise<void> {
     try {
-      await this.#import()
+      await this.#takeOver()
       const found = await this.#read()
       this.#values.clear()
       for (const [key, { value }] of found) this.#values.set(key, value)
@@ -135,7 +135,7 @@ export class NamespaceMap<T> implements StoredMap<T> {
    * Takes over what an older version kept in a file. Done again from the start after a crash before the note was made;
    * the keys are the same then. A file that comes back later with other contents is imported as well.
    */
-  async #import(): Promise<void> {
+  async #takeOver(): Promise<void> {
     const { older } = this.#init
     const bytes = older === undefined ? null : await this.#services.files.read(older.file)
     if (older === undefined || bytes === null) return

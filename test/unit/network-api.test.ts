@@ -102,7 +102,7 @@ describe('network endpoints', () => {
   })
 
   it('declare only errors that exist', async () => {
-    await import('../../modules/home/service.ts')
+    await import('../../modules/storage/service.ts')
     for (const { errors } of Object.values(networkContract))
       for (const code of errors) assert.ok(knownErrors.has(code), code)
   })
