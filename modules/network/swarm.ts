@@ -3,9 +3,9 @@ import { identify } from '@libp2p/identify'
 import { privateKeyFromRaw } from '@libp2p/crypto/keys'
 import { tcp } from '@libp2p/tcp'
 import { webSockets } from '@libp2p/websockets'
-import { yamux } from '@libp2p/yamux'
 import { createLibp2p } from 'libp2p'
 import type { ConnectionGater, ConnectionProtector, Libp2p } from '@libp2p/interface'
+import { typescriptMuxer } from './muxer/muxer.ts'
 import { noiseEncrypter } from './noise/encrypter.ts'
 import type { AcceptGate } from './accept-gate.ts'
 import type { GatedSockets } from './gated-listener.ts'
@@ -44,15 +44,10 @@ export async function createSwarm(init: SwarmInit): Promise<Libp2p> {
     ],
     connectionEncrypters: [noiseEncrypter()],
     streamMuxers: [
-      yamux({
+      typescriptMuxer({
         maxInboundStreams: maxStreamsPerConnection,
         maxOutboundStreams: maxStreamsPerConnection,
-        maxEarlyStreams: 10,
-        streamOptions: {
-          maxStreamWindowSize: MAX_STREAM_WINDOW_BYTES,
-          // Never reached by a peer that keeps to its window.
-          maxReadBufferLength: MAX_STREAM_WINDOW_BYTES * 2,
-        },
+        maxStreamWindowBytes: MAX_STREAM_WINDOW_BYTES,
       }),
     ],
     services: { identify: identify({ maxInboundStreams: 4, maxOutboundStreams: 4 }) },

@@ -54,6 +54,22 @@ export class CipherState {
     return offset + plaintext.byteLength + TAG_BYTES
   }
 
+  /**
+   * Seals the parts as one message: the ciphertext of each part in a buffer of its own, then the tag. Copies nothing,
+   * for messages large enough that a copy would cost more than another buffer.
+   *
+   * @throws NZ_NOISE_EXHAUSTED
+   */
+  sealParts(parts: readonly Uint8Array[]): Uint8Array[] {
+    const cipher = createCipheriv(CIPHER, this.#key, this.#nextNonce(), { authTagLength: TAG_BYTES })
+    const sealed: Uint8Array[] = []
+    for (const part of parts) sealed.push(cipher.update(part))
+    cipher.final()
+    sealed.push(cipher.getAuthTag())
+    this.#count += 1
+    return sealed
+  }
+
   seal(plaintext: Uint8Array, associatedData?: Uint8Array): Uint8Array {
     const sealed = new Uint8Array(plaintext.byteLength + TAG_BYTES)
     this.sealInto(sealed, 0, plaintext, associatedData)
@@ -80,6 +96,13 @@ export class CipherState {
     }
     this.#count += 1
     return plaintext
+  }
+
+  /** The key and the next nonce, for another implementation; this one seals and opens nothing any more. */
+  takeOver(): { readonly key: Uint8Array; readonly count: number } {
+    const count = this.#count
+    this.#count = this.#maxRecords
+    return { key: new Uint8Array(this.#key.export()), count }
   }
 
   /** Four zero bytes, then the counter, little-endian (§12.3). */

@@ -42,6 +42,14 @@ export class RecordReader {
     return this.#partialBytes > 0 ? this.#completed() : this.#whole()
   }
 
+  /** Every byte that waits, and an empty reader. */
+  takeAll(): Uint8Array {
+    const partial = (this.#partial ?? EMPTY).subarray(0, this.#partialBytes)
+    const all = new Uint8Array(Buffer.concat([partial, this.#chunk.subarray(this.#offset)]))
+    this.release()
+    return all
+  }
+
   /** Gives back what it borrowed. Call it when the connection has ended. */
   release(): void {
     this.#chunk = EMPTY

@@ -1,12 +1,12 @@
 /** libp2p's official stream-muxer suite against the muxer the node uses. */
 import './mocha-globals.ts'
-import { yamux } from '@libp2p/yamux'
+import { typescriptMuxer } from "../../modules/network/muxer/muxer.ts"
 
 const { default: streamMuxerSuite } = await import('@libp2p/interface-compliance-tests/stream-muxer')
 
 streamMuxerSuite({
   async setup() {
-    return yamux()()
+    return typescriptMuxer()()
   },
   async teardown() {},
 })

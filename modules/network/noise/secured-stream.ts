@@ -1,21 +1,29 @@
 /**
  * A libp2p message stream whose bytes travel in Noise records.
  *
- * Small writes of one tick share a record of up to 64 KiB, and all records of a tick go to the socket in one write:
- * sealing and writing each message alone is what makes encrypted small messages slow.
+ * Small writes of one tick share a record of up to 64 KiB: sealing and writing each message alone is what makes
+ * encrypted small messages slow. A muxer that knows this stream collects by itself and uses the direct port.
  */
 import { AbstractMessageStream } from '@libp2p/utils'
 import { TAG_BYTES } from '../../../protocols/noise/cipher-state.ts'
 import { MAX_MESSAGE_BYTES } from '../../../protocols/noise/handshake.ts'
 import { LENGTH_BYTES } from '../../../protocols/noise/record.ts'
-import type { AbortOptions, MessageStream, StreamCloseEvent, StreamMessageEvent } from '@libp2p/interface'
+import { direct } from './direct.ts'
+import { recordSocketOf } from './record-socket.ts'
+import { takeOver } from './take-over.ts'
+import type { AbortOptions, MessageStream, StreamCloseEvent } from '@libp2p/interface'
 import type { SendResult } from '@libp2p/utils'
 import type { Uint8ArrayList } from 'uint8arraylist'
 import type { CipherState } from '../../../protocols/noise/cipher-state.ts'
 import type { RecordReader } from '../../../protocols/noise/record.ts'
+import type { DirectPort, DirectSink, DirectSource } from './direct.ts'
+import type { RecordSocket } from './record-socket.ts'
+import type { TakenOver, TakeOverSource } from './take-over.ts'
 
 /** Plaintext bytes of one record. */
 export const MAX_RECORD_PLAINTEXT_BYTES = MAX_MESSAGE_BYTES - TAG_BYTES
+/** Up to this size a record is put together in one buffer; above it a copy costs more than further buffers. */
+const COPY_UP_TO_BYTES = 8 * 1_024
 
 export interface SecuredStreamInit {
   readonly connection: MessageStream
@@ -25,13 +33,18 @@ export interface SecuredStreamInit {
   readonly reader: RecordReader
 }
 
-export class SecuredStream extends AbstractMessageStream {
+export class SecuredStream extends AbstractMessageStream implements DirectSource, TakeOverSource {
   readonly #connection: MessageStream
   readonly #sender: CipherState
   readonly #receiver: CipherState
   readonly #reader: RecordReader
+  readonly #socket: RecordSocket
+  #sink: DirectSink | null = null
+  #isTakenOver = false
   #isFlushScheduled = false
   #hasFlushedThisTick = false
+  #rxRecords = 0
+  #txRecords = 0
 
   constructor({ connection, sender, receiver, reader }: SecuredStreamInit) {
     super({
@@ -44,10 +57,15 @@ export class SecuredStream extends AbstractMessageStream {
     this.#sender = sender
     this.#receiver = receiver
     this.#reader = reader
-    connection.addEventListener('message', this.#onMessage)
+    this.#socket = recordSocketOf(connection, {
+      onBytes: (bytes) => this.#onBytes(bytes),
+      onDrain: () => {
+        if (this.#sink === null) this.safeDispatchEvent('drain')
+        else this.#sink.onDrain()
+      },
+    })
     connection.addEventListener('close', this.#onClose)
-    connection.addEventListener('drain', () => this.safeDispatchEvent('drain'))
-    connection.addEventListener('remoteCloseWrite', () => this.onRemoteCloseWrite())
+    connection.addEventListener('remoteCloseWrite', this.#onRemoteCloseWrite)
     if (reader.bufferedBytes > 0) queueMicrotask(() => this.#openRecords())
   }
 
@@ -67,14 +85,11 @@ export class SecuredStream extends AbstractMessageStream {
 
   override sendData(data: Uint8ArrayList): SendResult {
     const { byteLength } = data
-    const records = Math.ceil(byteLength / MAX_RECORD_PLAINTEXT_BYTES)
-    const sealed = Buffer.allocUnsafe(byteLength + records * (LENGTH_BYTES + TAG_BYTES))
-    let offset = 0
-    for (const part of plaintexts(data)) {
-      offset = sealed.writeUInt16BE(part.byteLength + TAG_BYTES, offset)
-      offset = this.#sender.sealInto(sealed, offset, part)
+    for (let at = 0; at < byteLength; at += MAX_RECORD_PLAINTEXT_BYTES) {
+      const record = data.sublist(at, Math.min(byteLength, at + MAX_RECORD_PLAINTEXT_BYTES))
+      this.#seal([...record], record.byteLength)
     }
-    return { sentBytes: byteLength, canSendMore: this.#connection.send(sealed) }
+    return { sentBytes: byteLength, canSendMore: !this.#socket.isFull }
   }
 
   override sendReset(error: Error): void {
@@ -94,6 +109,68 @@ export class SecuredStream extends AbstractMessageStream {
     await this.#connection.close(options)
   }
 
+  [direct](sink: DirectSink): DirectPort {
+    this.#sink = sink
+    if (this.readBuffer.byteLength > 0) queueMicrotask(() => this.#passOn(sink))
+    return this.#directPort()
+  }
+
+  [takeOver](): TakenOver | null {
+    const isBusy = this.writeBuffer.byteLength > 0 || this.#socket.waitingBytes > 0
+    if (this.#isTakenOver || isBusy || this.status !== 'open' || this.#sink !== null) return null
+    this.#isTakenOver = true
+    this.#socket.detach()
+    this.#connection.removeEventListener('close', this.#onClose)
+    this.#connection.removeEventListener('remoteCloseWrite', this.#onRemoteCloseWrite)
+    const plaintext = this.readBuffer.slice()
+    this.readBuffer.consume(plaintext.byteLength)
+    return {
+      connection: this.#connection,
+      sender: this.#sender.takeOver(),
+      receiver: this.#receiver.takeOver(),
+      plaintext,
+      sealed: this.#reader.takeAll(),
+    }
+  }
+
+  #directPort(): DirectPort {
+    const isFull = (): boolean => this.#socket.isFull
+    const rxRecords = (): number => this.#rxRecords
+    const txRecords = (): number => this.#txRecords
+    return {
+      maxBytes: MAX_RECORD_PLAINTEXT_BYTES,
+      write: (parts, byteLength) => {
+        if (this.status === 'open') this.#seal(parts, byteLength)
+      },
+      get isFull() {
+        return isFull()
+      },
+      get rxRecords() {
+        return rxRecords()
+      },
+      get txRecords() {
+        return txRecords()
+      },
+    }
+  }
+
+  #seal(parts: readonly Uint8Array[], byteLength: number): void {
+    this.#txRecords += 1
+    if (byteLength <= COPY_UP_TO_BYTES) {
+      const record = Buffer.allocUnsafe(LENGTH_BYTES + byteLength + TAG_BYTES)
+      record.writeUInt16BE(byteLength + TAG_BYTES, 0)
+      const [first] = parts
+      const plaintext = parts.length === 1 && first !== undefined ? first : Buffer.concat(parts)
+      this.#sender.sealInto(record, LENGTH_BYTES, plaintext)
+      this.#socket.write([record])
+      return
+    }
+    const head = Buffer.allocUnsafe(LENGTH_BYTES)
+    head.writeUInt16BE(byteLength + TAG_BYTES, 0)
+    const sealed = this.#sender.sealParts(parts)
+    this.#socket.write([head, ...sealed])
+  }
+
   readonly #flush = (): void => {
     this.#isFlushScheduled = false
     if (!this.#hasFlushedThisTick) {
@@ -109,21 +186,32 @@ export class SecuredStream extends AbstractMessageStream {
     }
   }
 
-  readonly #onMessage = ({ data }: StreamMessageEvent): void => {
-    if (data instanceof Uint8Array) this.#reader.push(data)
-    else for (const chunk of data) this.#reader.push(chunk)
+  #onBytes(bytes: Uint8Array): void {
+    this.#reader.push(bytes)
     this.#openRecords()
   }
 
   #openRecords(): void {
     try {
       for (let record = this.#reader.next(); record !== null; record = this.#reader.next()) {
-        this.onData(this.#receiver.open(record))
+        const plaintext = this.#receiver.open(record)
+        this.#rxRecords += 1
+        if (this.#sink === null) this.onData(plaintext)
+        else this.#sink.onPlaintext(plaintext)
       }
     } catch (error) {
       this.abort(error as Error)
     }
   }
+
+  /** What came before the muxer did. */
+  #passOn(sink: DirectSink): void {
+    const early = this.readBuffer.slice()
+    this.readBuffer.consume(early.byteLength)
+    sink.onPlaintext(early)
+  }
+
+  readonly #onRemoteCloseWrite = (): void => this.onRemoteCloseWrite()
 
   readonly #onClose = ({ error, local }: StreamCloseEvent): void => {
     this.#reader.release()
@@ -131,29 +219,4 @@ export class SecuredStream extends AbstractMessageStream {
     else if (local === true) this.abort(error)
     else this.onRemoteReset()
   }
-}
-
-/** Where the parts of one record are put together. Used within one call, so one serves every connection. */
-const gathered = new Uint8Array(MAX_RECORD_PLAINTEXT_BYTES)
-
-/** What each record holds, in order: views, each valid until the next one is asked for. */
-function* plaintexts(data: Uint8ArrayList): Generator<Uint8Array> {
-  let bytes = 0
-  for (const part of data) {
-    for (let at = 0; at < part.byteLength;) {
-      const room = MAX_RECORD_PLAINTEXT_BYTES - bytes
-      const piece = part.subarray(at, at + room)
-      at += piece.byteLength
-      if (piece.byteLength === MAX_RECORD_PLAINTEXT_BYTES) {
-        yield piece
-        continue
-      }
-      gathered.set(piece, bytes)
-      bytes += piece.byteLength
-      if (bytes < MAX_RECORD_PLAINTEXT_BYTES) continue
-      yield gathered
-      bytes = 0
-    }
-  }
-  if (bytes > 0) yield gathered.subarray(0, bytes)
 }
