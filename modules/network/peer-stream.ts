@@ -1,11 +1,18 @@
 /**
  * `PeerStream` over a libp2p stream. libp2p's own `onDrain()` gives back-pressure only once, so the `drain` event is
  * awaited instead; a connection that ends while the peer has not said that it is done is a reset here, never an end.
+ *
+ * Over our own muxer bytes come without events, and the peer gets room again only when the application has read: a
+ * reader that stops holds at most one window of its stream (256 KiB, grown at most to MAX_STREAM_WINDOW_BYTES). Over
+ * another muxer the stream is paused, and holds what is unread here besides its window.
  */
+import { isDirectlyReadable } from './muxer/muxed-stream.ts'
 import { orAbort } from './or-abort.ts'
 import { networkErrors } from './service.ts'
+import { UnreadBytes } from './unread-bytes.ts'
 import type { Stream } from '@libp2p/interface'
 import type { Clock } from '../../kernel/index.ts'
+import type { DirectlyReadable } from './muxer/muxed-stream.ts'
 import type { ByteAccount } from './byte-budget.ts'
 import type { PeerStream } from './service.ts'
 
@@ -16,8 +23,6 @@ const COALESCE_BYTES = 4 * 1024
 /** Unread bytes above which the peer is made to wait, and below which it may go on. */
 const PAUSE_ABOVE_BYTES = 256 * 1024
 const RESUME_BELOW_BYTES = 64 * 1024
-/** Smaller pieces than this are gathered while nobody reads: a piece of one byte costs a hundred. */
-const GATHER_BYTES = 4 * 1024
 /** How long `close` waits for the peer to close its side. */
 const CLOSE_TIMEOUT_MS = 5_000
 
@@ -35,15 +40,17 @@ export class Libp2pPeerStream implements PeerStream {
   readonly #stream: Stream
   readonly #init: PeerStreamInit
   readonly #ended = new AbortController()
-  readonly #unread: Uint8Array[] = []
-  #unreadBytes = 0
-  /** The last of the unread, while it has room. */
-  #gathering: { readonly buffer: Uint8Array; length: number } | null = null
+  readonly #unread = new UnreadBytes()
+  /** The same stream when it is of our own muxer. */
+  readonly #direct: DirectlyReadable | null
   #isRemoteDone: boolean
   #isDiscarding = false
   #isReset = false
   #isWriteClosed = false
-  #arrival = Promise.withResolvers<void>()
+  /** Of a reader that waits. */
+  #arrival: PromiseWithResolvers<void> | null = null
+  /** Writes in line; none: the next one may go at once. */
+  #writesInLine = 0
   /** The last write in line; each write waits for the one before. */
   #lastWrite: Promise<void> = Promise.resolve()
   #collected: Uint8Array[] = []
@@ -61,7 +68,9 @@ export class Libp2pPeerStream implements PeerStream {
     stream.addEventListener('remoteCloseWrite', () => (this.#isRemoteDone = true))
     stream.addEventListener('end', () => this.#arrive())
     stream.addEventListener('close', ({ error }) => this.#onClose(error !== undefined))
-    stream.addEventListener('message', ({ data }) => this.#onData(data))
+    this.#direct = isDirectlyReadable(stream) ? stream : null
+    if (this.#direct === null) stream.addEventListener('message', ({ data }) => this.#onData(data))
+    else this.#direct.readDirectly((bytes) => this.#onDirect(bytes))
     if (stream.status !== 'open') this.#onClose(stream.status !== 'closed')
   }
 
@@ -77,14 +86,15 @@ export class Libp2pPeerStream implements PeerStream {
   /** Bytes held for the reader here and in libp2p, and for the peer. */
   get bufferedBytes(): number {
     const { readBufferLength, writeBufferLength } = this.#stream
-    return this.#unreadBytes + readBufferLength + writeBufferLength + this.#collectedBytes + this.#inLineBytes
+    return this.#unread.byteLength + readBufferLength + writeBufferLength + this.#collectedBytes + this.#inLineBytes
   }
 
   async write(bytes: Uint8Array, { signal }: { readonly signal?: AbortSignal } = {}): Promise<void> {
     signal?.throwIfAborted()
     this.#expectWritable()
     if (bytes.byteLength === 0) return
-    if (this.#collect(bytes)) return
+    if (this.#direct !== null && this.#pass(bytes)) return
+    if (this.#direct === null && this.#collect(bytes)) return
     void this.#flush()
     await this.#inLine(async () => {
       for (let at = 0; at < bytes.byteLength; at += CHUNK_BYTES)
@@ -98,13 +108,14 @@ export class Libp2pPeerStream implements PeerStream {
       if (this.#isReset) throw networkErrors.NZ_NETWORK_STREAM_RESET({ data: { peerId: this.peerId } })
       const chunk = this.#unread.shift()
       if (chunk !== undefined) {
-        if (this.#unread.length === 0) this.#gathering = null
         this.#take(chunk.byteLength)
         return chunk
       }
       if (this.#isAtEnd()) return null
       this.#resume()
-      if (this.#unread.length === 0) await orAbort(this.#arrival.promise, signal)
+      if (this.#unread.byteLength > 0) continue
+      this.#arrival ??= Promise.withResolvers()
+      await orAbort(this.#arrival.promise, signal)
     }
   }
 
@@ -148,6 +159,16 @@ export class Libp2pPeerStream implements PeerStream {
   /** The connection is gone: unless the peer had said all, the stream is cut; what it said can still be read. */
   lostConnection(): void {
     this.#onClose(false)
+  }
+
+  /** Gives a write to our own muxer, which collects by itself; `false` when it has to wait for those before it. */
+  #pass(bytes: Uint8Array): boolean {
+    const stream = this.#stream
+    if (this.#writesInLine > 0 || stream.writableNeedsDrain || stream.writeBufferLength > 0) return false
+    if (bytes.byteLength > CHUNK_BYTES) return false
+    stream.send(bytes)
+    this.#init.onBytes('tx', bytes.byteLength)
+    return true
   }
 
   /** Takes a small write into the collection of this tick; `false` when it must be sent by itself. */
@@ -239,10 +260,12 @@ export class Libp2pPeerStream implements PeerStream {
     const before = this.#lastWrite
     const { promise, resolve } = Promise.withResolvers<void>()
     this.#lastWrite = promise
+    this.#writesInLine += 1
     try {
       await orAbort(before, signal)
       await work()
     } finally {
+      this.#writesInLine -= 1
       void before.then(resolve)
     }
   }
@@ -267,50 +290,32 @@ export class Libp2pPeerStream implements PeerStream {
   }
 
   #onData(data: Uint8Array | Iterable<Uint8Array>): void {
-    for (const part of data instanceof Uint8Array ? [data] : data) {
-      // Without the ways of Node's Buffer, whose `slice` does not copy.
-      const bytes = new Uint8Array(part.buffer, part.byteOffset, part.byteLength)
-      this.#init.onBytes('rx', bytes.byteLength)
-      if (this.#isDiscarding) continue
-      this.#keep(bytes)
-      this.#unreadBytes += bytes.byteLength
-      this.#init.account.charge(bytes.byteLength)
-    }
+    for (const part of data instanceof Uint8Array ? [data] : data) this.#keep(part)
     if (this.#isDiscarding) return
-    const isTooMuch = this.#unreadBytes > PAUSE_ABOVE_BYTES || this.#init.account.isFull
+    const isTooMuch = this.#unread.byteLength > PAUSE_ABOVE_BYTES || this.#init.account.isFull
     if (isTooMuch && this.#stream.readStatus === 'readable') this.#stream.pause()
     this.#arrive()
   }
 
-  /**
-   * A view of a record keeps the whole record: kept as they come, single bytes among the frames of another stream would
-   * hold thousands of times what the budget counts.
-   */
-  #keep(bytes: Uint8Array): void {
-    const { byteLength } = bytes
-    const last = this.#gathering
-    if (byteLength < GATHER_BYTES && last !== null && last.length + byteLength <= last.buffer.byteLength) {
-      last.buffer.set(bytes, last.length)
-      last.length += byteLength
-      this.#unread[this.#unread.length - 1] = last.buffer.subarray(0, last.length)
-      return
-    }
-    this.#gathering = null
-    if (byteLength >= GATHER_BYTES || this.#unread.length === 0) {
-      this.#unread.push(byteLength * 2 >= bytes.buffer.byteLength ? bytes : bytes.slice())
-    } else {
-      const buffer = new Uint8Array(GATHER_BYTES)
-      buffer.set(bytes)
-      this.#gathering = { buffer, length: byteLength }
-      this.#unread.push(buffer.subarray(0, byteLength))
-    }
+  #onDirect(bytes: Uint8Array): void {
+    this.#keep(bytes)
+    if (this.#isDiscarding) this.#direct?.took(bytes.byteLength)
+    else this.#arrive()
+  }
+
+  #keep(part: Uint8Array): void {
+    this.#init.onBytes('rx', part.byteLength)
+    if (this.#isDiscarding) return
+    // Without the ways of Node's Buffer, whose `slice` does not copy.
+    this.#unread.push(new Uint8Array(part.buffer, part.byteOffset, part.byteLength))
+    this.#init.account.charge(part.byteLength)
   }
 
   #take(byteLength: number): void {
-    this.#unreadBytes -= byteLength
     this.#init.account.release(byteLength)
-    if (this.#unreadBytes === 0 || (this.#unreadBytes < RESUME_BELOW_BYTES && !this.#init.account.isFull))
-      this.#resume()
+    const unreadBytes = this.#unread.byteLength
+    if (this.#direct !== null) this.#direct.took(byteLength)
+    else if (unreadBytes === 0 || (unreadBytes < RESUME_BELOW_BYTES && !this.#init.account.isFull)) this.#resume()
     this.#maybeFinish()
   }
 
@@ -320,15 +325,15 @@ export class Libp2pPeerStream implements PeerStream {
 
   #discard(): void {
     this.#isDiscarding = true
-    for (const chunk of this.#unread.splice(0)) this.#init.account.release(chunk.byteLength)
-    this.#gathering = null
-    this.#unreadBytes = 0
+    const unreadBytes = this.#unread.clear()
+    this.#init.account.release(unreadBytes)
+    this.#direct?.took(unreadBytes)
     this.#resume()
     this.#maybeFinish()
   }
 
   #isAtEnd(): boolean {
-    return this.#isRemoteDone && this.#stream.readBufferLength === 0 && this.#unread.length === 0
+    return this.#isRemoteDone && this.#stream.readBufferLength === 0 && this.#unread.byteLength === 0
   }
 
   #onClose(isError: boolean): void {
@@ -343,9 +348,7 @@ export class Libp2pPeerStream implements PeerStream {
   }
 
   #finish(): void {
-    for (const chunk of this.#unread.splice(0)) this.#init.account.release(chunk.byteLength)
-    this.#gathering = null
-    this.#unreadBytes = 0
+    this.#init.account.release(this.#unread.clear())
     if (this.#collectedBytes > 0) this.#init.account.release(this.#collectedBytes)
     this.#collected = []
     this.#collectedBytes = 0
@@ -354,9 +357,8 @@ export class Libp2pPeerStream implements PeerStream {
   }
 
   #arrive(): void {
-    const { resolve } = this.#arrival
-    this.#arrival = Promise.withResolvers()
-    resolve()
+    this.#arrival?.resolve()
+    this.#arrival = null
   }
 }
 
