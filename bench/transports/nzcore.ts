@@ -30,7 +30,7 @@ async function startNode(folder: string, listen: readonly string[]): Promise<Ker
 
 function pipeOf(stream: PeerStream): Pipe {
   return {
-    write: async (bytes) => await stream.write(bytes),
+    write: (bytes) => stream.write(bytes),
     flush() {},
     onBytes(listener) {
       void (async () => {

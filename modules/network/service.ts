@@ -6,6 +6,7 @@ import { z } from 'zod'
 import { defineErrors, defineEvents, defineService } from '../../kernel/index.ts'
 
 export { noiseErrors } from '../../protocols/noise/errors.ts'
+export { muxerErrors } from '../../protocols/yamux/errors.ts'
 
 export type Transport = 'tcp' | 'websocket' | 'relay'
 

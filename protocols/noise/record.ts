@@ -36,10 +36,16 @@ export class RecordReader {
   }
 
   /**
-   * The next whole message; `null` when more bytes are needed. A view: valid until the next call of `next` or `push`.
+   * The next whole message; `null` when more bytes are needed: then no chunk that was pushed is held any more. A view:
+   * valid until the next call of `next` or `push`.
    */
   next(): Uint8Array | null {
-    return this.#partialBytes > 0 ? this.#completed() : this.#whole()
+    const message = this.#partialBytes > 0 ? this.#completed() : this.#whole()
+    if (this.#offset === this.#chunk.byteLength) {
+      this.#chunk = EMPTY
+      this.#offset = 0
+    }
+    return message
   }
 
   /** Every byte that waits, and an empty reader. */
@@ -68,12 +74,7 @@ export class RecordReader {
     }
     const start = this.#offset + LENGTH_BYTES
     this.#offset = start + length
-    const message = this.#chunk.subarray(start, this.#offset)
-    if (this.#offset === this.#chunk.byteLength) {
-      this.#chunk = EMPTY
-      this.#offset = 0
-    }
-    return message
+    return this.#chunk.subarray(start, this.#offset)
   }
 
   #completed(): Uint8Array | null {

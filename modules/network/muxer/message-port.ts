@@ -5,7 +5,7 @@ import type { DirectPort } from '../noise/direct.ts'
 
 export class MessagePort implements DirectPort {
   readonly maxBytes = 65_519
-  /** Records are the affair of whoever secures the connection. */
+  /** Records are the affair of whoever secures the connection; writes are counted in their place. */
   readonly rxRecords = 0
   txRecords = 0
   readonly #connection: MessageStream
@@ -22,6 +22,7 @@ export class MessagePort implements DirectPort {
   write(parts: readonly Uint8Array[]): void {
     // A part may be a buffer that is used again; the list below is kept for as long as the stream likes.
     if (this.#connection.status !== 'open') return
+    this.txRecords += 1
     this.#connection.send(new Uint8ArrayList(...parts.map((part) => part.slice())))
   }
 }

@@ -34,7 +34,10 @@ export interface TypescriptMuxerInit extends Partial<MuxerOptions> {
   readonly clock?: Pick<Clock, 'monotonicMs'>
 }
 
-export function typescriptMuxer({ clock = systemClock, ...options }: TypescriptMuxerInit = {}): () => StreamMuxerFactory {
+export function typescriptMuxer({
+  clock = systemClock,
+  ...options
+}: TypescriptMuxerInit = {}): () => StreamMuxerFactory {
   const complete = { ...DEFAULTS, ...options }
   return () => new TypescriptMuxerFactory((connection) => new Muxer(connection, complete, clock))
 }

@@ -129,7 +129,8 @@ export class Outbox implements SessionOutput {
 
   /** Makes sure that a data frame of the stream is last, and returns how many bytes it can still take. */
   #openFrame(flags: number, streamId: number): number {
-    const canExtend = this.#openFrameAt !== -1 && this.#openFrameStream === streamId && flags === 0 && this.#init.mergesMessages
+    const canExtend =
+      this.#openFrameAt !== -1 && this.#openFrameStream === streamId && flags === 0 && this.#init.mergesMessages
     if (canExtend && this.#used < this.#maxBytes) return this.#maxBytes - this.#used
     if (this.#used + HEADER_BYTES >= this.#maxBytes) this.#seal()
     this.#openFrameAt = this.#used

@@ -9,7 +9,7 @@ import type { MessageStream } from '@libp2p/interface'
 export const MAX_WAITING_BYTES = 512 * 1_024
 
 export interface RecordSocket {
-  /** Writes the parts in one system call where the socket takes them. */
+  /** Writes the parts in one system call where the socket takes them. They are the socket's from then on. */
   write(parts: readonly Uint8Array[]): void
   /** Whether enough bytes wait; `onDrain` follows. */
   readonly isFull: boolean
@@ -20,6 +20,7 @@ export interface RecordSocket {
 }
 
 export interface RecordSocketInit {
+  /** The bytes may not be kept: their memory is given back when this returns. */
   readonly onBytes: (bytes: Uint8Array) => void
   readonly onDrain: () => void
 }
@@ -47,7 +48,7 @@ class TcpSocket implements RecordSocket {
     this.#socket = socket
     this.#init = init
     socket.removeAllListeners('data')
-    socket.on('data', init.onBytes)
+    socket.on('data', this.#onData)
     socket.on('drain', init.onDrain)
   }
 
@@ -62,15 +63,37 @@ class TcpSocket implements RecordSocket {
   write(parts: readonly Uint8Array[]): void {
     const [first] = parts
     if (parts.length === 1 && first !== undefined) return void this.#socket.write(first)
+    const last = parts.length - 1
     this.#socket.cork()
-    for (const part of parts) this.#socket.write(part)
+    for (let at = 0; at < last; at++) this.#socket.write(parts[at] ?? EMPTY)
+    this.#socket.write(parts[last] ?? EMPTY, (error) => {
+      if (error === null || error === undefined) for (const part of parts) giveBack(part)
+    })
     this.#socket.uncork()
   }
 
+  readonly #onData = (bytes: Uint8Array): void => {
+    this.#init.onBytes(bytes)
+    giveBack(bytes)
+  }
+
   detach(): void {
-    this.#socket.off('data', this.#init.onBytes)
+    this.#socket.off('data', this.#onData)
     this.#socket.off('drain', this.#init.onDrain)
   }
+}
+
+const EMPTY = new Uint8Array(0)
+/** Smaller ones may share their memory with others, and cost the collector little. */
+const GIVE_BACK_FROM_BYTES = 16 * 1_024
+
+/**
+ * Frees memory that was used once, without waiting for the garbage collector: it sees only the small objects that stand
+ * for these buffers, and runs late and for long. Moving the memory elsewhere is how JavaScript frees it.
+ */
+function giveBack({ buffer, byteLength }: Uint8Array): void {
+  const isWhole = byteLength >= GIVE_BACK_FROM_BYTES && byteLength === buffer.byteLength
+  if (isWhole && buffer instanceof ArrayBuffer) buffer.transfer(0)
 }
 
 class ConnectionSocket implements RecordSocket {

@@ -111,7 +111,8 @@ export class SecuredStream extends AbstractMessageStream implements DirectSource
 
   [direct](sink: DirectSink): DirectPort {
     this.#sink = sink
-    if (this.readBuffer.byteLength > 0) queueMicrotask(() => this.#passOn(sink))
+    // Once the sink is put together.
+    queueMicrotask(() => this.#passOn(sink))
     return this.#directPort()
   }
 
@@ -187,6 +188,7 @@ export class SecuredStream extends AbstractMessageStream implements DirectSource
   }
 
   #onBytes(bytes: Uint8Array): void {
+    if (this.status !== 'open') return
     this.#reader.push(bytes)
     this.#openRecords()
   }
@@ -196,8 +198,12 @@ export class SecuredStream extends AbstractMessageStream implements DirectSource
       for (let record = this.#reader.next(); record !== null; record = this.#reader.next()) {
         const plaintext = this.#receiver.open(record)
         this.#rxRecords += 1
-        if (this.#sink === null) this.onData(plaintext)
-        else this.#sink.onPlaintext(plaintext)
+        if (this.#sink === null) {
+          this.onData(plaintext)
+        } else {
+          this.#passOn(this.#sink)
+          this.#sink.onPlaintext(plaintext)
+        }
       }
     } catch (error) {
       this.abort(error as Error)
@@ -206,6 +212,7 @@ export class SecuredStream extends AbstractMessageStream implements DirectSource
 
   /** What came before the muxer did. */
   #passOn(sink: DirectSink): void {
+    if (this.readBuffer.byteLength === 0) return
     const early = this.readBuffer.slice()
     this.readBuffer.consume(early.byteLength)
     sink.onPlaintext(early)
