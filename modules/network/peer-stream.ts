@@ -6,13 +6,13 @@
  * reader that stops holds at most one window of its stream (256 KiB, grown at most to MAX_STREAM_WINDOW_BYTES). Over
  * another muxer the stream is paused, and holds what is unread here besides its window.
  */
-import { isDirectlyReadable } from './muxer/muxed-stream.ts'
+import { isDirectlyReadable, readDirectly } from './muxer/directly-readable.ts'
 import { orAbort } from './or-abort.ts'
 import { networkErrors } from './service.ts'
 import { UnreadBytes } from './unread-bytes.ts'
 import type { Stream } from '@libp2p/interface'
 import type { Clock } from '../../kernel/index.ts'
-import type { DirectlyReadable } from './muxer/muxed-stream.ts'
+import type { DirectlyReadable } from './muxer/directly-readable.ts'
 import type { ByteAccount } from './byte-budget.ts'
 import type { PeerStream } from './service.ts'
 
@@ -70,7 +70,7 @@ export class Libp2pPeerStream implements PeerStream {
     stream.addEventListener('close', ({ error }) => this.#onClose(error !== undefined))
     this.#direct = isDirectlyReadable(stream) ? stream : null
     if (this.#direct === null) stream.addEventListener('message', ({ data }) => this.#onData(data))
-    else this.#direct.readDirectly((bytes) => this.#onDirect(bytes))
+    else this.#direct[readDirectly]((bytes) => this.#onDirect(bytes))
     if (stream.status !== 'open') this.#onClose(stream.status !== 'closed')
   }
 

@@ -6,7 +6,7 @@ import { multiaddrConnectionPair } from '@libp2p/utils'
 import { yamux } from '@libp2p/yamux'
 import { isNzError } from '../../kernel/index.ts'
 import { muxerOf } from '../../modules/network/muxer/backend.ts'
-import { isDirectlyReadable } from '../../modules/network/muxer/muxed-stream.ts'
+import { isDirectlyReadable, readDirectly } from '../../modules/network/muxer/directly-readable.ts'
 import { typescriptMuxer } from '../../modules/network/muxer/muxer.ts'
 import { MAX_WAITING_CONTROL_BYTES } from '../../modules/network/muxer/outbox.ts'
 import { FLAG, FRAME, HEADER_BYTES, INITIAL_WINDOW_BYTES } from '../../protocols/yamux/constants.ts'
@@ -108,7 +108,7 @@ describe('the muxer', () => {
     const [fast, fastThere] = await streamsOf(dialer, listener)
     let heldBytes = 0
     assert.ok(isDirectlyReadable(slowThere))
-    slowThere.readDirectly((bytes) => (heldBytes += bytes.byteLength))
+    slowThere[readDirectly]((bytes) => (heldBytes += bytes.byteLength))
     const heard = collect(fastThere)
     const flood = new Uint8Array(4 * INITIAL_WINDOW_BYTES)
     assert.equal(slow.send(flood), false)

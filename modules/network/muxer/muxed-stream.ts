@@ -4,10 +4,11 @@
  */
 import { StreamMessageEvent } from '@libp2p/interface'
 import { AbstractStream } from '@libp2p/utils'
-import type { Stream } from '@libp2p/interface'
+import { readDirectly } from './directly-readable.ts'
 import type { AbstractStreamInit, SendResult } from '@libp2p/utils'
 import type { Uint8ArrayList } from 'uint8arraylist'
 import type { Channel, Session } from '../../../protocols/yamux/session.ts'
+import type { DirectlyReadable } from './directly-readable.ts'
 import type { Outbox } from './outbox.ts'
 
 /** Pieces that wait for a reader; more are put together, so that single bytes do not cost hundreds. */
@@ -17,20 +18,6 @@ export interface MuxedStreamInit extends AbstractStreamInit {
   readonly channel: Channel<MuxedStream>
   readonly session: Session<MuxedStream>
   readonly outbox: Outbox
-}
-
-/** A stream that can be read without events; `took` gives the peer room again. */
-export interface DirectlyReadable extends Stream {
-  /**
-   * From now on all bytes go to `sink`, as views it may keep, and no `message` event comes. The peer may send one window
-   * until `took` says that bytes were used. Once.
-   */
-  readDirectly(sink: (bytes: Uint8Array) => void): void
-  took(byteLength: number): void
-}
-
-export function isDirectlyReadable(stream: Stream): stream is DirectlyReadable {
-  return stream instanceof MuxedStream
 }
 
 export class MuxedStream extends AbstractStream implements DirectlyReadable {
@@ -95,7 +82,7 @@ export class MuxedStream extends AbstractStream implements DirectlyReadable {
     this.dispatchReadBuffer()
   }
 
-  readDirectly(sink: (bytes: Uint8Array) => void): void {
+  [readDirectly](sink: (bytes: Uint8Array) => void): void {
     this.#sink = sink
     for (const bytes of this.readBuffer.sublist()) sink(bytes)
     this.readBuffer.consume(this.readBuffer.byteLength)
