@@ -49,6 +49,17 @@ export const storagePresenters: Presenters = {
     storage.toRotate === 0
       ? `✔ every record is under the keys of generation ${storage.generation}`
       : `! ${storage.toRotate} records wait for the keys of generation ${storage.generation}`,
+  storageGc({ expired, removed, bytesBefore, bytesAfter, snapshots }: Answer<'storageGc'>) {
+    const freed = Math.max(0, bytesBefore - bytesAfter)
+    const gone = [
+      expired > 0 ? `${expired} records whose time was over` : '',
+      removed > 0 ? `${removed} parts that repairs had set aside` : '',
+    ].filter((part) => part !== '')
+    const lines = [`✔ freed ${formatBytes(freed)}; the store has ${formatBytes(bytesAfter)}`]
+    if (gone.length > 0) lines.push(`removed ${gone.join(', ')}`)
+    if (snapshots > 0) lines.push(`${snapshots} snapshots are open: what they can read stays until they end`)
+    return lines.join('\n')
+  },
   storageRepair: ({ kept, setAside, reopened }: Answer<'storageRepair'>, _context: CliContext) =>
     `✔ kept ${kept} records, set ${setAside} parts aside${reopened.length === 0 ? '' : `; open again: ${reopened.join(', ')}`}`,
 }

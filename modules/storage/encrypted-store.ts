@@ -15,7 +15,7 @@ import { storageErrors } from './service.ts'
 import { reasonOf, troubleOf, wholeDamage } from './trouble.ts'
 import type { Clock, Logger, Random } from '../../kernel/index.ts'
 import type { PlannedOperation, StoreLimits } from './commit-plan.ts'
-import type { Engine, EngineSnapshot } from './engine.ts'
+import type { Engine, EngineOperation, EngineSnapshot } from './engine.ts'
 import type { Head } from './head.ts'
 import type { FrozenIndex, IndexEntry } from './key-index.ts'
 import type { StoreKeys } from './keys.ts'
@@ -153,6 +153,12 @@ export class EncryptedStore {
     if (this.#damaged.has(namespace)) throw storageErrors.NZ_STORAGE_DAMAGED({ data: { namespace } })
   }
 
+  /** @throws NZ_STORAGE_DAMAGED, NZ_STORAGE_UNAVAILABLE, NZ_STORAGE_READ_ONLY for the store as a whole */
+  requireWritable(): void {
+    this.requireReadable('')
+    if (this.#trouble !== null) throw storageErrors.NZ_STORAGE_READ_ONLY({ why: this.#trouble.why })
+  }
+
   /**
    * As `requireReadable`, and that this version of the namespace is the one that counts.
    *
@@ -276,11 +282,12 @@ export class EncryptedStore {
   }
 
   /** Only between two groups. */
-  async putHead(head: Head): Promise<void> {
+  async putHead(head: Head, operations: readonly EngineOperation[] = []): Promise<void> {
+    const { keys, engine } = this.#services
     try {
-      await this.#services.engine.batch([sealedHead({ keys: this.#services.keys, counter: this.#counter }, head)])
+      await engine.batch([...operations, sealedHead({ keys, counter: this.#counter }, head)])
     } catch (error) {
-      throw this.#refuse(error)
+      throw this.refuse(error)
     }
     this.#head = head
   }
@@ -335,7 +342,7 @@ export class EncryptedStore {
     try {
       if (!plan.isEmpty) await engine.batch(plan.finish())
     } catch (error) {
-      const refusal = this.#refuse(error)
+      const refusal = this.refuse(error)
       for (const { write } of accepted) write.reject(refusal)
       return
     }
@@ -360,7 +367,7 @@ export class EncryptedStore {
   }
 
   /** The disk refused: no more changes until it takes them again. */
-  #refuse(error: unknown): Error {
+  refuse(error: unknown): Error {
     const why = reasonOf(error)
     if (this.#trouble === null) {
       this.#trouble = { kind: 'readOnly', why }

@@ -6,6 +6,11 @@ export type EngineOperation =
 
 export type EngineEntry = readonly [key: Uint8Array, value: Uint8Array]
 
+export interface EngineRange {
+  readonly from: Uint8Array
+  readonly before: Uint8Array
+}
+
 export interface EngineSnapshot {
   close(): Promise<void>
 }
@@ -17,11 +22,18 @@ export interface Engine {
   get(key: Uint8Array, snapshot?: EngineSnapshot): Promise<Uint8Array | null>
   /** All or nothing; durable when it resolves. After a rejection nothing is known but that it was whole or not at all. */
   batch(operations: readonly EngineOperation[]): Promise<void>
-  /** Everything, in order of key, as of the call; many entries at a time. */
-  pages(): AsyncIterable<readonly EngineEntry[]>
+  /** Everything, or what lies in `range`, in order of key, as of the call; many entries at a time. */
+  pages(range?: EngineRange): AsyncIterable<readonly EngineEntry[]>
   snapshot(): EngineSnapshot
   /** Rejects while the disk refuses to take a small file. */
   probe(): Promise<void>
   /** Makes a store that cannot be opened openable with what is left of it; keeps a copy of it as it was. */
   salvage(): Promise<void>
+  /** Removes the copy that `salvage` has kept when it is from before `beforeMs`; its bytes. */
+  discardSalvage(beforeMs: number): Promise<number>
+  /**
+   * Rewrites the files without what was deleted or replaced, but for what open snapshots can still read. Reads and
+   * batches go on meanwhile. Bytes of the files, logs of the engine's own not counted.
+   */
+  compact(): Promise<{ readonly bytesBefore: number; readonly bytesAfter: number }>
 }

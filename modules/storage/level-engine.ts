@@ -2,12 +2,12 @@
  * The store on disk: LevelDB. Every batch is one synced write of its log; the folder is synced too, because LevelDB
  * starts new logs without making their names durable.
  */
-import { cp, mkdir, open, rm, writeFile } from 'node:fs/promises'
+import { cp, mkdir, open, readdir, rm, stat, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import type { FileHandle } from 'node:fs/promises'
 import type { ClassicLevel } from 'classic-level'
 import { damagedTables } from './table-check.ts'
-import type { Engine, EngineEntry, EngineOperation, EngineSnapshot } from './engine.ts'
+import type { Engine, EngineEntry, EngineOperation, EngineRange, EngineSnapshot } from './engine.ts'
 
 type Database = ClassicLevel<Uint8Array, Uint8Array>
 
@@ -20,6 +20,11 @@ const PAGE_ENTRIES = 1_024
 const PAGE_BYTES = 262_144
 /** What a probe writes: more than the slack of a block, less than anybody misses. */
 const PROBE_BYTES = 65_536
+
+/** Before and behind every key of ours. */
+const BEFORE_ALL = Uint8Array.of(0)
+const AFTER_ALL = new Uint8Array(32).fill(0xff)
+const DATA_FILE = /^(?:\d+\.(?:ldb|sst|log)|MANIFEST-\d+)$/
 
 export class LevelEngine implements Engine {
   readonly #dir: string
@@ -75,8 +80,10 @@ export class LevelEngine implements Engine {
     await folder.sync()
   }
 
-  async *pages(): AsyncGenerator<readonly EngineEntry[]> {
-    const iterator = this.#opened().database.iterator({ fillCache: false, highWaterMarkBytes: PAGE_BYTES })
+  async *pages(range?: EngineRange): AsyncGenerator<readonly EngineEntry[]> {
+    const bounds = range === undefined ? {} : { gte: range.from, lt: range.before }
+    const options = { ...bounds, fillCache: false, highWaterMarkBytes: PAGE_BYTES }
+    const iterator = this.#opened().database.iterator(options)
     let next = iterator.nextv(PAGE_ENTRIES)
     try {
       for (;;) {
@@ -110,13 +117,40 @@ export class LevelEngine implements Engine {
 
   async salvage(): Promise<void> {
     const { ClassicLevel: LevelDatabase } = await import('classic-level')
-    const aside = `${this.#dir}.damaged`
+    const aside = this.#aside
     await rm(aside, { recursive: true, force: true })
     await mkdir(this.#dir, { recursive: true, mode: 0o700 })
     await cp(this.#dir, aside, { recursive: true })
     // Tables that LevelDB must not read; they are in the copy.
     for (const name of await damagedTables(this.#dir)) await rm(join(this.#dir, name))
     await LevelDatabase.repair(this.#dir)
+  }
+
+  async discardSalvage(beforeMs: number): Promise<number> {
+    const found = await stat(this.#aside).catch(nothingWhenMissing)
+    if (found === null || found.mtimeMs > beforeMs) return 0
+    const bytes = await bytesOf(this.#aside)
+    await rm(this.#aside, { recursive: true })
+    await syncFolder(dirname(this.#aside))
+    return bytes
+  }
+
+  async compact(): Promise<{ readonly bytesBefore: number; readonly bytesAfter: number }> {
+    const { database, folder } = this.#opened()
+    const bytesBefore = await bytesOf(this.#dir)
+    await database.compactRange(BEFORE_ALL, AFTER_ALL)
+    // LevelDB writes what its log held as a table of its own, dead entries included, and may place it so deep that the
+    // compaction passes it by. Tombstones around all keys are above it, and take it through another one.
+    const around = [BEFORE_ALL, AFTER_ALL].map((key) => ({ type: 'del' as const, key }))
+    await database.batch(around, { sync: true })
+    await database.compactRange(BEFORE_ALL, AFTER_ALL)
+    await folder.sync()
+    return { bytesBefore, bytesAfter: await bytesOf(this.#dir) }
+  }
+
+  /** Where the copy of a store that did not open is kept. */
+  get #aside(): string {
+    return `${this.#dir}.damaged`
   }
 
   #opened(): { readonly database: Database; readonly folder: FileHandle } {
@@ -126,6 +160,22 @@ export class LevelEngine implements Engine {
 }
 
 const levelSnapshots = new WeakMap<EngineSnapshot, ReturnType<Database['snapshot']>>()
+
+/** Of the files in a folder that hold records; a file that goes meanwhile counts as nothing. */
+async function bytesOf(dir: string): Promise<number> {
+  let bytes = 0
+  for (const name of await readdir(dir)) {
+    if (!DATA_FILE.test(name)) continue
+    const found = await stat(join(dir, name)).catch(nothingWhenMissing)
+    bytes += found?.size ?? 0
+  }
+  return bytes
+}
+
+function nothingWhenMissing(error: unknown): null {
+  if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return null
+  throw error
+}
 
 async function syncFolder(path: string): Promise<void> {
   const handle = await open(path, 'r')

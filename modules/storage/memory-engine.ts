@@ -1,5 +1,5 @@
 /** A store in memory, for simulations and tests: the same bytes as on disk, gone with the process. */
-import type { Engine, EngineEntry, EngineOperation, EngineSnapshot } from './engine.ts'
+import type { Engine, EngineEntry, EngineOperation, EngineRange, EngineSnapshot } from './engine.ts'
 
 interface MemorySnapshot extends EngineSnapshot {
   readonly records: ReadonlyMap<string, Uint8Array>
@@ -36,9 +36,11 @@ export class MemoryEngine implements Engine {
     }
   }
 
-  async *pages(): AsyncGenerator<readonly EngineEntry[]> {
+  async *pages(range?: EngineRange): AsyncGenerator<readonly EngineEntry[]> {
+    const [from, before] = range === undefined ? ['', 'g'] : [hex(range.from), hex(range.before)]
     const sorted = [...this.records].toSorted(([a], [b]) => (a < b ? -1 : 1))
-    for (const [key, value] of sorted) yield [[Uint8Array.from(Buffer.from(key, 'hex')), value]]
+    for (const [key, value] of sorted)
+      if (key >= from && key < before) yield [[Uint8Array.from(Buffer.from(key, 'hex')), value]]
   }
 
   snapshot(): EngineSnapshot {
@@ -53,6 +55,15 @@ export class MemoryEngine implements Engine {
 
   async salvage(): Promise<void> {
     await Promise.resolve()
+  }
+
+  async discardSalvage(): Promise<number> {
+    return await Promise.resolve(0)
+  }
+
+  async compact(): Promise<{ readonly bytesBefore: number; readonly bytesAfter: number }> {
+    const bytes = [...this.records].reduce((total, [key, value]) => total + key.length / 2 + value.byteLength, 0)
+    return await Promise.resolve({ bytesBefore: bytes, bytesAfter: bytes })
   }
 }
 

@@ -85,6 +85,20 @@ export function quarantinePlace(place: Uint8Array): Uint8Array {
   return placed(0x71, place)
 }
 
+/** What lies at a quarantine place: when it was moved there, in milliseconds since 1970 as u64, then what it was. */
+export function encodeQuarantined(atMs: number, value: Uint8Array): Uint8Array {
+  const encoded = new Uint8Array(8 + value.byteLength)
+  new DataView(encoded.buffer).setBigUint64(0, BigInt(Math.floor(atMs)))
+  encoded.set(value, 8)
+  return encoded
+}
+
+/** When it was moved aside; infinity for what does not say so. */
+export function quarantinedAtMs(encoded: Uint8Array): number {
+  if (encoded.byteLength < 8) return Number.POSITIVE_INFINITY
+  return Number(new DataView(encoded.buffer, encoded.byteOffset, 8).getBigUint64(0))
+}
+
 /** The id of a record that lies at `place`; `null` when no record may lie there. */
 export function recordIdAt(place: Uint8Array): Uint8Array | null {
   return place[0] === 0x72 && place.byteLength === 1 + RECORD_ID_BYTES ? place.subarray(1) : null

@@ -1,7 +1,7 @@
 /** The way out of safe mode: what proves itself stays, the rest is moved aside inside the store. */
 import { EMPTY_HEAD, EMPTY_NAMESPACE } from './head.ts'
 import { addTerm } from './keys.ts'
-import { quarantinePlace, recordPlace } from './record.ts'
+import { encodeQuarantined, quarantinePlace, recordPlace } from './record.ts'
 import { scan } from './scan.ts'
 import { parseStoredName } from './schema-version.ts'
 import { encodeHeader } from './sealed.ts'
@@ -55,14 +55,14 @@ async function openSomehow(store: EncryptedStore, { engine }: StoreServices): Pr
   }
 }
 
-async function moveAside({ engine }: StoreServices, places: readonly Uint8Array[]): Promise<number> {
+async function moveAside({ engine, clock }: StoreServices, places: readonly Uint8Array[]): Promise<number> {
   for (let at = 0; at < places.length; at += MOVED_AT_ONCE) {
     const some = places.slice(at, at + MOVED_AT_ONCE)
     const moved = await Promise.all(
       some.map(async (place) => {
         const value = (await engine.get(place)) ?? new Uint8Array()
         return [
-          { type: 'put' as const, key: quarantinePlace(place), value },
+          { type: 'put' as const, key: quarantinePlace(place), value: encodeQuarantined(clock.nowMs(), value) },
           { type: 'del' as const, key: place },
         ]
       }),

@@ -26,6 +26,11 @@ export interface StorageService {
    * Records that were lost or rolled back stay so.
    */
   repair(): Promise<StorageRepair>
+  /**
+   * Gives room back: removes records whose time is over, has the deleted ones leave the files, and, when
+   * `quarantinedForMs` is given, removes what repairs have set aside at least that long ago.
+   */
+  gc(options: { readonly quarantinedForMs?: number; readonly signal: AbortSignal }): Promise<StorageGc>
 }
 
 /** How the records of a namespace are written, and what makes older ones so. docs/writing-a-module.md. */
@@ -214,6 +219,18 @@ export interface StorageRepair {
   readonly kept: number
   readonly setAside: number
   readonly reopened: readonly string[]
+}
+
+export interface StorageGc {
+  /** Records whose time was over. */
+  readonly expired: number
+  /** Parts that repairs had set aside. */
+  readonly removed: number
+  /** Bytes of the store's files. */
+  readonly bytesBefore: number
+  readonly bytesAfter: number
+  /** Snapshots that are open: what they can read could not leave. */
+  readonly snapshots: number
 }
 
 export const StorageService = defineService<StorageService>('storage')

@@ -4,6 +4,7 @@ import { EncryptedStore } from './encrypted-store.ts'
 import { z } from 'zod'
 import { collection } from './collection.ts'
 import { EMPTY_HEAD } from './head.ts'
+import { collectGarbage } from './garbage.ts'
 import { NamespaceHandle } from './namespace-handle.ts'
 import { repairStore } from './repair.ts'
 import { Migrations } from './migration.ts'
@@ -24,6 +25,7 @@ import type {
   NamespaceSchema,
   Snapshot,
   StorageCheck,
+  StorageGc,
   StorageRepair,
   StorageService,
   StorageStatus,
@@ -78,7 +80,7 @@ export class Storage implements StorageService {
 
   async open(): Promise<void> {
     await this.store.open()
-    this.#every('sweep', this.#options.sweepIntervalMs, async () => await this.#sweep())
+    this.#every('sweep', this.#options.sweepIntervalMs, async () => void (await this.#sweep()))
     this.#every('witness', this.#options.witnessIntervalMs, async () => await this.#witness())
     this.#goOn()
   }
@@ -158,8 +160,7 @@ export class Storage implements StorageService {
 
   async rotate({ signal }: { readonly signal: AbortSignal }): Promise<StorageStatus> {
     signal.throwIfAborted()
-    this.store.requireReadable('')
-    if (this.store.trouble !== null) throw storageErrors.NZ_STORAGE_READ_ONLY({ why: this.store.trouble.why })
+    this.store.requireWritable()
     if (this.#rotation === null && this.#toRotate() === 0) await this.store.nextGeneration()
     this.#goOnRotating()
     await this.#rotation
@@ -170,6 +171,24 @@ export class Storage implements StorageService {
     const report = await repairStore(this.store, this.#services)
     this.#services.log.warn('storage.repaired', { ...report })
     await this.#recoverMaps({ wasRepaired: true })
+    return report
+  }
+
+  async gc(options: { readonly quarantinedForMs?: number; readonly signal: AbortSignal }): Promise<StorageGc> {
+    const { quarantinedForMs, signal } = options
+    this.store.requireWritable()
+    let expired = 0
+    for (let swept = -1; swept !== 0; expired += swept) {
+      signal.throwIfAborted()
+      swept = await this.#sweep()
+    }
+    const { clock } = this.#services
+    // All of it is all of it, also when the clock went back since.
+    const youngestMs = quarantinedForMs === 0 ? Number.POSITIVE_INFINITY : clock.nowMs() - (quarantinedForMs ?? 0)
+    const quarantinedBeforeMs = quarantinedForMs === undefined ? null : youngestMs
+    const collected = await collectGarbage(this.store, this.#services, { quarantinedBeforeMs, signal })
+    const report = { expired, ...collected, snapshots: this.#snapshots.size }
+    this.#services.log.info('storage.collected', report)
     return report
   }
 
@@ -209,7 +228,9 @@ export class Storage implements StorageService {
     )
   }
 
-  async #sweep(): Promise<void> {
+  /** How many records it removed: at most a batch of each namespace. */
+  async #sweep(): Promise<number> {
+    let removed = 0
     for (const [namespace, index] of this.store.indexes()) {
       if (this.store.damaged.has(namespace) || this.store.head.namespaces.get(namespace)?.isCopy === true) continue
       const over: IndexEntry[] = []
@@ -218,8 +239,9 @@ export class Storage implements StorageService {
         if (over.length === SWEEP_AT_ONCE) break
       }
       const operations = over.map((entry) => ({ type: 'delete' as const, key: entry.key, onlyIf: entry }))
-      if (operations.length > 0) await this.store.write(namespace, operations, { bytes: 0, isOwn: true })
+      if (operations.length > 0) removed += await this.store.write(namespace, operations, { bytes: 0, isOwn: true })
     }
+    return removed
   }
 
   async #witness(): Promise<void> {

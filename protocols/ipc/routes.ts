@@ -59,5 +59,6 @@ export const routes: Routes<typeof contract> = {
   storageStatus: { method: 'GET', path: '/storage', kind: 'call' },
   storageCheck: { method: 'POST', path: '/storage/check', kind: 'call' },
   storageRotate: { method: 'POST', path: '/storage/rotate', kind: 'call' },
+  storageGc: { method: 'POST', path: '/storage/gc', kind: 'call' },
   storageRepair: { method: 'POST', path: '/storage/repair', kind: 'call' },
 }

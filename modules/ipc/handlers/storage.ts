@@ -4,6 +4,8 @@ import type { Handlers, ResultOf } from '../../../protocols/ipc/endpoint.ts'
 import { storageErrors } from '../../storage/service.ts'
 import type { StorageService, StorageStatus } from '../../storage/service.ts'
 
+const DAY_MS = 86_400_000
+
 export function storageHandlers({ storage }: { readonly storage: StorageService }): Handlers<typeof storageContract> {
   const kv = storage.namespace('kv')
   return {
@@ -42,6 +44,8 @@ export function storageHandlers({ storage }: { readonly storage: StorageService 
       return { ...report, damaged: [...damaged] }
     },
     storageRotate: async (_, { signal }) => ({ storage: view(await storage.rotate({ signal })) }),
+    storageGc: async ({ quarantined }, { signal }) =>
+      await storage.gc({ signal, ...(quarantined === undefined ? {} : { quarantinedForMs: quarantined * DAY_MS }) }),
     storageRepair: async () => {
       const { reopened, ...report } = await storage.repair()
       return { ...report, reopened: [...reopened] }

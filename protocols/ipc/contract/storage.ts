@@ -173,6 +173,32 @@ export const storageContract = defineContract({
     capability: 'storage.write',
     errors: [...storeErrors, 'NZ_STORAGE_READ_ONLY'],
   },
+  storageGc: {
+    method: 'POST',
+    path: '/storage/gc',
+    kind: 'call',
+    summary: 'Give room back: deleted records leave the files of the store',
+    command: ['storage', 'gc'],
+    schemaName: 'nz.storageGc/1',
+    params: z.strictObject({
+      quarantined: z
+        .number()
+        .int()
+        .min(0)
+        .max(36_500)
+        .optional()
+        .describe('also remove what repairs have set aside at least this many days ago; 0: all of it'),
+    }),
+    result: z.strictObject({
+      expired: count.describe('records whose time was over'),
+      removed: count.describe('parts that repairs had set aside'),
+      bytesBefore: count.describe("bytes of the store's files before"),
+      bytesAfter: count.describe('and after'),
+      snapshots: count.describe('snapshots that are open: what they can read could not leave'),
+    }),
+    capability: 'storage.write',
+    errors: ['NZ_STORAGE_DAMAGED', 'NZ_STORAGE_UNAVAILABLE', 'NZ_STORAGE_READ_ONLY'],
+  },
   storageRepair: {
     method: 'POST',
     path: '/storage/repair',
