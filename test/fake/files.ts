@@ -1,0 +1,62 @@
+/** Stored files for tests and simulations: in memory, or on a disk, over a store in memory. */
+import { systemClock, systemRandom } from '../../kernel/index.ts'
+import { Files } from '../../modules/files/files.ts'
+import { FileKeys } from '../../modules/files/keys.ts'
+import { MemoryFolder } from '../../modules/files/memory-folder.ts'
+import { FileRecords } from '../../modules/files/records.ts'
+import { memoryDisk, openStore } from './storage.ts'
+import { memoryHome } from './home.ts'
+import type { Clock, Random } from '../../kernel/index.ts'
+import type { FilesInit, FilesOptions } from '../../modules/files/files.ts'
+import type { ContentFolder } from '../../modules/files/folder.ts'
+import type { Storage } from '../../modules/storage/storage.ts'
+import type { MemoryHome } from './home.ts'
+import type { FakeDisk } from './storage.ts'
+
+export interface OpenFilesInit extends Partial<FilesOptions> {
+  readonly folder?: ContentFolder
+  /** Below the records. */
+  readonly disk?: FakeDisk
+  readonly home?: MemoryHome
+  readonly clock?: Clock
+  readonly random?: Random
+  /** First byte of the root key. */
+  readonly seed?: number
+  readonly isStoreWhole?: () => boolean
+  readonly told?: string[]
+}
+
+export interface OpenedFiles extends AsyncDisposable {
+  readonly files: Files
+  readonly storage: Storage
+  readonly init: FilesInit
+}
+
+export async function openFiles({ told, seed = 1, ...init }: OpenFilesInit = {}): Promise<OpenedFiles> {
+  const { clock = systemClock, random = systemRandom, disk = memoryDisk(), home = memoryHome() } = init
+  const { folder = new MemoryFolder(clock), isStoreWhole = () => true } = init
+  const storage = await openStore({ disk, clock, random })
+  const services: FilesInit = {
+    records: new FileRecords(storage.namespace('files')),
+    keys: new FileKeys(new Uint8Array(32).fill(seed)),
+    log: { debug() {}, info() {}, warn() {}, error() {} },
+    events: { emit: (token) => void told?.push(token.name) },
+    folder,
+    home,
+    clock,
+    random,
+    isStoreWhole,
+  }
+  const { maxFiles = 10_000, maxBytes = 2 ** 40, keepUnknownMs = 86_400_000 } = init
+  const files = new Files(services, { maxFiles, maxBytes, keepUnknownMs })
+  await files.open()
+  return {
+    files,
+    storage,
+    init: services,
+    [Symbol.asyncDispose]: async () => {
+      await files.close()
+      await storage.close()
+    },
+  }
+}

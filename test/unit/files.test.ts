@@ -1,0 +1,365 @@
+/** Stored files when something is wrong: damage, crashes, full disks, and what is removed when. */
+import assert from 'node:assert/strict'
+import { mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { describe, it } from 'node:test'
+import { SimulatedClock, systemRandom } from '../../kernel/index.ts'
+import { DiskFolder } from '../../modules/files/disk-folder.ts'
+import { LINGER_MS } from '../../modules/files/content-store.ts'
+import { MemoryFolder } from '../../modules/files/memory-folder.ts'
+import { bytesOf, contentOf, inPieces, itemsOf, restore, sha256, verdictsOf } from '../compliance/files.ts'
+import { openFiles } from '../fake/files.ts'
+import { memoryHome } from '../fake/home.ts'
+import { memoryDisk } from '../fake/storage.ts'
+import type { Files } from '../../modules/files/files.ts'
+
+const CHUNK = 65_536
+const SEALED = CHUNK + 16
+const { signal } = new AbortController()
+
+const put = async (files: Files, name: string, content: Uint8Array, replaces = false) =>
+  await files.put(name, inPieces(content), { signal, replaces })
+const read = async (files: Files, name: string) => await bytesOf(await files.read(name, { signal }))
+
+/** Files in memory whose one content may be changed. */
+async function withContent(size: number) {
+  const clock = new SimulatedClock()
+  const folder = new MemoryFolder(clock)
+  const told: string[] = []
+  const opened = await openFiles({ folder, clock, told })
+  await put(opened.files, 'f', contentOf(size))
+  const [[diskName, sealed] = ['', new Uint8Array()]] = folder.files
+  return { ...opened, clock, folder, told, diskName, sealed }
+}
+
+describe('a damaged content', () => {
+  it('gives the bytes before the damage and then an error, and is set aside', async () => {
+    const { files, folder, told, sealed } = await withContent(20 * CHUNK)
+    sealed[40 + 15 * SEALED + 7] = 1 ^ (sealed[40 + 15 * SEALED + 7] ?? 0)
+    const content = contentOf(20 * CHUNK)
+    assert.deepEqual(
+      await bytesOf(await files.read('f', { range: { from: 5, to: 15 * CHUNK }, signal })),
+      content.slice(5, 15 * CHUNK),
+    )
+    const reading = await files.read('f', { signal })
+    let given = 0
+    const all = async (): Promise<void> => {
+      for await (const bytes of reading) {
+        assert.deepEqual(Uint8Array.from(bytes), content.slice(given, given + bytes.length))
+        given += bytes.length
+      }
+    }
+    await assert.rejects(all(), { code: 'NZ_FILES_DAMAGED', exit: 'damaged' })
+    assert.equal(given, 15 * CHUNK)
+    assert.deepEqual([folder.files.size, folder.setAsideFiles.size, told], [0, 1, ['files.damaged']])
+    await assert.rejects(read(files, 'f'), { code: 'NZ_FILES_DAMAGED' })
+    assert.equal((await files.info('f')).isDamaged, true)
+    assert.equal((await files.status()).damaged, 1)
+    assert.equal((await verdictsOf(files))[0]?.isIntact, false)
+    assert.deepEqual(told, ['files.damaged'])
+    assert.equal((await files.collect({ signal, includesDamaged: true })).diskFiles, 1)
+    assert.equal(folder.setAsideFiles.size, 0)
+  })
+
+  it('is found whichever way the file was changed', async () => {
+    const ways: Record<string, (sealed: Uint8Array) => Uint8Array | null> = {
+      'it is gone': () => null,
+      'it is empty': () => new Uint8Array(),
+      'it is cut between chunks': (sealed) => sealed.slice(0, -SEALED),
+      'it is cut inside a chunk': (sealed) => sealed.slice(0, -1),
+      'it goes on': (sealed) => new Uint8Array(Buffer.concat([sealed, sealed.slice(-SEALED)])),
+      'two chunks changed places': (sealed) => {
+        const [a, b] = [sealed.slice(40, 40 + SEALED), sealed.slice(40 + SEALED, 40 + 2 * SEALED)]
+        return new Uint8Array(Buffer.concat([sealed.slice(0, 40), b, a, sealed.slice(40 + 2 * SEALED)]))
+      },
+      'its last chunk stands elsewhere': (sealed) => {
+        const last = sealed.slice(-SEALED)
+        return new Uint8Array(Buffer.concat([sealed.slice(0, 40), last, sealed.slice(40 + SEALED)]))
+      },
+    }
+    for (const [way, change] of Object.entries(ways)) {
+      const { files, folder, diskName, sealed } = await withContent(3 * CHUNK)
+      const changed = change(sealed)
+      if (changed === null) folder.files.delete(diskName)
+      else folder.files.set(diskName, changed)
+      await assert.rejects(read(files, 'f'), { code: 'NZ_FILES_DAMAGED' }, way)
+      const verdicts = await verdictsOf(files)
+      assert.deepEqual([verdicts.length, verdicts[0]?.isIntact], [1, false], way)
+    }
+  })
+
+  it('is found when files were exchanged or an older one came back', async () => {
+    const { files, folder, diskName, sealed } = await withContent(CHUNK)
+    await put(files, 'g', contentOf(CHUNK, 2))
+    const [other = ''] = [...folder.files.keys()].filter((name) => name !== diskName)
+    const second = folder.files.get(other) ?? new Uint8Array()
+    folder.files.set(diskName, second)
+    folder.files.set(other, sealed)
+    assert.deepEqual(
+      (await verdictsOf(files)).map(({ isIntact }) => isIntact),
+      [false, false],
+    )
+    const again = await withContent(CHUNK)
+    await again.files.remove('f')
+    await again.clock.advance(LINGER_MS)
+    await put(again.files, 'f', contentOf(CHUNK))
+    const [now = ''] = again.folder.files.keys()
+    assert.notEqual(now, again.diskName)
+    again.folder.files.set(now, again.sealed)
+    await assert.rejects(read(again.files, 'f'), { code: 'NZ_FILES_DAMAGED' })
+  })
+
+  it('is whole again for all names when it is put anew, also if nobody had noticed', async () => {
+    for (const isNoticed of [true, false]) {
+      const { files, folder, diskName, sealed } = await withContent(3 * CHUNK)
+      await put(files, 'copy', contentOf(3 * CHUNK))
+      assert.equal(folder.files.size, 1)
+      sealed[40 + 2 * SEALED] = 1 ^ (sealed[40 + 2 * SEALED] ?? 0)
+      if (isNoticed) await assert.rejects(read(files, 'copy'), { code: 'NZ_FILES_DAMAGED' })
+      await put(files, 'again', contentOf(3 * CHUNK))
+      for (const name of ['f', 'copy', 'again']) assert.deepEqual(await read(files, name), contentOf(3 * CHUNK))
+      assert.deepEqual([folder.files.has(diskName), folder.setAsideFiles.size], [false, 1])
+      assert.deepEqual(
+        { ...(await files.status()), maxFiles: 0, maxBytes: 0 },
+        {
+          files: 3,
+          contents: 1,
+          storedBytes: 40 + 3 * SEALED,
+          maxFiles: 0,
+          maxBytes: 0,
+          damaged: 0,
+        },
+      )
+    }
+  })
+
+  it('does not open for another identity', async () => {
+    const { folder, init } = await withContent(10)
+    await using foreign = await openFiles({ folder, seed: 2 })
+    const content = { contentId: sha256(contentOf(10)), record: await init.records.content(sha256(contentOf(10))) }
+    assert.ok(content.record !== null)
+    const sums = { names: 1, contents: 1, storedBytes: 40 + SEALED, sequence: 1 }
+    await foreign.init.records.change({ contents: [[content.contentId, content.record]], sums })
+    await assert.rejects(read(foreign.files, `sha256:${content.contentId}`), { code: 'NZ_FILES_DAMAGED' })
+  })
+})
+
+describe('a disk that refuses', () => {
+  const failing = (code: string, when: 'append' | 'finish' | 'publish' | 'draft') => {
+    const folder = new MemoryFolder(new SimulatedClock())
+    let isFailing = true
+    const fail = (): void => {
+      if (isFailing) throw Object.assign(new Error(code), { code })
+    }
+    const draft = folder.draft.bind(folder)
+    folder.draft = async () => {
+      if (when === 'draft') fail()
+      const made = await draft()
+      return {
+        append: async (bytes) => {
+          if (when === 'append') fail()
+          await made.append(bytes)
+        },
+        finish: async () => {
+          if (when === 'finish') fail()
+          await made.finish()
+        },
+        publish: async (name) => {
+          if (when === 'publish') fail()
+          await made.publish(name)
+        },
+        discard: async () => await made.discard(),
+      }
+    }
+    return { folder, heal: () => void (isFailing = false) }
+  }
+
+  for (const when of ['draft', 'append', 'finish', 'publish'] as const) {
+    it(`ends a put with a code and leaves nothing: ${when}`, async () => {
+      for (const [errno, code] of [
+        ['ENOSPC', 'NZ_FILES_NO_SPACE'],
+        ['EIO', 'NZ_FILES_DISK_FAILED'],
+        ['EMFILE', 'NZ_FILES_DISK_FAILED'],
+        ['EROFS', 'NZ_FILES_DISK_FAILED'],
+      ] as const) {
+        const { folder, heal } = failing(errno, when)
+        await using opened = await openFiles({ folder })
+        await assert.rejects(put(opened.files, 'f', contentOf(40 * CHUNK)), { code })
+        assert.deepEqual([folder.files.size, folder.drafts, (await opened.files.status()).files], [0, 0, 0])
+        heal()
+        await put(opened.files, 'f', contentOf(40 * CHUNK))
+        assert.equal((await read(opened.files, 'f')).length, 40 * CHUNK)
+      }
+    })
+  }
+
+  it('that cannot be read is no damage', async () => {
+    const { files, folder } = await withContent(10)
+    const files0 = folder.files
+    folder.read = async () => await Promise.reject(Object.assign(new Error('EIO'), { code: 'EIO' }))
+    await assert.rejects(read(files, 'f'), { code: 'NZ_FILES_DISK_FAILED', retryable: true })
+    assert.equal(files0.size, 1)
+  })
+})
+
+describe('what is removed', () => {
+  it('a content stays for a while after its last name, and while a backup is read', async () => {
+    const { files, folder, clock } = await withContent(10)
+    await files.remove('f')
+    await clock.advance(LINGER_MS - 1)
+    assert.equal(folder.files.size, 1)
+    await clock.advance(1)
+    assert.equal(folder.files.size, 0)
+
+    await put(files, 'g', contentOf(20))
+    await files.remove('g')
+    const opened = await files.backup.export({ signal })
+    await clock.advance(10 * LINGER_MS)
+    await files.collect({ signal })
+    assert.equal(folder.files.size, 1)
+    let bytes = 0
+    for await (const item of opened.items) bytes += item.byteLength
+    assert.ok(bytes > CHUNK, 'what a record of the store may still name is in the backup')
+    await opened[Symbol.asyncDispose]()
+    await opened[Symbol.asyncDispose]()
+    await clock.advance(LINGER_MS)
+    assert.equal(folder.files.size, 0)
+  })
+
+  it('files that no record knows go after their time, and only while the store is whole', async () => {
+    const clock = new SimulatedClock()
+    const folder = new MemoryFolder(clock)
+    let isStoreWhole = false
+    await using opened = await openFiles({ folder, clock, isStoreWhole: () => isStoreWhole, keepUnknownMs: 1_000 })
+    await put(opened.files, 'f', contentOf(10))
+    const draft = await folder.draft()
+    await draft.publish('0'.repeat(64))
+    await clock.advance(2_000)
+    await opened.files.upkeep()
+    assert.equal(folder.files.size, 2)
+    isStoreWhole = true
+    await draft.publish('1'.repeat(64))
+    await opened.files.upkeep()
+    assert.deepEqual(
+      [...folder.files.keys()].filter((name) => /^[01]+$/.test(name)),
+      ['1'.repeat(64)],
+    )
+    assert.equal((await opened.files.collect({ signal, isDryRun: true })).diskFiles, 1)
+    assert.equal(folder.files.size, 2)
+    assert.equal((await opened.files.collect({ signal })).diskFiles, 1)
+    assert.deepEqual(await read(opened.files, 'f'), contentOf(10))
+  })
+
+  it('contents whose name a repair has lost are listed, readable, and removed on demand alone', async () => {
+    const { files, folder, init, storage } = await withContent(10)
+    const contentId = sha256(contentOf(10))
+    await storage.namespace('files').delete('name/f')
+    assert.deepEqual(await files.collect({ signal, isDryRun: true }), {
+      contents: 1,
+      contentIds: [contentId],
+      diskFiles: 1,
+    })
+    assert.deepEqual(await read(files, `sha256:${contentId}`), contentOf(10))
+    await files.collect({ signal })
+    assert.deepEqual([folder.files.size, (await init.records.sums()).contents], [0, 0])
+  })
+})
+
+describe('on a disk', () => {
+  it('everything is private, and what a crash has left is removed at the start', async () => {
+    const dir = await mkdtemp(join(tmpdir(), 'nz-files-'))
+    try {
+      const path = join(dir, 'files')
+      const disk = memoryDisk()
+      await using first = await openFiles({ folder: new DiskFolder(path), disk })
+      await put(first.files, 'f', contentOf(CHUNK))
+      const [name = ''] = await readdir(path)
+      assert.match(name, /^[0-9a-f]{64}$/)
+      assert.equal((await stat(path)).mode & 0o777, 0o700)
+      assert.equal((await stat(join(path, name))).mode & 0o777, 0o600)
+      await first[Symbol.asyncDispose]()
+      await writeFile(join(path, '.0123456789abcdef.tmp'), 'half a file')
+      await using second = await openFiles({ folder: new DiskFolder(path), disk })
+      assert.deepEqual(await readdir(path), [name])
+      assert.deepEqual(await read(second.files, 'f'), contentOf(CHUNK))
+    } finally {
+      await rm(dir, { recursive: true, force: true })
+    }
+  })
+
+  it('says nothing of what is kept', async () => {
+    const { folder } = await withContent(3 * CHUNK)
+    const text = Buffer.concat([...folder.files].flatMap(([name, sealed]) => [Buffer.from(name), sealed]))
+    const content = Buffer.from(contentOf(3 * CHUNK))
+    for (let at = 0; at < content.length; at += 997) assert.ok(!text.includes(content.subarray(at, at + 16)))
+    assert.ok(!text.includes(sha256(content)) && !text.includes(Buffer.from(sha256(content), 'hex')))
+  })
+})
+
+describe('a backup', () => {
+  it('restores into an empty home, increment by increment, with the same root', async () => {
+    const home = memoryHome()
+    await using source = await openFiles({ home })
+    await put(source.files, 'a', contentOf(20 * CHUNK))
+    const full = await itemsOf(source.files, undefined)
+    await put(source.files, 'b', contentOf(10, 2))
+    await source.files.remove('a')
+    await put(source.files, 'c', contentOf(CHUNK, 3))
+    const added = await itemsOf(source.files, full.mark)
+    assert.equal(added.isFull, false)
+
+    // The records travel with the store.
+    const records = new Map<string, Uint8Array>()
+    for await (const { key, value } of source.storage.namespace('files').range()) records.set(key, value)
+    await using target = await openFiles()
+    for (const [key, value] of records) await target.storage.namespace('files').put(key, value)
+    await restore(target.files, full.items)
+    assert.notEqual(await target.files.backup.root({ signal }), added.root)
+    await restore(target.files, added.items)
+    assert.equal(await target.files.backup.root({ signal }), added.root)
+    assert.deepEqual(await read(target.files, 'b'), contentOf(10, 2))
+    assert.deepEqual(await read(target.files, 'c'), contentOf(CHUNK, 3))
+    await target.files.collect({ signal })
+    assert.equal((await target.init.folder.names()).length, 2)
+  })
+
+  it('leaves out what is damaged, and its root says so', async () => {
+    const { files, sealed } = await withContent(40 * CHUNK)
+    const { root } = await itemsOf(files, undefined)
+    await put(files, 'g', contentOf(5, 9))
+    sealed[40 + 30 * SEALED] = 1 ^ (sealed[40 + 30 * SEALED] ?? 0)
+    const damaged = await itemsOf(files, undefined)
+    assert.notEqual(damaged.root, root)
+    await using target = await openFiles()
+    await restore(target.files, damaged.items)
+    assert.equal((await target.init.folder.names()).length, 1)
+  })
+
+  it('of another identity, or altered, is refused and leaves nothing', async () => {
+    const { files } = await withContent(20 * CHUNK)
+    const { items } = await itemsOf(files, undefined)
+    await using foreign = await openFiles({ seed: 3 })
+    await assert.rejects(restore(foreign.files, items), { code: 'NZ_FILES_BACKUP_INVALID' })
+    for (let round = 0; round < 50; round++) {
+      const changed = items.map((item) => Uint8Array.from(item))
+      const item = changed[round % changed.length] ?? new Uint8Array(1)
+      const at = Buffer.from(systemRandom.bytes(4)).readUInt32BE() % item.length
+      item[at] = (item[at] ?? 0) ^ (1 << (round % 8))
+      const folder = new MemoryFolder(new SimulatedClock())
+      await using target = await openFiles({ folder })
+      await assert.rejects(restore(target.files, changed), { code: 'NZ_FILES_BACKUP_INVALID' })
+      assert.equal(folder.drafts, 0)
+    }
+  })
+
+  it('keeps eight marks', async () => {
+    const { files } = await withContent(5)
+    const first = await itemsOf(files, undefined)
+    let last = first
+    for (let i = 0; i < 7; i++) last = await itemsOf(files, last.mark)
+    assert.equal((await itemsOf(files, first.mark)).isFull, false)
+    await itemsOf(files, last.mark)
+    assert.equal((await itemsOf(files, first.mark)).isFull, true)
+  })
+})
