@@ -12,7 +12,7 @@ export interface Argument {
   readonly summary: string
   readonly isRequired: boolean
   /** Completion offers live names of this kind. */
-  readonly completes?: 'peer' | 'profile' | 'service' | 'file' | 'config-key' | 'error-code'
+  readonly completes?: 'peer' | 'profile' | 'service' | 'file' | 'stored-file' | 'config-key' | 'error-code'
 }
 
 export interface Option {

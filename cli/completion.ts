@@ -2,7 +2,7 @@
 import { readdirSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { parentSummaries } from './commands/index.ts'
-import { escapeText } from './text.ts'
+import { escapeText, formatBytes } from './text.ts'
 import type { Argument, CliContext } from './command.ts'
 import type { CommandEntry } from './command-table.ts'
 
@@ -108,11 +108,22 @@ async function namesFor(argument: Argument | undefined, context: CliContext): Pr
       const { errorCatalogue } = await import('./error-catalogue.ts')
       return [...(await errorCatalogue())].map(([value, { message }]) => ({ value, about: message }))
     }
+    case 'stored-file':
+      return await storedNames(context)
     case 'service':
     case 'file':
     case undefined:
       return []
   }
+}
+
+/** Names that a shell takes as they are. */
+async function storedNames({ client, signal }: CliContext): Promise<readonly Candidate[]> {
+  const options = { signal: AbortSignal.any([signal, AbortSignal.timeout(NAMES_TIMEOUT_MS)]) }
+  const { files } = await (await client()).filesList({ limit: 1_000 }, options)
+  return files
+    .filter(({ name }) => /^[\p{L}\p{N}_.@+/-]+$/u.test(name))
+    .map(({ name, size }) => ({ value: name, about: formatBytes(size) }))
 }
 
 /** Names that a shell takes as they are; the others by their id. */

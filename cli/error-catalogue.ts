@@ -16,6 +16,7 @@ export async function errorCatalogue(): Promise<ReadonlyMap<string, ErrorSpec>> 
     import('../modules/transfers/service.ts'),
     import('../modules/storage/service.ts'),
     import('../modules/backup/service.ts'),
+    import('../modules/files/service.ts'),
     import('../protocols/ipc/errors.ts'),
   ])
   return knownErrors

@@ -100,6 +100,27 @@ export const cliErrors = defineErrors({
     exit: 'notFound',
     retryable: false,
   },
+  NZ_CLI_FILE_UNREADABLE: {
+    message: 'the file cannot be read',
+    fix: ['check data.path and its permissions'],
+    status: 404,
+    exit: 'notFound',
+    retryable: false,
+  },
+  NZ_CLI_FILE_EXISTS: {
+    message: 'there is a file at this path already',
+    fix: ['choose another path', 'add --force to replace data.path'],
+    status: 409,
+    exit: 'conflict',
+    retryable: false,
+  },
+  NZ_CLI_FILE_UNWRITABLE: {
+    message: 'the file cannot be written',
+    fix: ['check the folder of data.path, its permissions and its space'],
+    status: 507,
+    exit: 'failed',
+    retryable: true,
+  },
   NZ_CLI_UNKNOWN_CODE: {
     message: 'no error has this code',
     fix: ['see spec/errors.md for all codes'],

@@ -4,6 +4,7 @@ import { homeOf } from '../protocols/ipc/home.ts'
 import { createNzNode } from './nz-node.ts'
 import type { NzNode } from './nz-node.ts'
 
+export type * from './files.ts'
 export type * from './nz-node.ts'
 export type * from './transfers.ts'
 export { isNzError, NzError } from '../kernel/index.ts'

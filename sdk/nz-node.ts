@@ -1,8 +1,10 @@
 /** A node as an application sees it: the daemon's or an embedded one, by the same interface. */
 import { isNzError, sleep, systemClock } from '../kernel/index.ts'
+import { createStoredFiles } from './files.ts'
 import { NodeStream } from './stream.ts'
 import { receiveOver, sendOver } from './transfers.ts'
 import type { NzClient } from './client.ts'
+import type { StoredFiles } from './files.ts'
 import type { ReceiveOptions, Receiving, SendOptions, SendSource, Transfer } from './transfers.ts'
 
 export interface CallOptions {
@@ -62,6 +64,8 @@ export interface EventOptions extends CallOptions {
 export interface NzNode extends AsyncDisposable {
   /** The whole local API, one method an endpoint, as spec/openapi.json describes it. */
   readonly api: NzClient
+  /** Large files kept encrypted on the node's machine, by name. */
+  readonly files: StoredFiles
   status(options?: CallOptions): Promise<NodeStatus>
   /** Peers the node is or was connected to, and keeps connections to. */
   peers(options?: CallOptions): Promise<readonly PeerStatus[]>
@@ -101,6 +105,7 @@ export function createNzNode(api: NzClient, letGo: () => Promise<void>): NzNode 
   }
   return {
     api,
+    files: createStoredFiles(api),
     status: async (options) => await api.nodeStatus({}, options),
     peers: async (options) => (await api.nodeStatus({}, options)).peers,
     contacts: async (options) => (await api.contactsList({}, options)).contacts,

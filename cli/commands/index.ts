@@ -49,6 +49,10 @@ export const commandGroups: CommandGroups = {
     const { storageCommands, storagePresenters } = await import('./storage.ts')
     return { commands: storageCommands, presenters: storagePresenters }
   },
+  files: async () => {
+    const { filesCommands, filesPresenters } = await import('./files.ts')
+    return { commands: filesCommands, presenters: filesPresenters }
+  },
   config: async () => {
     const { configCommands, configPresenters } = await import('./config.ts')
     return { commands: configCommands, presenters: configPresenters }
@@ -70,6 +74,7 @@ export const commandGroups: CommandGroups = {
 /** What the parents of nested commands are about. */
 export const parentSummaries: Readonly<Record<string, string>> = {
   config: 'Read, check and change the configuration',
+  files: 'Keep large files, encrypted, by name',
   forward: 'Carry a local TCP port to a service of a peer',
   identity: 'Create, back up, recover and protect the identity',
   kv: 'Keep small records of your own, encrypted',

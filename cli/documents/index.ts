@@ -5,6 +5,7 @@
 import { z } from 'zod'
 import { ConfigEntryItem } from '../../protocols/ipc/contract/config.ts'
 import { TransferView } from '../../protocols/ipc/contract/transfers.ts'
+import { DamagedFileView, StoredFileView } from '../../protocols/ipc/contract/files.ts'
 import { Diagnosis } from '../../protocols/ipc/contract/doctor.ts'
 import { IdentityDocument } from '../../protocols/ipc/contract/identity.ts'
 
@@ -110,6 +111,19 @@ export const documents = {
     name: z.string().nullable(),
     transport: z.string().nullable(),
     waitedMs: z.number().min(0),
+  }),
+  'nz.fileKept/1': z.strictObject({ file: StoredFileView }),
+  'nz.fileRead/1': z.strictObject({
+    file: StoredFileView,
+    start: z.number().int().describe('first byte that was read'),
+    end: z.number().int().describe('the byte after the last one'),
+    path: z.string().nullable().describe('file that was written; null for standard output'),
+  }),
+  'nz.filesVerify/1': z.strictObject({
+    isIntact: z.boolean(),
+    files: z.number().int().describe('names that were looked at'),
+    bytes: z.number().int().describe('bytes that were read'),
+    damaged: z.array(DamagedFileView).describe('at most 1,000'),
   }),
   'nz.profiles/1': z.strictObject({
     profiles: z.array(

@@ -7,6 +7,7 @@ import { ipcErrors } from '../../protocols/ipc/errors.ts'
 import { ConfigLayersService } from '../config/service.ts'
 import { ContactsService, InvitesService } from '../contacts/service.ts'
 import { DoctorService } from '../doctor/service.ts'
+import { FilesService } from '../files/service.ts'
 import { ForwardsService } from '../forwards/service.ts'
 import { HomeService } from '../home/service.ts'
 import { IdentityFactsService, IdentityService } from '../identity/service.ts'
@@ -19,6 +20,7 @@ import { AppStreams } from './app-streams.ts'
 import { Dispatcher } from './dispatch.ts'
 import { doctorHandlers } from './handlers/doctor.ts'
 import { eventsHandlers } from './handlers/events.ts'
+import { filesHandlers } from './handlers/files.ts'
 import { forwardsHandlers } from './handlers/forwards.ts'
 import { identityHandlers } from './handlers/identity.ts'
 import { logsHandlers } from './handlers/logs.ts'
@@ -60,6 +62,7 @@ export default defineModule({
     transfers: TransfersService,
     doctor: DoctorService,
     storage: StorageService,
+    files: FilesService,
   },
   provides: { ipc: IpcService },
   emits: {},
@@ -84,6 +87,7 @@ export default defineModule({
       ...transfersHandlers(services),
       ...doctorHandlers(services),
       ...storageHandlers(services),
+      ...filesHandlers({ ...services, clock }),
       ...streamsHandlers(new AppStreams({ ...services, clock, signal: stopping.signal })),
     }
     const dispatcher = new Dispatcher({ contract, handlers, clock, log })

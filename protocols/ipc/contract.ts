@@ -1,6 +1,7 @@
 /** The whole contract of the local API: one group a file, in contract/. */
 import { configContract } from './contract/config.ts'
 import { contactsContract } from './contract/contacts.ts'
+import { filesContract } from './contract/files.ts'
 import { forwardsContract } from './contract/forwards.ts'
 import { identityContract } from './contract/identity.ts'
 import { doctorContract } from './contract/doctor.ts'
@@ -28,4 +29,5 @@ export const contract = defineContract({
   ...streamsContract,
   ...doctorContract,
   ...storageContract,
+  ...filesContract,
 })

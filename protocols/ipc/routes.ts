@@ -61,4 +61,12 @@ export const routes: Routes<typeof contract> = {
   storageRotate: { method: 'POST', path: '/storage/rotate', kind: 'call' },
   storageGc: { method: 'POST', path: '/storage/gc', kind: 'call' },
   storageRepair: { method: 'POST', path: '/storage/repair', kind: 'call' },
+  filesPut: { method: 'POST', path: '/files/put', kind: 'duplex' },
+  filesGet: { method: 'POST', path: '/files/get', kind: 'duplex' },
+  filesInfo: { method: 'GET', path: '/files/info', kind: 'call' },
+  filesList: { method: 'GET', path: '/files', kind: 'call' },
+  filesRemove: { method: 'POST', path: '/files/remove', kind: 'call' },
+  filesCollect: { method: 'POST', path: '/files/gc', kind: 'call' },
+  filesVerify: { method: 'GET', path: '/files/verify', kind: 'stream' },
+  filesWatch: { method: 'GET', path: '/files/watch', kind: 'stream' },
 }

@@ -17,6 +17,8 @@ export interface OpenFilesInit extends Partial<FilesOptions> {
   readonly folder?: ContentFolder
   /** Below the records. */
   readonly disk?: FakeDisk
+  /** In place of one of its own; its owner closes it. */
+  readonly storage?: Storage
   readonly home?: MemoryHome
   readonly clock?: Clock
   readonly random?: Random
@@ -35,7 +37,7 @@ export interface OpenedFiles extends AsyncDisposable {
 export async function openFiles({ told, seed = 1, ...init }: OpenFilesInit = {}): Promise<OpenedFiles> {
   const { clock = systemClock, random = systemRandom, disk = memoryDisk(), home = memoryHome() } = init
   const { folder = new MemoryFolder(clock), isStoreWhole = () => true } = init
-  const storage = await openStore({ disk, clock, random })
+  const storage = init.storage ?? (await openStore({ disk, clock, random }))
   const services: FilesInit = {
     records: new FileRecords(storage.namespace('files')),
     keys: new FileKeys(new Uint8Array(32).fill(seed)),
@@ -56,7 +58,7 @@ export async function openFiles({ told, seed = 1, ...init }: OpenFilesInit = {})
     init: services,
     [Symbol.asyncDispose]: async () => {
       await files.close()
-      await storage.close()
+      if (init.storage === undefined) await storage.close()
     },
   }
 }

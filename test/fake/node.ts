@@ -3,7 +3,10 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Kernel, provide, systemClock } from '../../kernel/index.ts'
+import { MemoryFolder } from '../../modules/files/memory-folder.ts'
+import { FilesService } from '../../modules/files/service.ts'
 import { StorageService } from '../../modules/storage/service.ts'
+import { openFiles } from './files.ts'
 import { diskOf, openStore } from './storage.ts'
 import type { Clock, Logger } from '../../kernel/index.ts'
 import { ConfigLayersService } from '../../modules/config/service.ts'
@@ -34,6 +37,8 @@ export interface ApiNode extends AsyncDisposable {
   /** In process. */
   readonly local: NzClient
   readonly files: Map<string, Uint8Array>
+  /** The sealed contents of stored files. */
+  readonly stored: MemoryFolder
   readonly logged: Array<{ event: string; fields: object | undefined }>
 }
 
@@ -61,6 +66,8 @@ export async function startApiNode(init: ApiNodeInit = {}): Promise<ApiNode> {
     error: (event, fields) => void logged.push({ event, fields }),
   }
   const storage = await openStore({ disk: diskOf(files), home })
+  const stored = new MemoryFolder(clock ?? systemClock)
+  const opened = await openFiles({ storage, folder: stored, ...(clock === undefined ? {} : { clock }) })
   const kernel = new Kernel({
     modules: [contactsModule, forwardsModule, transfersModule, doctorModule, ipcModule],
     config: { ipc, contacts: { name: `node${seed}` } },
@@ -72,6 +79,7 @@ export async function startApiNode(init: ApiNodeInit = {}): Promise<ApiNode> {
       provide(NetworkService, network),
       provide(LogsService, createJournal({ level: 'info', clock: systemClock })),
       provide(StorageService, storage),
+      provide(FilesService, opened.files),
       provide(ConfigLayersService, { read: async () => [] }),
     ],
     ...(clock === undefined ? {} : { clock }),
@@ -84,9 +92,11 @@ export async function startApiNode(init: ApiNodeInit = {}): Promise<ApiNode> {
     client: createClient({ socketPath }),
     local: kernel.get(IpcService).client,
     files,
+    stored,
     logged,
     async [Symbol.asyncDispose]() {
       await kernel.stop()
+      await opened[Symbol.asyncDispose]()
       await storage.close()
       await rm(dir, { recursive: true, force: true })
     },
