@@ -22,7 +22,8 @@ const CHUNKS = 2
 /** The export ends: JSON. */
 const END = 3
 
-const CHUNKS_AN_ITEM = Math.floor((MAX_ITEM_BYTES - 1) / SEALED_CHUNK_BYTES)
+/** Below 1 MiB, and so below `MAX_ITEM_BYTES`. */
+const CHUNKS_AN_ITEM = 15
 /** A state file: what each mark stands for. It stays behind when the store is moved or put back. */
 const MARKS_FILE = 'files-marks.json'
 /** Marks that are kept; four newer ones may come before one is used. */

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { describe, it } from 'node:test'
 import { seededRandom } from '../../kernel/index.ts'
+import { MAX_ITEM_BYTES } from '../../protocols/backup/part.ts'
 import type { FileReading, FilesService, Verified } from '../../modules/files/service.ts'
 
 export interface FilesUnderTest {
@@ -326,7 +327,7 @@ export async function itemsOf(files: FilesService, since: string | undefined) {
   await using opened = await files.backup.export({ signal, ...(since === undefined ? {} : { since }) })
   const items: Uint8Array[] = []
   for await (const item of opened.items) {
-    assert.ok(item.byteLength > 0 && item.byteLength <= 1_048_576)
+    assert.ok(item.byteLength > 0 && item.byteLength <= MAX_ITEM_BYTES)
     items.push(item)
   }
   const bytes = items.reduce((sum, { byteLength }) => sum + byteLength, 0)
