@@ -1,8 +1,8 @@
 /** Files of the person who types: read in pieces, and written so that a half one never has the name that was asked for. */
-import { randomBytes } from 'node:crypto'
 import { createReadStream } from 'node:fs'
 import { link, open, rename, rm, stat } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
+import { systemRandom } from '../kernel/index.ts'
 import { cliErrors } from './errors.ts'
 
 const READ_BYTES = 262_144
@@ -53,7 +53,10 @@ export async function openLocalTarget(
     }
   }
   if (!replaces && (await exists(path))) throw cliErrors.NZ_CLI_FILE_EXISTS({ data: { path } })
-  const aside = join(dirname(path), `.${basename(path).slice(0, 100)}.${randomBytes(6).toString('hex')}.part`)
+  const aside = join(
+    dirname(path),
+    `.${basename(path).slice(0, 100)}.${Buffer.from(systemRandom.bytes(6)).toString('hex')}.part`,
+  )
   const handle = await onDisk(async () => await open(aside, 'wx', 0o600))
   return {
     write: async (bytes) => await onDisk(async () => await handle.appendFile(bytes)),
