@@ -13,6 +13,7 @@ import { LogsService } from '../modules/logs/service.ts'
 import type { AnyModule, ConfigLayer, Logger, ResolvedConfig } from '../kernel/index.ts'
 import type { Diagnosis } from '../modules/doctor/service.ts'
 import type { IdentityAdmin } from '../modules/identity/service.ts'
+import type { BackendChoice } from '../modules/network/service.ts'
 import type { Journal, JournalInit, LogsConfig } from '../modules/logs/index.ts'
 import type { Home } from '../protocols/ipc/home.ts'
 import type { NzClient } from '../sdk/client.ts'
@@ -159,10 +160,17 @@ export async function diagnose(
       clock: systemClock,
       readConfig: async () => (await readConfig({ home, env })).config,
       readIdentity: async () => await identity.facts(),
+      readBackend: async () => await nextBackend((await readConfig({ home, env })).config),
       node: null,
     },
     { signal },
   )
+}
+
+/** The stack the next node of this profile would have. */
+async function nextBackend(config: ResolvedConfig): Promise<BackendChoice> {
+  const { chooseBackend, networkConfig } = await import('../modules/network/index.ts')
+  return await chooseBackend(networkConfig.parse(config.values['network']).native)
 }
 
 export { LOCK_FILE, runningHolder } from '../modules/home/index.ts'

@@ -66,10 +66,17 @@ export function statusText(status: NodeStatus, { isFull, nowMs }: StatusView): s
   ].join(' · ')
   return [
     head,
-    ...(isFull ? [`profile ${status.profile}  pid ${status.pid}  id ${status.id}`, ...status.addresses] : []),
+    ...(isFull
+      ? [`profile ${status.profile}  pid ${status.pid}  id ${status.id}`, ...status.addresses, backendText(status)]
+      : []),
     ...status.modules.filter((module) => isFull || isUnwell(module)).map(moduleText),
     ...(peers.length === 0 ? [] : [peerTable(peers, { isFull, nowMs })]),
   ].join('\n')
+}
+
+/** `tcp by typescript: the native stack was switched off` */
+function backendText({ backend: { backend, reason } }: NodeStatus): string {
+  return `tcp by ${backend}${reason === null ? '' : `: ${escapeText(reason)}`}`
 }
 
 type Module = NodeStatus['modules'][number]
@@ -104,7 +111,7 @@ function peerTable(peers: NodeStatus['peers'], { isFull, nowMs }: StatusView): s
 
 const TRANSPORTS = { tcp: 'direct tcp', websocket: 'direct ws', relay: 'relay' }
 
-function pathText({ state, transport, address }: NodeStatus['peers'][number], isFull: boolean): string {
+function pathText({ state, transport, address, backend }: NodeStatus['peers'][number], isFull: boolean): string {
   if (transport === null) return state
-  return isFull && address !== null ? `${TRANSPORTS[transport]} ${address}` : TRANSPORTS[transport]
+  return isFull && address !== null ? `${TRANSPORTS[transport]} ${address} by ${backend}` : TRANSPORTS[transport]
 }

@@ -115,7 +115,9 @@ function peersText(peers: readonly PeerView[], { isFull }: { readonly isFull: bo
         peer.name ?? '-',
         id,
         peer.state,
-        path === undefined ? '-' : `${path.direction === 'inbound' ? 'from' : 'to'} ${path.transport}`,
+        path === undefined
+          ? '-'
+          : `${path.direction === 'inbound' ? 'from' : 'to'} ${path.transport} by ${path.backend}`,
         peer.rttMs === null ? '-' : formatDuration(peer.rttMs),
         `${formatBytes(sum(peer, 'txBytes'))}/${formatBytes(sum(peer, 'rxBytes'))}`,
         peer.connectedAtMs === null ? '-' : formatAge(nowMs - peer.connectedAtMs),
@@ -132,8 +134,8 @@ function peerText({ peer, attempts }: PeerAnswer): string {
     `agent    ${escapeText(peer.agent ?? '-')}`,
     `rtt      ${peer.rttMs === null ? '-' : formatDuration(peer.rttMs)}`,
     ...peer.paths.map(
-      ({ address, direction, streams, txBytes, rxBytes }) =>
-        `path     ${escapeText(address)} (${direction}, ${streams} streams, ${formatBytes(txBytes)} out, ${formatBytes(rxBytes)} in)`,
+      ({ address, direction, backend, streams, txBytes, rxBytes }) =>
+        `path     ${escapeText(address)} (${direction}, by ${backend}, ${streams} streams, ${formatBytes(txBytes)} out, ${formatBytes(rxBytes)} in)`,
     ),
   ]
   return [...lines, ...(attempts.length === 0 ? [] : ['', attemptsText(attempts)])].join('\n')

@@ -17,8 +17,16 @@ export interface ConfigLayersInit {
 /** Variables that name the place of the configuration instead of being part of it. */
 const PLACES = ['NZ_HOME', 'NZ_PROFILE']
 
+/** NZ_NATIVE=0, 1, epoll or stock is short for NZ_NETWORK_NATIVE, which is stronger. */
+function withNative(env: ConfigLayersInit['env']): ConfigLayersInit['env'] {
+  const { NZ_NATIVE: short, ...rest } = env
+  if (short === undefined || short === '') return rest
+  const values: Readonly<Record<string, string>> = { '0': 'off', '1': 'auto' }
+  return { NZ_NETWORK_NATIVE: values[short] ?? short, ...rest }
+}
+
 export function configLayers({ sources, home, env, flags }: ConfigLayersInit): ConfigLayersService {
-  const settings = Object.fromEntries(Object.entries(env).filter(([name]) => !PLACES.includes(name)))
+  const settings = Object.fromEntries(Object.entries(withNative(env)).filter(([name]) => !PLACES.includes(name)))
   return {
     async read() {
       const files = await Promise.all([home.configFile, profileConfigFile(home)].map(fileLayer))

@@ -1,5 +1,6 @@
 /** All checks over one subject: side by side, each with a deadline, none able to spoil the others. */
 import { deadline } from '../../kernel/index.ts'
+import { checkBackend } from './check-backend.ts'
 import { checkConfig, checkFolders, checkIdentity, checkSpace, checkState } from './check-home.ts'
 import { checkModules } from './check-modules.ts'
 import { checkAddresses, checkNames, checkPorts, checkSocket } from './check-network.ts'
@@ -24,6 +25,7 @@ const checks: readonly Check[] = [
   checkPorts,
   checkAddresses,
   checkNames,
+  checkBackend,
   checkModules,
 ]
 

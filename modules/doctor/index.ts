@@ -36,6 +36,7 @@ export default defineModule({
             // What lies in the files now: the next start has to live with it.
             readConfig: async () => kernel.config.withUserLayers(await configLayers.read()),
             readIdentity: async () => await identity.facts(),
+            readBackend: async () => network.backend(),
             node: { modules: () => kernel.modules(), addresses: () => network.addresses() },
           },
           options,

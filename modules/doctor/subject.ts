@@ -2,6 +2,7 @@
 import type { Clock, ModuleStatus, ResolvedConfig } from '../../kernel/index.ts'
 import type { Home } from '../../protocols/ipc/home.ts'
 import type { IdentityFacts } from '../identity/service.ts'
+import type { BackendChoice } from '../network/service.ts'
 import type { Finding } from './service.ts'
 
 export interface Subject {
@@ -11,6 +12,8 @@ export interface Subject {
   readonly readConfig: () => Promise<ResolvedConfig>
   /** `null` when the profile has no identity. @throws what is wrong with its files */
   readonly readIdentity: () => Promise<IdentityFacts | null>
+  /** The stack of TCP connections, of the running node or of the next one. */
+  readonly readBackend: () => Promise<BackendChoice>
   /** The node that examines itself; `null` when none runs. */
   readonly node: {
     modules(): readonly ModuleStatus[]

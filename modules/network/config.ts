@@ -55,6 +55,12 @@ export const networkConfig = z.strictObject({
     .default(64 * 1024 * 1024)
     .describe('bytes that arrived and were not read, or wait to be sent, over all peers; one peer may hold a quarter')
     .meta({ unit: 'bytes' }),
+  native: z
+    .enum(['auto', 'off', 'epoll', 'stock'])
+    .default('auto')
+    .describe(
+      'the stack of TCP connections: auto takes the native one where the machine allows it, epoll the native one without io_uring, off the one in TypeScript, stock that of libp2p, for comparison; NZ_NATIVE=1, epoll, 0 or stock says the same',
+    ),
   handshakeTimeoutMs: milliseconds(5_000, 'from an accepted connection to the proven peer id'),
   dialTimeoutMs: milliseconds(5_000, 'for one address of a peer'),
   keepAliveIntervalMs: milliseconds(15_000, 'between two pings of an open connection'),

@@ -3,6 +3,7 @@ import { defineModule, isNzError } from '../../kernel/index.ts'
 import { HomeService } from '../home/service.ts'
 import { IdentityService } from '../identity/service.ts'
 import { AcceptGate } from './accept-gate.ts'
+import { chooseBackend } from './backend-choice.ts'
 import { BlockList } from './block-list.ts'
 import { ByteBudget } from './byte-budget.ts'
 import { clusterKeyOf, readClusterSecret } from './cluster-secret.ts'
@@ -17,6 +18,10 @@ import type { Libp2p } from '@libp2p/interface'
 import type { ModuleContext } from '../../kernel/index.ts'
 import type { AcceptLimits } from './accept-gate.ts'
 import type { NetworkConfig } from './config.ts'
+import type { SwarmInit } from './swarm.ts'
+
+export { chooseBackend } from './backend-choice.ts'
+export { networkConfig } from './config.ts'
 
 /** Refusals of one reason that become events; all are counted. A flood must not push everything else out of history. */
 const TOLD_REFUSALS = { perSecond: 0.1, burst: 5 }
@@ -57,9 +62,11 @@ export default defineModule({
       services: { network },
       async start() {
         await blockList.load()
-        const swarm = await createSwarm(parts, { home, identity, config })
+        const { native, ...backend } = await chooseBackend(config.native)
+        log.info('network.backend', { ...backend })
+        const swarm = await createSwarm(parts, { home, identity, config, native, backend: backend.backend })
         try {
-          await network.start(swarm)
+          await network.start(swarm, backend)
         } catch (cause) {
           await network.stop({ signal: AbortSignal.abort() }).catch(() => undefined)
           if (isNzError(cause)) throw cause
@@ -111,9 +118,15 @@ function acceptLimits({ limits }: NetworkConfig): AcceptLimits {
   return { ...rest, maxGreetingPerNetwork, maxGreeting }
 }
 
+interface SwarmParts {
+  readonly home: HomeService
+  readonly identity: IdentityService
+  readonly config: NetworkConfig
+}
+
 async function createSwarm(
   { network, gate, sockets, blockList }: Parts,
-  { home, identity, config }: { home: HomeService; identity: IdentityService; config: NetworkConfig },
+  { home, identity, config, ...stack }: SwarmParts & Pick<SwarmInit, 'native' | 'backend'>,
 ): Promise<Libp2p> {
   const [swarmFile, listen, clusterKey] = await Promise.all([
     import('./swarm.ts'),
@@ -123,6 +136,7 @@ async function createSwarm(
   const nodePrivateKey = identity.nodePrivateKey()
   try {
     return await swarmFile.createSwarm({
+      ...stack,
       nodePrivateKey,
       listen,
       announce: config.announce,

@@ -5,6 +5,7 @@ import { mostReachableFirst } from './address.ts'
 import { orAbort } from './or-abort.ts'
 import { Connector } from './connector.ts'
 import { Keeper } from './keeper.ts'
+import { muxerOf } from './muxer/backend.ts'
 import { PeerBook } from './peer-book.ts'
 import { describePath, Paths } from './paths.ts'
 import { answerPings, PING_PROTOCOL, pingOver } from './ping.ts'
@@ -16,6 +17,7 @@ import type { OpenPath } from './paths.ts'
 import type { Clock, EventBus, Logger, Random } from '../../kernel/index.ts'
 import type { AcceptGate } from './accept-gate.ts'
 import type { BlockList } from './block-list.ts'
+import type { BackendChoice } from './backend-choice.ts'
 import type { ByteBudget } from './byte-budget.ts'
 import type { GatedSockets } from './gated-listener.ts'
 import type { NetworkConfig } from './config.ts'
@@ -33,6 +35,8 @@ import type {
 const OPEN_STREAM_TIMEOUT_MS = 10_000
 /** For closing the connections of one peer in order. */
 const DISCONNECT_TIMEOUT_MS = 2_000
+
+const NOT_STARTED: BackendChoice = { asked: 'auto', backend: 'typescript', code: null, reason: 'it has not started' }
 
 export interface NetworkServices {
   readonly peerId: string
@@ -57,6 +61,7 @@ export class Network implements NetworkService {
   readonly #requests: Requests
   readonly #streams: StreamServer
   #swarm: Libp2p | null = null
+  #backend: BackendChoice = NOT_STARTED
 
   constructor(services: NetworkServices) {
     const { clock, random, log, events, budget } = services
@@ -70,6 +75,7 @@ export class Network implements NetworkService {
           peerId,
           address: connection.remoteAddr.toString(),
           direction: connection.direction,
+          backend: muxerOf(connection).backend,
         }),
       onDisconnected: (peerId) => {
         this.#book.measured(peerId, null)
@@ -95,8 +101,9 @@ export class Network implements NetworkService {
   }
 
   /** Takes over a swarm that has been put together and not started. */
-  async start(swarm: Libp2p): Promise<void> {
+  async start(swarm: Libp2p, backend: BackendChoice): Promise<void> {
     this.#swarm = swarm
+    this.#backend = backend
     const { gate, sockets } = this.#services
     swarm.addEventListener('connection:open', ({ detail }) => {
       this.paths.add(detail)
@@ -253,6 +260,10 @@ export class Network implements NetworkService {
 
   blocked(): readonly string[] {
     return this.#services.blockList.subjects()
+  }
+
+  backend(): BackendChoice {
+    return this.#backend
   }
 
   counters(): NetworkCounters {

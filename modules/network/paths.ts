@@ -1,5 +1,6 @@
 /** The open connections of each peer, with what moves over them. */
 import { transportOf } from './address.ts'
+import { muxerOf } from './muxer/backend.ts'
 import { Libp2pPeerStream } from './peer-stream.ts'
 import type { Connection, Stream } from '@libp2p/interface'
 import type { Clock } from '../../kernel/index.ts'
@@ -145,7 +146,7 @@ export function describePath({ connection, openedAtMs, streams, txBytes, rxBytes
     address,
     transport: transportOf(address),
     direction,
-    backend: 'libp2p',
+    backend: muxerOf(connection).backend,
     openedAtMs,
     streams: streams.size,
     txBytes,

@@ -5,6 +5,10 @@
 import { z } from 'zod'
 import { defineErrors, defineEvents, defineService } from '../../kernel/index.ts'
 
+import type { BackendChoice } from './backend-choice.ts'
+import type { Backend } from './muxer/backend.ts'
+
+export type { BackendChoice } from './backend-choice.ts'
 export { noiseErrors } from '../../protocols/noise/errors.ts'
 export { muxerErrors } from '../../protocols/yamux/errors.ts'
 
@@ -16,7 +20,7 @@ export interface PeerPath {
   readonly transport: Transport
   readonly direction: 'inbound' | 'outbound'
   /** The stack that moves its bytes. */
-  readonly backend: 'libp2p'
+  readonly backend: Backend
   readonly openedAtMs: number
   readonly streams: number
   readonly txBytes: number
@@ -137,6 +141,8 @@ export interface NetworkService {
   unblock(subject: string): Promise<void>
   blocked(): readonly string[]
   counters(): NetworkCounters
+  /** Which stack new TCP connections get, and why. */
+  backend(): BackendChoice
 }
 
 export const NetworkService = defineService<NetworkService>('network')
@@ -147,6 +153,7 @@ export const networkEvents = defineEvents('network', {
     peerId: z.string(),
     address: z.string(),
     direction: z.enum(['inbound', 'outbound']),
+    backend: z.enum(['io_uring', 'epoll', 'typescript', 'libp2p']),
   }),
   peerDisconnected: z.strictObject({ peerId: z.string() }),
   connectionRefused: z.strictObject({ address: z.string(), reason: z.string() }),

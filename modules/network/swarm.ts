@@ -5,9 +5,11 @@ import { tcp } from '@libp2p/tcp'
 import { webSockets } from '@libp2p/websockets'
 import { createLibp2p } from 'libp2p'
 import type { ConnectionGater, ConnectionProtector, Libp2p } from '@libp2p/interface'
+import type { Libp2pOptions } from 'libp2p'
 import { typescriptMuxer } from './muxer/muxer.ts'
 import { noiseEncrypter } from './noise/encrypter.ts'
 import type { AcceptGate } from './accept-gate.ts'
+import type { Backend, NativeMuxer } from './muxer/backend.ts'
 import type { GatedSockets } from './gated-listener.ts'
 
 export interface SwarmInit {
@@ -21,6 +23,10 @@ export interface SwarmInit {
   readonly gater: ConnectionGater
   readonly handshakeTimeoutMs: number
   readonly maxStreamsPerConnection: number
+  /** Takes over the connections it recognises. */
+  readonly native: NativeMuxer | null
+  /** `libp2p` takes its own Noise and yamux in place of ours. */
+  readonly backend: Backend
   /** 32 bytes; only peers with the same key get past the first bytes. */
   readonly clusterKey: Uint8Array | null
 }
@@ -32,7 +38,7 @@ const UNLIMITED = 1_000_000
 
 /** A node that does not listen yet: `start()` it. */
 export async function createSwarm(init: SwarmInit): Promise<Libp2p> {
-  const { handshakeTimeoutMs, maxStreamsPerConnection, sockets, clusterKey } = init
+  const { handshakeTimeoutMs, sockets, clusterKey } = init
   return await createLibp2p({
     privateKey: privateKeyFromRaw(init.nodePrivateKey.slice()),
     start: false,
@@ -42,14 +48,7 @@ export async function createSwarm(init: SwarmInit): Promise<Libp2p> {
       sockets.gated(tcp({ inboundSocketInactivityTimeout: 0, outboundSocketInactivityTimeout: 0 }), 'tcp'),
       sockets.gated(webSockets(), 'websocket'),
     ],
-    connectionEncrypters: [noiseEncrypter()],
-    streamMuxers: [
-      typescriptMuxer({
-        maxInboundStreams: maxStreamsPerConnection,
-        maxOutboundStreams: maxStreamsPerConnection,
-        maxStreamWindowBytes: MAX_STREAM_WINDOW_BYTES,
-      }),
-    ],
+    ...(await stackOf(init)),
     services: { identify: identify({ maxInboundStreams: 4, maxOutboundStreams: 4 }) },
     connectionGater: init.gater,
     connectionMonitor: { enabled: false },
@@ -63,6 +62,26 @@ export async function createSwarm(init: SwarmInit): Promise<Libp2p> {
     },
     ...(clusterKey === null ? {} : { connectionProtector: await protector(clusterKey) }),
   })
+}
+
+/** What secures and multiplexes connections. */
+async function stackOf({
+  native,
+  backend,
+  maxStreamsPerConnection: maxInboundStreams,
+}: SwarmInit): Promise<Pick<Libp2pOptions, 'connectionEncrypters' | 'streamMuxers'>> {
+  const limits = { maxInboundStreams, maxOutboundStreams: maxInboundStreams }
+  if (backend === 'libp2p') {
+    const [{ noise }, { yamux }] = await Promise.all([import('@libp2p/noise'), import('@libp2p/yamux')])
+    const streamOptions = { maxStreamWindowSize: MAX_STREAM_WINDOW_BYTES }
+    return { connectionEncrypters: [noise()], streamMuxers: [yamux({ ...limits, streamOptions })] }
+  }
+  const options = { ...limits, maxStreamWindowBytes: MAX_STREAM_WINDOW_BYTES }
+  const typescript = typescriptMuxer(options)
+  return {
+    connectionEncrypters: [noiseEncrypter()],
+    streamMuxers: [native === null ? typescript : () => native.factory({ ...options, fallback: typescript() })],
+  }
 }
 
 export interface GaterInit {

@@ -252,6 +252,10 @@ class FakeNode implements NetworkService {
     return [...this.#blocked]
   }
 
+  backend() {
+    return { asked: 'off', backend: 'typescript', code: 'off', reason: 'the native stack is switched off' } as const
+  }
+
   counters() {
     return {
       connectionsOpened: this.#opened,
@@ -306,7 +310,7 @@ class FakeNode implements NetworkService {
     this.#links.set(peerId, { direction, address, openedAtMs, streams: new Set(), broken: new AbortController() })
     this.#known.set(peerId, address)
     this.#opened += 1
-    this.#events?.emit(networkEvents.peerConnected, { peerId, address, direction })
+    this.#events?.emit(networkEvents.peerConnected, { peerId, address, direction, backend: 'typescript' })
   }
 
   lose(peerId: string): void {
@@ -377,7 +381,7 @@ function pathOf({ address, direction, openedAtMs, streams }: Link): Peer['paths'
     address,
     transport: 'tcp',
     direction,
-    backend: 'libp2p',
+    backend: 'typescript',
     openedAtMs,
     streams: streams.size,
     txBytes: 0,

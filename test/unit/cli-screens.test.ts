@@ -25,7 +25,7 @@ const peer: NodeStatus['peers'][number] = {
   isKept: true,
   transport: 'tcp',
   direction: 'outbound',
-  backend: 'libp2p',
+  backend: 'typescript',
   address: '/ip4/203.0.113.4/tcp/4001',
   rttMs: 22.9,
   txBytes: 1_200,
@@ -57,6 +57,7 @@ const status = {
   bufferBudgetBytes: 64_000_000,
   connected: 1,
   contacts: 2,
+  backend: { asked: 'off', backend: 'typescript', code: 'off', reason: 'the native stack is switched off' },
   peers: [peer],
   modules: [module],
 } as unknown as NodeStatus

@@ -13,6 +13,7 @@ import type { Clock, ModuleStatus, ResolvedConfig } from '../../kernel/index.ts'
 import { configErrors } from '../../modules/config/service.ts'
 import { examine } from '../../modules/doctor/index.ts'
 import type { Subject } from '../../modules/doctor/index.ts'
+import type { BackendChoice } from '../../modules/network/service.ts'
 import type { Finding } from '../../modules/doctor/service.ts'
 import { homeOf } from '../../protocols/ipc/home.ts'
 import type { Home } from '../../protocols/ipc/home.ts'
@@ -50,6 +51,7 @@ describe('the doctor', () => {
       clock: systemClock,
       readConfig: async () => configOf([]),
       readIdentity: async () => null,
+      readBackend: async () => ({ asked: 'auto', backend: 'io_uring', code: null, reason: null }),
       node: null,
     }
   })
@@ -61,6 +63,28 @@ describe('the doctor', () => {
     assert.ok(found !== undefined, `no finding ${check} in ${findings.map((finding) => finding.check).join(', ')}`)
     return found
   }
+
+  it('says which stack TCP connections get, and what to do where it is not the fastest', async () => {
+    const of = async (choice: Partial<BackendChoice>): Promise<Finding> =>
+      await find('network.backend', {
+        readBackend: async () => ({ asked: 'auto', backend: 'typescript', code: null, reason: null, ...choice }),
+      })
+    assert.deepEqual(
+      [(await of({ backend: 'io_uring' })).state, (await of({ code: 'off', asked: 'off' })).state],
+      ['ok', 'ok'],
+    )
+    const epoll = await of({ backend: 'epoll', reason: 'io_uring is not allowed here' })
+    assert.deepEqual(
+      [epoll.state, epoll.what],
+      ['ok', 'TCP connections run on the native stack with epoll: io_uring is not allowed here'],
+    )
+    for (const code of ['not-built', 'not-loadable', 'refused-by-system'] as const) {
+      const { state, fix } = await of({ code, reason: 'because' })
+      assert.deepEqual([state, fix.at(-1)], ['warn', 'nzcore config set network.native off'])
+      assert.ok(fix.length > 1)
+    }
+    assert.equal((await of({ asked: 'stock', backend: 'libp2p', code: 'off' })).state, 'warn')
+  })
 
   it('finds nothing wrong with a machine on which nzcore never ran', async () => {
     const { state, isNodeRunning, findings } = await examine(subject, { signal })

@@ -52,6 +52,7 @@ export function nodeHandlers(services: NodeServices): Handlers<typeof nodeContra
         connected: peers.filter(({ state }) => state === 'connected').length,
         contacts: contactCount(contacts),
         peers: peers.map((peer) => peerLine(peer, contacts)),
+        backend: network.backend(),
         modules: kernel.modules().map(moduleLine),
       }
     },

@@ -11,11 +11,15 @@ const peerReference = z
 const transport = z.enum(['tcp', 'websocket', 'relay'])
 const roundTripMs = z.number().min(0).nullable()
 
+export const Backend = z
+  .enum(['io_uring', 'epoll', 'typescript', 'libp2p'])
+  .describe('the stack that moves its bytes: native by io_uring or epoll, TypeScript, or stock libp2p')
+
 export const PathView = z.strictObject({
   address: z.string().describe('multiaddr of the other end'),
   transport,
   direction: z.enum(['inbound', 'outbound']),
-  backend: z.enum(['libp2p']).describe('the stack that moves its bytes'),
+  backend: Backend,
   openedAtMs: timeMs,
   streams: z.number().int().min(0),
   txBytes: z.number().min(0).describe('bytes of applications sent'),

@@ -2,6 +2,7 @@
 import { z } from 'zod'
 import { moduleStates } from '../../../kernel/index.ts'
 import { defineContract } from '../endpoint.ts'
+import { Backend } from './network.ts'
 
 const bytes = z.number().int().min(0)
 const timeMs = z.number().describe('milliseconds since 1970')
@@ -25,7 +26,7 @@ export const PeerLine = z.strictObject({
   isKept: z.boolean().describe('whether the node keeps the connection up by itself'),
   transport: z.enum(['tcp', 'websocket', 'relay']).nullable().describe('of the path in use; null without one'),
   direction: z.enum(['inbound', 'outbound']).nullable().describe('who opened the path in use'),
-  backend: z.string().nullable().describe('the stack that moves the bytes of the path in use'),
+  backend: Backend.nullable().describe('the stack that moves the bytes of the path in use'),
   address: z.string().nullable().describe('multiaddr of the path in use'),
   rttMs: z.number().min(0).nullable().describe('last round trip in milliseconds'),
   txBytes: bytes.describe('sent over the open paths'),
@@ -64,6 +65,17 @@ export const nodeContract = defineContract({
       connected: z.number().int().describe('peers connected now'),
       contacts: z.number().int().nullable().describe('peers in the contacts; null: they cannot be read'),
       peers: z.array(PeerLine),
+      backend: z
+        .strictObject({
+          asked: z.enum(['auto', 'off', 'epoll', 'stock']).describe('network.native of the configuration'),
+          backend: Backend,
+          code: z
+            .enum(['off', 'platform', 'not-built', 'not-loadable', 'refused-by-system'])
+            .nullable()
+            .describe('why the native stack does not run; null when it does'),
+          reason: z.string().nullable().describe('the same in words, or why it is not the fastest there is'),
+        })
+        .describe('the stack new TCP connections get'),
       modules: z.array(ModuleHealth),
     }),
     capability: 'node.read',
