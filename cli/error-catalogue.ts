@@ -17,6 +17,7 @@ export async function errorCatalogue(): Promise<ReadonlyMap<string, ErrorSpec>> 
     import('../modules/storage/service.ts'),
     import('../modules/backup/service.ts'),
     import('../modules/files/service.ts'),
+    import('../modules/eventlog/service.ts'),
     import('../protocols/ipc/errors.ts'),
   ])
   return knownErrors

@@ -25,6 +25,7 @@ export async function nodeModules({ env }: Pick<NodeInit, 'env'>): Promise<reado
     import('../modules/logs/index.ts'),
     import('../modules/storage/index.ts'),
     import('../modules/files/index.ts'),
+    import('../modules/eventlog/index.ts'),
     import('../modules/network/index.ts'),
     import('../modules/contacts/index.ts'),
     import('../modules/forwards/index.ts'),
