@@ -6,6 +6,7 @@ import { cp, mkdir, open, readdir, rm, stat, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import type { FileHandle } from 'node:fs/promises'
 import type { ClassicLevel } from 'classic-level'
+import { settleManifest } from './manifest.ts'
 import { damagedTables } from './table-check.ts'
 import type { Engine, EngineEntry, EngineOperation, EngineRange, EngineSnapshot } from './engine.ts'
 
@@ -41,7 +42,8 @@ export class LevelEngine implements Engine {
       await mkdir(this.#dir, { recursive: true, mode: 0o700 })
       await syncFolder(dirname(this.#dir))
     }
-    const damaged = await damagedTables(this.#dir)
+    const inUse = await settleManifest(this.#dir)
+    const damaged = await damagedTables(this.#dir, inUse ?? undefined)
     if (damaged.length > 0) throw new Error(`Corruption: ${damaged.join(', ')}: checksum mismatch`)
     const database: Database = new LevelDatabase(this.#dir, {
       keyEncoding: 'view',

@@ -1,0 +1,120 @@
+/** What is found of LevelDB's own files after a crash, and which of them is gone by. */
+import assert from 'node:assert/strict'
+import { appendFile, copyFile, cp, mkdtemp, readFile, rm, truncate, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, before, it } from 'node:test'
+import fc from 'fast-check'
+import { LevelEngine } from '../../modules/storage/level-engine.ts'
+import { readManifest } from '../../modules/storage/manifest.ts'
+
+const KEYS = 6
+let root = ''
+/** A database before its last start, and after it. */
+let older = ''
+let newer = ''
+let copies = 0
+
+before(async () => {
+  root = await mkdtemp(join(tmpdir(), 'nz-manifest-'))
+  older = join(root, 'older')
+  newer = join(root, 'newer')
+  await write(older, 0)
+  await write(older, 1)
+  await cp(older, newer, { recursive: true })
+  await write(newer, 2)
+})
+
+after(async () => await rm(root, { recursive: true, force: true }))
+
+async function write(dir: string, at: number): Promise<void> {
+  const engine = new LevelEngine(dir)
+  await engine.open({ exists: at > 0 })
+  for (const n of [at * 2, at * 2 + 1])
+    await engine.batch([{ type: 'put', key: Uint8Array.of(n), value: Uint8Array.of(n) }])
+  await engine.close()
+}
+
+async function copyOf(dir: string): Promise<string> {
+  const copy = join(root, `copy${copies++}`)
+  await cp(dir, copy, { recursive: true })
+  return copy
+}
+
+/** How many of the records are found. @throws what keeps the database from being opened */
+async function found(dir: string): Promise<number> {
+  const engine = new LevelEngine(dir)
+  await engine.open({ exists: true })
+  try {
+    let count = 0
+    for (let n = 0; n < KEYS; n++) if ((await engine.get(Uint8Array.of(n))) !== null) count += 1
+    return count
+  } finally {
+    await engine.close()
+  }
+}
+
+async function manifestOf(dir: string): Promise<string> {
+  return join(dir, (await readFile(join(dir, 'CURRENT'), 'latin1')).trim())
+}
+
+it('passes over tables that a crash left half-written', async () => {
+  const dir = await copyOf(newer)
+  await writeFile(join(dir, '000099.ldb'), new Uint8Array(5_000))
+  assert.equal(await found(dir), KEYS)
+})
+
+it('goes by the newer manifest when its name in CURRENT was lost and what the older needs is gone', async () => {
+  const dir = await copyOf(newer)
+  await copyFile(join(older, 'CURRENT'), join(dir, 'CURRENT'))
+  assert.equal(await found(dir), KEYS)
+  // The older manifest came back as well: by it, records of a log that is gone would be missing.
+  const both = await copyOf(newer)
+  await copyFile(join(older, 'CURRENT'), join(both, 'CURRENT'))
+  await copyFile(await manifestOf(older), await manifestOf(both))
+  assert.equal(await found(both), KEYS)
+  const none = await copyOf(newer)
+  await rm(join(none, 'CURRENT'))
+  assert.equal(await found(none), KEYS)
+})
+
+it('goes by the older manifest when what the newer needs did not reach the disk', async () => {
+  const dir = await copyOf(older)
+  const manifest = await readFile(await manifestOf(newer))
+  const name = (await manifestOf(newer)).slice(newer.length)
+  await writeFile(join(dir, name), manifest)
+  assert.equal(await found(dir), KEYS - 2)
+})
+
+it('leaves a torn last edit out', async () => {
+  const manifest = await manifestOf(newer)
+  const { byteLength } = await readFile(manifest)
+  for (const torn of [Buffer.alloc(300), Buffer.from(`${'x'.repeat(40)}`), Buffer.from([1, 2, 3, 4, 20, 0, 1, 9])]) {
+    const dir = await copyOf(newer)
+    await appendFile(await manifestOf(dir), torn)
+    assert.equal(await found(dir), KEYS)
+  }
+  assert.equal(readManifest(await readFile(manifest))?.wholeBytes, byteLength)
+})
+
+it('does not go back by an edit whose effects are there', async () => {
+  const dir = await copyOf(newer)
+  const manifest = await manifestOf(dir)
+  const { wholeBytes = 0 } = readManifest(await readFile(manifest)) ?? {}
+  await truncate(manifest, wholeBytes - 1)
+  await assert.rejects(found(dir))
+})
+
+it('reads no manifest into bytes that are none', async () => {
+  const bytes = await readFile(await manifestOf(newer))
+  assert.ok((readManifest(bytes)?.tables.size ?? 0) > 0)
+  fc.assert(
+    fc.property(fc.nat(bytes.byteLength - 1), fc.nat(7), fc.nat(bytes.byteLength), (at, bit, cut) => {
+      const changed = Buffer.from(bytes.subarray(0, Math.max(at + 1, cut)))
+      changed[at] = (changed[at] ?? 0) ^ (1 << bit)
+      const read = readManifest(changed)
+      assert.ok(read === null || read.wholeBytes <= at)
+    }),
+  )
+  fc.assert(fc.property(fc.uint8Array({ maxLength: 300 }), (noise) => assert.equal(readManifest(noise), null)))
+})
