@@ -22,6 +22,8 @@ export interface OpenInit extends Partial<StorageOptions> {
   readonly random?: Random
   /** First byte of the root key. */
   readonly seed?: number
+  /** The root key itself. */
+  readonly root?: Uint8Array
   readonly told?: string[]
   /** State files of versions without a store. */
   readonly home?: Pick<HomeService, 'read' | 'remove'>
@@ -70,8 +72,8 @@ export async function openStore({
   home: files = noFiles,
   ...init
 }: OpenInit = {}): Promise<Storage> {
-  const { clock = systemClock, random = systemRandom, ...options } = init
-  const keys = new StoreKeys(new Uint8Array(32).fill(seed))
+  const { clock = systemClock, random = systemRandom, root = new Uint8Array(32).fill(seed), ...options } = init
+  const keys = new StoreKeys(root)
   const home = disk.state ?? memoryFiles(disk.files ?? new Map<string, Uint8Array>())
   const storage = new Storage(
     {
