@@ -1,7 +1,7 @@
 /** Bytes of a sealed content, each chunk proven before it is given. */
 import { createHash } from 'node:crypto'
 import { Damage } from './content-store.ts'
-import { CHUNK_BYTES, chunkPosition, chunksOf, SEALED_CHUNK_BYTES } from './sealed-content.ts'
+import { CHUNK_BYTES, chunkPosition, chunksOf, giveBack, SEALED_CHUNK_BYTES } from './sealed-content.ts'
 import { filesErrors } from './service.ts'
 import type { Content, ContentStore, OpenContent } from './content-store.ts'
 import type { ByteRange } from './service.ts'
@@ -65,7 +65,10 @@ export async function proveContent(store: ContentStore, content: Content, signal
   try {
     const hash = createHash('sha256')
     const last = chunksOf(content.record.size) - 1
-    for await (const { bytes } of readChunks(store, opened, { first: 0, last, signal })) hash.update(bytes)
+    for await (const { bytes } of readChunks(store, opened, { first: 0, last, signal })) {
+      hash.update(bytes)
+      giveBack(bytes)
+    }
     if (hash.digest('hex') !== content.contentId) throw new Damage('its content has another SHA-256')
   } finally {
     await opened.file.close()

@@ -47,10 +47,13 @@ export interface SealedContent {
   readonly size: number
 }
 
-/** Takes a content in pieces of any size and gives its sealed chunks in order. For one content under one salt. */
+/**
+ * Takes a content in pieces of any size and seals it chunk by chunk: `fill` it, `seal` whenever it is full and more
+ * comes, `finish` it in the end. For one content under one salt. Memory is used again, for chunks come by the thousand.
+ */
 export class ContentSealer {
+  readonly header: Uint8Array
   readonly #key: ContentKey
-  readonly #header: Uint8Array
   readonly #hash: Hash = createHash('sha256')
   readonly #chunk = Buffer.alloc(CHUNK_BYTES)
   #held = 0
@@ -59,51 +62,65 @@ export class ContentSealer {
 
   constructor(key: ContentKey, salt: Uint8Array) {
     this.#key = key
-    this.#header = headerOf(salt)
-  }
-
-  get header(): Uint8Array {
-    return this.#header
+    this.header = headerOf(salt)
   }
 
   get size(): number {
     return this.#size
   }
 
-  /** Sealed chunks that `bytes` fill: a full one waits until it is known whether it is the last. */
-  *push(bytes: Uint8Array): Generator<Uint8Array> {
-    this.#hash.update(bytes)
-    this.#size += bytes.byteLength
-    for (let at = 0; at < bytes.byteLength;) {
-      if (this.#held === CHUNK_BYTES) yield this.#seal(false)
-      const part = bytes.subarray(at, at + CHUNK_BYTES - this.#held)
-      this.#chunk.set(part, this.#held)
-      this.#held += part.byteLength
-      at += part.byteLength
-    }
+  /** A full chunk waits until it is known whether it is the last. */
+  get isFull(): boolean {
+    return this.#held === CHUNK_BYTES
   }
 
-  /** The last chunk. Nothing is pushed afterwards. */
-  finish(): { readonly chunk: Uint8Array; readonly content: SealedContent } {
+  /** Takes from the beginning of `bytes` what fits: how many. */
+  fill(bytes: Uint8Array): number {
+    const part = bytes.subarray(0, CHUNK_BYTES - this.#held)
+    this.#hash.update(part)
+    this.#chunk.set(part, this.#held)
+    this.#held += part.byteLength
+    this.#size += part.byteLength
+    return part.byteLength
+  }
+
+  /** Writes the full chunk to the `SEALED_CHUNK_BYTES` of `target`. */
+  seal(target: Uint8Array): void {
+    if (!this.isFull) throw new TypeError('only the last chunk may not be full')
+    this.#seal(target, false)
+  }
+
+  /** Writes the last chunk to `target`. Nothing is filled in afterwards. */
+  finish(target: Uint8Array): SealedContent {
     this.#chunk.fill(0, this.#held)
-    const chunk = this.#seal(true)
+    this.#seal(target, true)
     this.#chunk.fill(0)
-    return { chunk, content: { contentId: this.#hash.digest('hex'), size: this.#size } }
+    return { contentId: this.#hash.digest('hex'), size: this.#size }
   }
 
-  #seal(isLast: boolean): Uint8Array {
+  #seal(target: Uint8Array, isLast: boolean): void {
     if (this.#counter >= MAX_CHUNKS) throw new RangeError('a content has at most 2^32 chunks')
+    if (target.byteLength !== SEALED_CHUNK_BYTES) throw new TypeError('no room for a sealed chunk')
     const nonce = nonceOf(this.#key, this.#counter, isLast)
     const cipher = createCipheriv(CIPHER, this.#key.key, nonce, { authTagLength: TAG_BYTES })
-    cipher.setAAD(this.#header, { plaintextLength: CHUNK_BYTES })
-    const sealed = Buffer.allocUnsafeSlow(SEALED_CHUNK_BYTES)
-    sealed.set(cipher.update(this.#chunk))
+    cipher.setAAD(this.header, { plaintextLength: CHUNK_BYTES })
+    const body = cipher.update(this.#chunk)
+    target.set(body)
+    giveBack(body)
     cipher.final()
-    sealed.set(cipher.getAuthTag(), CHUNK_BYTES)
+    target.set(cipher.getAuthTag(), CHUNK_BYTES)
     this.#counter += 1
     this.#held = 0
-    return sealed
   }
+}
+
+/**
+ * Frees the memory of what a cipher gave, now: the collector sees a few bytes of heap in each and would let hundreds of
+ * megabytes of them wait. Nobody may use `bytes` afterwards.
+ */
+export function giveBack(bytes: Uint8Array): void {
+  // A copy of nothing takes the memory over and is dropped. Never of the pool that small buffers share.
+  if (bytes.buffer instanceof ArrayBuffer && bytes.buffer.byteLength >= CHUNK_BYTES) bytes.buffer.transfer(0)
 }
 
 /** Opens the chunks of one content, in any order. */

@@ -29,17 +29,19 @@ export async function writeContent(source: AsyncIterable<Uint8Array>, init: Writ
     await onDisk(async () => await draft.append(batch.subarray(0, held)))
     held = 0
   }
-  const add = async (chunk: Uint8Array): Promise<void> => {
-    if (held + chunk.byteLength > batch.byteLength) await write()
-    batch.set(chunk, held)
-    held += chunk.byteLength
+  const room = async (): Promise<Uint8Array> => {
+    if (held + SEALED_CHUNK_BYTES > batch.byteLength) await write()
+    held += SEALED_CHUNK_BYTES
+    return batch.subarray(held - SEALED_CHUNK_BYTES, held)
   }
   for await (const bytes of untilAborted(source, signal)) {
     onSize(sealer.size + bytes.byteLength)
-    for (const chunk of sealer.push(bytes)) await add(chunk)
+    for (let at = 0; at < bytes.byteLength;) {
+      if (sealer.isFull) sealer.seal(await room())
+      at += sealer.fill(bytes.subarray(at))
+    }
   }
-  const { chunk, content } = sealer.finish()
-  await add(chunk)
+  const content = sealer.finish(await room())
   await write()
   await onDisk(async () => await draft.finish())
   signal.throwIfAborted()
@@ -49,15 +51,19 @@ export async function writeContent(source: AsyncIterable<Uint8Array>, init: Writ
 /** What `source` gives; a wait for more ends when `signal` aborts, and the source is told. */
 async function* untilAborted(source: AsyncIterable<Uint8Array>, signal: AbortSignal): AsyncGenerator<Uint8Array> {
   signal.throwIfAborted()
-  const { promise: aborted, reject } = Promise.withResolvers<never>()
-  aborted.catch(() => undefined)
-  const onAbort = (): void => reject(signal.reason as Error)
+  let cut: (reason: Error) => void = () => undefined
+  const onAbort = (): void => cut(signal.reason as Error)
   signal.addEventListener('abort', onAbort, { once: true })
   const iterator = source[Symbol.asyncIterator]()
   let isOver = false
   try {
     for (;;) {
-      const next = await Promise.race([iterator.next(), aborted])
+      signal.throwIfAborted()
+      // A promise of its own for each piece: a race against one that lives long would keep all pieces.
+      const next = await new Promise<IteratorResult<Uint8Array>>((resolve, reject) => {
+        cut = reject
+        iterator.next().then(resolve, reject)
+      })
       if (next.done === true) {
         isOver = true
         return

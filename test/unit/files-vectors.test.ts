@@ -27,9 +27,18 @@ function computed() {
       const salt = new Uint8Array(32).fill(0xa0 + at)
       const derived = new Uint8Array(hkdfSync('sha256', ROOT, salt, 'nzcore/files/content/1', 39))
       const sealer = new ContentSealer(keys.content(salt), salt)
-      const chunks = [...sealer.push(contentOf(size))]
-      const { chunk, content } = sealer.finish()
-      const file = Buffer.concat([sealer.header, ...chunks, chunk])
+      const chunks: Uint8Array[] = []
+      const room = (): Uint8Array => {
+        chunks.push(new Uint8Array(SEALED_CHUNK_BYTES))
+        return chunks.at(-1) ?? new Uint8Array()
+      }
+      const bytes = contentOf(size)
+      for (let at = 0; at < size;) {
+        if (sealer.isFull) sealer.seal(room())
+        at += sealer.fill(bytes.subarray(at))
+      }
+      const content = sealer.finish(room())
+      const file = Buffer.concat([sealer.header, ...chunks])
       return {
         size,
         contentId: content.contentId,
@@ -37,7 +46,7 @@ function computed() {
         contentKey: toHex(derived.subarray(0, 32)),
         noncePrefix: toHex(derived.subarray(32)),
         header: toHex(sealer.header),
-        chunks: [...chunks, chunk].map((sealed) => ({
+        chunks: chunks.map((sealed) => ({
           first: toHex(sealed.subarray(0, 16)),
           tag: toHex(sealed.subarray(CHUNK_BYTES)),
         })),

@@ -4,6 +4,8 @@ import { mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import { SimulatedClock, systemRandom } from '../../kernel/index.ts'
 import { DiskFolder } from '../../modules/files/disk-folder.ts'
 import { LINGER_MS } from '../../modules/files/content-store.ts'
@@ -14,6 +16,8 @@ import { memoryHome } from '../fake/home.ts'
 import { memoryDisk } from '../fake/storage.ts'
 import type { Files } from '../../modules/files/files.ts'
 
+setFlagsFromString('--expose-gc')
+const collectGarbage = runInNewContext('gc') as () => void
 const CHUNK = 65_536
 const SEALED = CHUNK + 16
 const { signal } = new AbortController()
@@ -361,5 +365,31 @@ describe('a backup', () => {
     assert.equal((await itemsOf(files, first.mark)).isFull, false)
     await itemsOf(files, last.mark)
     assert.equal((await itemsOf(files, first.mark)).isFull, true)
+  })
+})
+
+describe('memory', () => {
+  it('of what has passed is kept by nobody', async () => {
+    const folder = new MemoryFolder(new SimulatedClock())
+    const draft = folder.draft.bind(folder)
+    folder.draft = async () => ({ ...(await draft()), append: async () => undefined, publish: async () => undefined })
+    await using opened = await openFiles({ folder })
+    const collected = new Set<number>()
+    const registry = new FinalizationRegistry((n: number) => void collected.add(n))
+    const pieces = async function* (): AsyncGenerator<Uint8Array> {
+      for (let n = 0; n < 400; n++) {
+        const piece = new Uint8Array(100_000)
+        registry.register(piece, n)
+        yield piece
+        if (n % 20 === 19) await new Promise((done) => setImmediate(done))
+      }
+      collectGarbage()
+      for (let tries = 0; collected.size < 300 && tries < 100; tries++) {
+        await new Promise((done) => setTimeout(done, 5))
+        collectGarbage()
+      }
+    }
+    await opened.files.put('f', pieces(), { signal })
+    assert.ok(collected.size >= 300, `${collected.size} of 400 pieces were let go before the end`)
   })
 })
