@@ -1,71 +1,86 @@
-/** Peers and addresses that are refused: peer ids, IP addresses, networks. Kept in a small state file. */
+/** Peers and addresses that are refused: peer ids, IP addresses, networks. Kept in the store. */
 import { BlockList as IpBlockList, isIP, isIPv6 } from 'node:net'
 import { z } from 'zod'
 import { plainIp } from './address.ts'
 import { networkErrors } from './service.ts'
-import type { HomeService } from '../home/service.ts'
+import type { Health } from '../../kernel/index.ts'
+import type { StorageService, StoredMap } from '../storage/service.ts'
 
-const FILE = 'network-blocklist.json'
+const NAMESPACE = 'network/blocked'
+const OLDER_FILE = 'network-blocklist.json'
 export const MAX_BLOCKED = 10_000
 
-const fileSchema = z.strictObject({
+/** Written per subject, which is the key. */
+const Blocked = z.strictObject({})
+const olderFile = z.strictObject({
   version: z.literal(1),
   blocked: z.array(z.string().min(1).max(128)).max(MAX_BLOCKED),
 })
 
+/** Nobody may come in or be dialled while it cannot be read: it would not be known who is refused. */
 export class BlockList {
-  readonly #home: Pick<HomeService, 'read' | 'write'>
-  #subjects = new Set<string>()
+  readonly #stored: StoredMap<z.output<typeof Blocked>>
   #ips = new IpBlockList()
 
-  constructor(home: Pick<HomeService, 'read' | 'write'>) {
-    this.#home = home
+  constructor(storage: Pick<StorageService, 'map'>) {
+    this.#stored = storage.map(NAMESPACE, {
+      schema: Blocked,
+      older: { file: OLDER_FILE, records: (bytes) => parse(bytes).map((subject) => [subject, {}]) },
+      onLoaded: () => this.#rebuild(),
+    })
   }
 
-  /** @throws NZ_NETWORK_BLOCKLIST_DAMAGED: a node that forgot whom it blocks would be worse than one that stands */
+  /** @throws NZ_NETWORK_BLOCKLIST_DAMAGED for the file of an older version: to forget whom one blocks would be worse */
   async load(): Promise<void> {
-    const bytes = await this.#home.read(FILE)
-    if (bytes === null) return
-    try {
-      const { blocked } = fileSchema.parse(JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes)))
-      this.#subjects = new Set(blocked.map(subjectOf))
-    } catch (cause) {
-      throw networkErrors.NZ_NETWORK_BLOCKLIST_DAMAGED({ cause, data: { file: FILE } })
-    }
-    this.#rebuild()
+    await this.#stored.load()
   }
 
+  health(): Health {
+    return this.#stored.health('who is blocked is unknown, so nobody is let in and nobody dialled until then')
+  }
+
+  /** @throws NZ_STORAGE_DAMAGED, NZ_STORAGE_UNAVAILABLE */
+  requireReadable(): void {
+    if (this.#stored.trouble !== null) throw this.#stored.trouble
+  }
+
+  /** @throws NZ_STORAGE_DAMAGED, NZ_STORAGE_UNAVAILABLE */
   subjects(): readonly string[] {
-    return [...this.#subjects].toSorted()
+    return [...this.#stored.values.keys()].toSorted()
   }
 
   hasPeer(peerId: string): boolean {
-    return this.#subjects.has(peerId)
+    return this.#stored.trouble !== null || this.#stored.values.has(peerId)
   }
 
   hasIp(address: string): boolean {
+    if (this.#stored.trouble !== null) return true
     const ip = plainIp(address)
     return isIP(ip) !== 0 && this.#ips.check(ip, isIPv6(ip) ? 'ipv6' : 'ipv4')
   }
 
-  /** In force at once, durable when it resolves. @throws NZ_NETWORK_ADDRESS_INVALID, NZ_NETWORK_LIMITED */
-  async add(subject: string): Promise<void> {
-    if (this.#subjects.size >= MAX_BLOCKED) throw networkErrors.NZ_NETWORK_LIMITED({ why: 'the block list is full' })
-    this.#subjects.add(subjectOf(subject))
+  /** In force at once, durable when it resolves. @throws NZ_NETWORK_ADDRESS_INVALID, NZ_NETWORK_LIMITED, NZ_STORAGE_READ_ONLY */
+  async add(text: string): Promise<void> {
+    const subject = subjectOf(text)
+    const { size } = this.#stored.values
+    if (size >= MAX_BLOCKED) throw networkErrors.NZ_NETWORK_LIMITED({ why: 'the block list is full' })
+    const isDurable = this.#stored.force({ put: [[subject, {}]] })
     this.#rebuild()
-    await this.#save()
+    await isDurable
   }
 
-  /** @throws NZ_NETWORK_NOT_BLOCKED */
-  async remove(subject: string): Promise<void> {
-    if (!this.#subjects.delete(subjectOf(subject))) throw networkErrors.NZ_NETWORK_NOT_BLOCKED({ data: { subject } })
+  /** @throws NZ_NETWORK_NOT_BLOCKED, NZ_STORAGE_READ_ONLY */
+  async remove(text: string): Promise<void> {
+    const subject = subjectOf(text)
+    if (!this.#stored.values.has(subject)) throw networkErrors.NZ_NETWORK_NOT_BLOCKED({ data: { subject: text } })
+    const isDurable = this.#stored.force({ remove: [subject] })
     this.#rebuild()
-    await this.#save()
+    await isDurable
   }
 
   #rebuild(): void {
     this.#ips = new IpBlockList()
-    for (const subject of this.#subjects) {
+    for (const subject of this.#stored.values.keys()) {
       const [ip = '', prefix] = subject.split('/')
       if (isIP(ip) === 0) continue
       const family = isIPv6(ip) ? 'ipv6' : 'ipv4'
@@ -73,10 +88,15 @@ export class BlockList {
       else this.#ips.addSubnet(ip, Number(prefix), family)
     }
   }
+}
 
-  async #save(): Promise<void> {
-    const text = `${JSON.stringify({ version: 1, blocked: this.subjects() }, null, 2)}\n`
-    await this.#home.write(FILE, new TextEncoder().encode(text))
+/** The block list of version 0.1.0. */
+function parse(bytes: Uint8Array): readonly string[] {
+  try {
+    const { blocked } = olderFile.parse(JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes)))
+    return blocked.map(subjectOf)
+  } catch (cause) {
+    throw networkErrors.NZ_NETWORK_BLOCKLIST_DAMAGED({ cause, data: { file: OLDER_FILE } })
   }
 }
 

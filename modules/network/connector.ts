@@ -117,6 +117,7 @@ export class Connector {
     if (!/^[1-9A-HJ-NP-Za-km-z]{32,64}$/.test(peerId))
       throw networkErrors.NZ_NETWORK_PEER_INVALID({ why: 'not a peer id', data: { peerId: peerId.slice(0, 64) } })
     if (peerId === own) throw networkErrors.NZ_NETWORK_PEER_INVALID({ why: 'that is this node itself' })
+    blockList.requireReadable()
     if (blockList.hasPeer(peerId)) throw networkErrors.NZ_NETWORK_BLOCKED({ data: { peerId } })
   }
 }

@@ -1,7 +1,7 @@
 /** The network module: wiring only. */
 import { defineModule, isNzError } from '../../kernel/index.ts'
-import { HomeService } from '../home/service.ts'
 import { IdentityService } from '../identity/service.ts'
+import { StorageService } from '../storage/service.ts'
 import { AcceptGate } from './accept-gate.ts'
 import { chooseBackend } from './backend-choice.ts'
 import { BlockList } from './block-list.ts'
@@ -15,9 +15,10 @@ import { Network } from './network.ts'
 import { networkErrors, networkEvents, NetworkService } from './service.ts'
 import { TokenBuckets } from './token-buckets.ts'
 import type { Libp2p } from '@libp2p/interface'
-import type { ModuleContext } from '../../kernel/index.ts'
+import type { Health, ModuleContext, NzError } from '../../kernel/index.ts'
 import type { AcceptLimits } from './accept-gate.ts'
 import type { NetworkConfig } from './config.ts'
+import type { StoredDatastore } from './datastore.ts'
 import type { SwarmInit } from './swarm.ts'
 
 export { chooseBackend } from './backend-choice.ts'
@@ -36,15 +37,15 @@ interface Parts {
 export default defineModule({
   name: 'network',
   config: networkConfig,
-  requires: { home: HomeService, identity: IdentityService },
+  requires: { storage: StorageService, identity: IdentityService },
   provides: { network: NetworkService },
   emits: networkEvents,
   capabilities: [],
   restart: 'permanent',
 
-  setup(context, { home, identity }, config) {
+  setup(context, { storage, identity }, config) {
     const { clock, log, scope } = context
-    const blockList = new BlockList(home)
+    const blockList = new BlockList(storage)
     const parts = assemble(context, identity.self.peerId, config, blockList)
     const { network, sockets } = parts
     const liveness = new Liveness(
@@ -57,14 +58,17 @@ export default defineModule({
       { intervalMs: config.keepAliveIntervalMs, timeoutMs: config.keepAliveTimeoutMs },
     )
     scope.defer(() => liveness.stop())
+    let datastore: StoredDatastore | null = null
 
     return {
       services: { network },
       async start() {
         await blockList.load()
+        datastore = await openDatastore(context, storage)
         const { native, ...backend } = await chooseBackend(config.native)
         log.info('network.backend', { ...backend })
-        const swarm = await createSwarm(parts, { home, identity, config, native, backend: backend.backend })
+        const stack = { datastore, native, backend: backend.backend }
+        const swarm = await createSwarm(parts, { storage, identity, config, ...stack })
         try {
           await network.start(swarm, backend)
         } catch (cause) {
@@ -76,6 +80,9 @@ export default defineModule({
         context.events.emit(networkEvents.listening, { addresses: [...network.addresses()] })
       },
       async health() {
+        const known = blockList.health()
+        if (known.state !== 'healthy') return await Promise.resolve(known)
+        if (datastore?.trouble != null) return degraded(datastore.trouble)
         if (config.listen?.length === 0 || network.addresses().length > 0) return { state: 'healthy' }
         return { state: 'unhealthy', code: 'NZ_NETWORK_LISTEN_FAILED', why: 'the node listens nowhere' }
       },
@@ -83,6 +90,7 @@ export default defineModule({
         liveness.stop()
         sockets.stop()
         await network.stop({ signal })
+        await datastore?.close()
       },
     }
   },
@@ -119,18 +127,30 @@ function acceptLimits({ limits }: NetworkConfig): AcceptLimits {
 }
 
 interface SwarmParts {
-  readonly home: HomeService
+  readonly storage: StorageService
   readonly identity: IdentityService
   readonly config: NetworkConfig
 }
 
+/** Loaded with libp2p: it brings libp2p's own classes along. */
+async function openDatastore({ clock, log }: ModuleContext, storage: StorageService): Promise<StoredDatastore> {
+  const { StoredDatastore: Datastore } = await import('./datastore.ts')
+  const datastore = new Datastore({ namespace: storage.namespace('network/libp2p'), clock, log })
+  await datastore.open()
+  return datastore
+}
+
+function degraded({ code, why, message }: NzError): Health {
+  return { state: 'degraded', code, why: `${why ?? message}: what is learnt of peers is forgotten when the node stops` }
+}
+
 async function createSwarm(
   { network, gate, sockets, blockList }: Parts,
-  { home, identity, config, ...stack }: SwarmParts & Pick<SwarmInit, 'native' | 'backend'>,
+  { storage, identity, config, ...stack }: SwarmParts & Pick<SwarmInit, 'datastore' | 'native' | 'backend'>,
 ): Promise<Libp2p> {
   const [swarmFile, listen, clusterKey] = await Promise.all([
     import('./swarm.ts'),
-    config.listen ?? choosePorts(home).then(listenEverywhere),
+    config.listen ?? choosePorts(storage).then(listenEverywhere),
     clusterKeyFor(config),
   ])
   const nodePrivateKey = identity.nodePrivateKey()

@@ -1,13 +1,16 @@
 /** Where to listen when the operator did not say: the usual ports, or free ones that are remembered. */
 import { createServer } from 'node:net'
 import { z } from 'zod'
-import type { HomeService } from '../home/service.ts'
+import { isNzError } from '../../kernel/index.ts'
+import type { StorageService, StoredMap } from '../storage/service.ts'
 
-const FILE = 'network-ports.json'
+const NAMESPACE = 'network/ports'
+const KEY = 'chosen'
+const OLDER_FILE = 'network-ports.json'
 export const DEFAULT_PORTS: Ports = { tcp: 4001, ws: 4002 }
 
 const port = z.number().int().min(1).max(65_535)
-const fileSchema = z.object({ tcp: port, ws: port })
+const Ports = z.object({ tcp: port, ws: port })
 
 export interface Ports {
   readonly tcp: number
@@ -19,16 +22,17 @@ export interface Ports {
  * is remembered, so that the addresses other nodes know stay right.
  */
 export async function choosePorts(
-  home: Pick<HomeService, 'read' | 'write'>,
+  storage: Pick<StorageService, 'map'>,
   { freePort = systemFreePort }: { freePort?: (wanted: number, taken: readonly number[]) => Promise<number> } = {},
 ): Promise<Ports> {
-  const remembered = await readPorts(home)
-  const wanted = remembered ?? DEFAULT_PORTS
+  const stored = storage.map(NAMESPACE, { schema: Ports, older: { file: OLDER_FILE, records: parse } })
+  await stored.load()
+  // Ports are a convenience: while they cannot be read or written, any are as good.
+  const wanted = (stored.trouble === null ? stored.values.get(KEY) : undefined) ?? DEFAULT_PORTS
   const tcp = await freePort(wanted.tcp, [])
   const ws = await freePort(wanted.ws, [tcp])
   const ports = { tcp, ws }
-  if (ports.tcp !== wanted.tcp || ports.ws !== wanted.ws)
-    await home.write(FILE, new TextEncoder().encode(`${JSON.stringify(ports)}\n`))
+  if (stored.trouble === null && (ports.tcp !== wanted.tcp || ports.ws !== wanted.ws)) await remember(stored, ports)
   return ports
 }
 
@@ -37,14 +41,20 @@ export function listenEverywhere({ tcp, ws }: Ports): string[] {
   return ['/ip4/0.0.0.0', '/ip6/::'].flatMap((host) => [`${host}/tcp/${tcp}`, `${host}/tcp/${ws}/ws`])
 }
 
-/** A remembered port is a convenience: what cannot be read is as good as none. */
-async function readPorts(home: Pick<HomeService, 'read'>): Promise<Ports | null> {
-  const bytes = await home.read(FILE)
-  if (bytes === null) return null
+async function remember(stored: StoredMap<Ports>, ports: Ports): Promise<void> {
   try {
-    return fileSchema.parse(JSON.parse(new TextDecoder().decode(bytes)))
+    await stored.force({ put: [[KEY, ports]] })
+  } catch (error) {
+    if (!isNzError(error)) throw error
+  }
+}
+
+/** The ports of version 0.1.0; what cannot be read is as good as none. */
+function parse(bytes: Uint8Array): readonly (readonly [string, Ports])[] {
+  try {
+    return [[KEY, Ports.parse(JSON.parse(new TextDecoder().decode(bytes)))]]
   } catch {
-    return null
+    return []
   }
 }
 

@@ -55,7 +55,11 @@ export class Network implements NetworkService {
   readonly peerId: string
   readonly paths: Paths
   readonly #services: NetworkServices
-  readonly #book = new PeerBook({ isKept: (peerId) => this.#keeper.isKept(peerId) })
+  readonly #book = new PeerBook({
+    isKept: (peerId) => this.#keeper.isKept(peerId),
+    // libp2p's own book has no bound; it knows the peers that ours knows.
+    onForgotten: (peerId) => void this.#forget(peerId),
+  })
   readonly #connector: Connector
   readonly #keeper: Keeper
   readonly #requests: Requests
@@ -120,8 +124,7 @@ export class Network implements NetworkService {
         agent: detail.agentVersion ?? null,
       }),
     )
-    // libp2p's own address book has no bound; ours does.
-    swarm.addEventListener('peer:disconnect', ({ detail }) => void this.#forget(swarm, detail))
+    await this.#recall(swarm)
     await this.#streams.start(swarm)
     this.#connector.start(swarm)
     await swarm.start()
@@ -292,11 +295,23 @@ export class Network implements NetworkService {
     }
   }
 
-  async #forget(swarm: Libp2p, peerId: Libp2p['peerId']): Promise<void> {
+  /** Takes over what an earlier run had learnt of peers. */
+  async #recall(swarm: Libp2p): Promise<void> {
+    for (const { id, addresses, metadata } of await swarm.peerStore.all()) {
+      const agent = metadata.get('AgentVersion')
+      this.#book.learnClaims(id.toString(), {
+        addresses: addresses.map(({ multiaddr }) => multiaddr.toString()),
+        agent: agent === undefined ? null : Buffer.from(agent).toString('utf8'),
+      })
+    }
+  }
+
+  async #forget(peerId: string): Promise<void> {
     try {
-      await swarm.peerStore.delete(peerId)
+      const { peerIdFromString } = await import('@libp2p/peer-id')
+      await this.#swarm?.peerStore.delete(peerIdFromString(peerId))
     } catch (error) {
-      this.#services.log.debug('network.peerNotForgotten', { peerId: peerId.toString(), error })
+      this.#services.log.debug('network.peerNotForgotten', { peerId, error })
     }
   }
 

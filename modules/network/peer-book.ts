@@ -14,14 +14,18 @@ interface Entry {
 export interface PeerBookInit {
   /** Peers that are not forgotten for others at the bound; they come on top of it. */
   readonly isKept?: (peerId: string) => boolean
+  /** Told of each peer that is forgotten for others. */
+  readonly onForgotten?: (peerId: string) => void
 }
 
 export class PeerBook {
   readonly #entries = new Map<string, Entry>()
   readonly #isKept: (peerId: string) => boolean
+  readonly #onForgotten: (peerId: string) => void
 
-  constructor({ isKept = () => false }: PeerBookInit = {}) {
+  constructor({ isKept = () => false, onForgotten = () => undefined }: PeerBookInit = {}) {
     this.#isKept = isKept
+    this.#onForgotten = onForgotten
   }
 
   /** Peers in the book, the one touched longest ago first. */
@@ -71,6 +75,7 @@ export class PeerBook {
     for (const peerId of this.#entries.keys()) {
       if (peerId === touched || this.#isKept(peerId)) continue
       this.#entries.delete(peerId)
+      this.#onForgotten(peerId)
       return
     }
   }

@@ -5,6 +5,7 @@ import { tcp } from '@libp2p/tcp'
 import { webSockets } from '@libp2p/websockets'
 import { createLibp2p } from 'libp2p'
 import type { ConnectionGater, ConnectionProtector, Libp2p } from '@libp2p/interface'
+import type { Datastore } from 'interface-datastore'
 import type { Libp2pOptions } from 'libp2p'
 import { typescriptMuxer } from './muxer/muxer.ts'
 import { noiseEncrypter } from './noise/encrypter.ts'
@@ -15,6 +16,8 @@ import type { GatedSockets } from './gated-listener.ts'
 export interface SwarmInit {
   /** Ed25519, 64 bytes; copied, so the caller may zero its bytes. */
   readonly nodePrivateKey: Uint8Array
+  /** Where libp2p keeps what it knows of peers. */
+  readonly datastore: Datastore
   /** Multiaddrs; port 0 takes any. */
   readonly listen: readonly string[]
   /** Multiaddrs told to others in place of those found; none: those found. */
@@ -33,6 +36,8 @@ export interface SwarmInit {
 
 /** Largest receive window of a stream: what a peer may send to a reader that has stopped. */
 export const MAX_STREAM_WINDOW_BYTES = 2 * 1024 * 1024
+/** How long a peer that was not met again is remembered, and an address at which it was not found. */
+const MAX_PEER_AGE_MS = 30 * 86_400_000
 /** Own limits stand in front (accept-gate.ts); libp2p's are set so that they never decide. */
 const UNLIMITED = 1_000_000
 
@@ -42,6 +47,8 @@ export async function createSwarm(init: SwarmInit): Promise<Libp2p> {
   return await createLibp2p({
     privateKey: privateKeyFromRaw(init.nodePrivateKey.slice()),
     start: false,
+    datastore: init.datastore,
+    peerStore: { maxAddressAge: MAX_PEER_AGE_MS, maxPeerAge: MAX_PEER_AGE_MS },
     nodeInfo: { name: 'nzcore', version: '1', userAgent: 'nzcore/1' },
     addresses: { listen: [...init.listen], announce: [...init.announce] },
     transports: [

@@ -5,7 +5,9 @@ import networkModule from '../../modules/network/index.ts'
 import { peerIdOf } from '../../protocols/identity/id.ts'
 import { memoryHome } from './home.ts'
 import { fakeIdentity } from './identity.ts'
-import type { EventBus } from '../../kernel/index.ts'
+import { diskOf, openStore } from './storage.ts'
+import type { FakeDisk } from './storage.ts'
+import type { EventBus, Health } from '../../kernel/index.ts'
 import type { NetworkConfig } from '../../modules/network/config.ts'
 import type { NetworkService } from '../../modules/network/service.ts'
 import type { MemoryHome } from './home.ts'
@@ -16,6 +18,9 @@ export interface NetworkNode extends AsyncDisposable {
   readonly home: MemoryHome
   /** What the module reported through `fail`. */
   readonly failures: unknown[]
+  health(): Promise<Health>
+  /** Of its store. */
+  repair(): Promise<unknown>
   stop(): Promise<void>
 }
 
@@ -26,6 +31,8 @@ export interface NodeConfig extends Partial<Omit<NetworkConfig, 'limits'>> {
 export interface NetworkNodeInit {
   readonly config?: NodeConfig
   readonly home?: MemoryHome
+  /** Where its store is; default: the one of `home`. */
+  readonly disk?: FakeDisk
   /** 64 bytes; default: a fresh key. */
   readonly privateKey?: Uint8Array
 }
@@ -34,6 +41,7 @@ export async function startNetworkNode({
   config = {},
   home = memoryHome(),
   privateKey = freshKey(),
+  disk = diskOf(home.files),
 }: NetworkNodeInit = {}): Promise<NetworkNode> {
   const events = createEventBus({ onListenerError: () => undefined, nowMs: () => systemClock.nowMs() })
   const scope = new LifetimeScope()
@@ -60,13 +68,24 @@ export async function startNetworkNode({
     fail: (error: unknown) => void failures.push(error),
     finish: () => undefined,
   }
-  const instance = await networkModule.setup(context, { home, identity }, parsed.value)
+  const storage = await openStore({ disk, home })
+  const instance = await networkModule.setup(context, { storage, identity }, parsed.value)
   await instance.start?.({ signal: AbortSignal.timeout(10_000) })
   const stop = async (): Promise<void> => {
     await instance.stop?.({ signal: AbortSignal.timeout(10_000) })
     await scope[Symbol.asyncDispose]()
+    await storage.close()
   }
-  return { network: instance.services.network, events, home, failures, stop, [Symbol.asyncDispose]: stop }
+  return {
+    network: instance.services.network,
+    events,
+    home,
+    failures,
+    health: async () => (await instance.health?.({ signal: AbortSignal.timeout(10_000) })) ?? { state: 'healthy' },
+    repair: async () => await storage.repair(),
+    stop,
+    [Symbol.asyncDispose]: stop,
+  }
 }
 
 /** Seed and public key, as `IdentityService.nodePrivateKey` gives them. */

@@ -62,6 +62,11 @@ export function diskOf(files: Map<string, Uint8Array>): MemoryDisk {
   return disk
 }
 
+/** Takes one record away that was acknowledged. */
+export function damage({ engine }: MemoryDisk): void {
+  engine.records.delete([...engine.records.keys()].find((place) => place.startsWith('72')) ?? '')
+}
+
 const silent: Logger = { debug() {}, info() {}, warn() {}, error() {} }
 
 /** A store that was opened; `close` it. */

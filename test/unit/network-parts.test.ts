@@ -23,6 +23,8 @@ import { codeOf, stageOf } from '../../modules/network/dial-outcome.ts'
 import { choosePorts, DEFAULT_PORTS, listenEverywhere } from '../../modules/network/listen.ts'
 import { MAX_ADDRESSES_PER_PEER, MAX_KNOWN_PEERS, PeerBook } from '../../modules/network/peer-book.ts'
 import { memoryHome } from '../fake/home.ts'
+import { damage, diskOf, openStore } from '../fake/storage.ts'
+import type { Storage } from '../../modules/storage/storage.ts'
 import { fakeIdentity } from '../fake/identity.ts'
 import type { DialAttempt } from '../../modules/network/service.ts'
 
@@ -155,14 +157,22 @@ describe('what became of a dial', () => {
   })
 })
 
+async function storeOf(files: Map<string, Uint8Array>): Promise<Storage> {
+  return await openStore({ disk: diskOf(files), home: memoryHome(files) })
+}
+
+async function blockList(files = new Map<string, Uint8Array>()): Promise<BlockList> {
+  const list = new BlockList(await storeOf(files))
+  await list.load()
+  return list
+}
+
 describe('the block list', () => {
   it('knows peers, addresses and networks, and lasts', async () => {
-    const home = memoryHome()
-    const list = new BlockList(home)
-    await list.load()
+    const files = new Map<string, Uint8Array>()
+    const list = await blockList(files)
     for (const subject of [peerId, '192.0.2.1', '198.51.100.0/24', '2001:db8::/32']) await list.add(subject)
-    const again = new BlockList(home)
-    await again.load()
+    const again = await blockList(files)
     assert.equal(again.hasPeer(peerId), true)
     for (const ip of ['192.0.2.1', '::ffff:192.0.2.1', '198.51.100.7', '2001:db8:5::1']) assert.ok(again.hasIp(ip), ip)
     for (const ip of ['192.0.2.2', '198.51.101.1', '2001:db9::1', 'example.org']) assert.ok(!again.hasIp(ip), ip)
@@ -172,44 +182,65 @@ describe('the block list', () => {
   })
 
   it('refuses what names nobody', async () => {
-    const list = new BlockList(memoryHome())
+    const list = await blockList()
     for (const subject of ['', 'desk', '192.0.2.1/33', '192.0.2.0/24/1', '192.0.2', '2001:db8::/129', '1/2'])
       await assert.rejects(list.add(subject), isCode('NZ_NETWORK_ADDRESS_INVALID'), subject)
   })
 
   it('says when its file is damaged, and leaves it', async () => {
     for (const text of ['', '{', '{"version":2,"blocked":[]}', '{"version":1,"blocked":["desk"]}']) {
-      const home = memoryHome(new Map([['network-blocklist.json', new TextEncoder().encode(text)]]))
-      await assert.rejects(new BlockList(home).load(), isCode('NZ_NETWORK_BLOCKLIST_DAMAGED'))
-      assert.equal(new TextDecoder().decode(home.files.get('network-blocklist.json')), text)
+      const files = new Map([['network-blocklist.json', new TextEncoder().encode(text)]])
+      await assert.rejects(blockList(files), isCode('NZ_NETWORK_BLOCKLIST_DAMAGED'))
+      assert.equal(new TextDecoder().decode(files.get('network-blocklist.json')), text)
     }
+  })
+
+  it('lets nobody in and dials nobody while it cannot be read', async () => {
+    const files = new Map<string, Uint8Array>()
+    await (await blockList(files)).add('192.0.2.1')
+    damage(diskOf(files))
+    const list = await blockList(files)
+    assert.deepEqual([list.hasPeer(peerId), list.hasIp('198.51.100.1')], [true, true])
+    assert.throws(() => list.requireReadable(), isCode('NZ_STORAGE_DAMAGED'))
+    assert.equal(list.health().state, 'degraded')
+  })
+
+  it('blocks at once, also when the disk is full', async () => {
+    const files = new Map<string, Uint8Array>()
+    const list = await blockList(files)
+    diskOf(files).engine.isFull = true
+    await assert.rejects(list.add('192.0.2.1'), isCode('NZ_STORAGE_READ_ONLY'))
+    assert.equal(list.hasIp('192.0.2.1'), true)
   })
 
   it('is bounded', async () => {
     const blocked = Array.from({ length: MAX_BLOCKED }, (_, at) => `10.${at >> 16}.${(at >> 8) & 255}.${at & 255}`)
     const bytes = new TextEncoder().encode(JSON.stringify({ version: 1, blocked }))
-    const list = new BlockList(memoryHome(new Map([['network-blocklist.json', bytes]])))
-    await list.load()
+    const files = new Map([['network-blocklist.json', bytes]])
+    const list = await blockList(files)
+    assert.equal(files.size, 1, 'the note of the store, and no list')
     await assert.rejects(list.add('192.0.2.1'), isCode('NZ_NETWORK_LIMITED'))
   })
 })
 
 describe('ports', () => {
   it('are the usual ones when they are free', async () => {
-    const home = memoryHome()
-    assert.deepEqual(await choosePorts(home, { freePort: async (wanted) => wanted }), DEFAULT_PORTS)
-    assert.equal(home.files.size, 0)
+    const storage = await storeOf(new Map())
+    assert.deepEqual(await choosePorts(storage, { freePort: async (wanted) => wanted }), DEFAULT_PORTS)
+    assert.equal(storage.namespace('network/ports').usage.records, 0)
   })
 
   it('that are taken are replaced, and the replacement is remembered', async () => {
-    const home = memoryHome()
-    const first = await choosePorts(home, { freePort: async (wanted) => wanted + 1_000 })
-    assert.deepEqual(first, { tcp: 5_001, ws: 5_002 })
-    assert.deepEqual(await choosePorts(home, { freePort: async (wanted) => wanted }), first)
+    const files = new Map([['network-ports.json', new TextEncoder().encode('{"tcp":5001,"ws":5002}')]])
+    const older = await choosePorts(await storeOf(files), { freePort: async (wanted) => wanted })
+    assert.deepEqual(older, { tcp: 5_001, ws: 5_002 })
+    const first = await choosePorts(await storeOf(files), { freePort: async (wanted) => wanted + 1_000 })
+    assert.deepEqual(first, { tcp: 6_001, ws: 6_002 })
+    assert.deepEqual(await choosePorts(await storeOf(files), { freePort: async (wanted) => wanted }), first)
   })
 
   it('are two different ones', async () => {
-    const ports = await choosePorts(memoryHome(new Map([['network-ports.json', new TextEncoder().encode('?')]])))
+    const ports = await choosePorts(await storeOf(new Map([['network-ports.json', new TextEncoder().encode('?')]])))
     assert.notEqual(ports.tcp, ports.ws)
     assert.equal(listenEverywhere(ports).length, 4)
   })

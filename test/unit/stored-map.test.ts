@@ -3,7 +3,7 @@ import { describe, it } from 'node:test'
 import { z } from 'zod'
 import { SimulatedClock } from '../../kernel/index.ts'
 import { memoryHome } from '../fake/home.ts'
-import { diskOf, openStore } from '../fake/storage.ts'
+import { damage, diskOf, openStore } from '../fake/storage.ts'
 import type { Clock } from '../../kernel/index.ts'
 import type { MapInit } from '../../modules/storage/service.ts'
 import type { Storage } from '../../modules/storage/storage.ts'
@@ -161,11 +161,6 @@ describe('an older file', () => {
 })
 
 describe('a damaged namespace', () => {
-  const damage = ({ engine }: ReturnType<typeof disk>): void => {
-    const places = [...engine.records.keys()].filter((place) => place.startsWith('72'))
-    engine.records.delete(places[0] ?? '')
-  }
-
   it('is trouble, not an empty map, until it was repaired', async () => {
     const place = disk()
     const first = await mapOf(await place.open())
@@ -176,7 +171,7 @@ describe('a damaged namespace', () => {
       ],
       result: null,
     }))
-    damage(place)
+    damage(diskOf(place.files))
     const storage = await place.open()
     let loaded = 0
     const map = await mapOf(storage, { onLoaded: () => void (loaded += 1) })
@@ -201,7 +196,7 @@ describe('a damaged namespace', () => {
       ],
       result: null,
     }))
-    damage(place)
+    damage(diskOf(place.files))
     assert.equal((await storage.check({ signal: new AbortController().signal })).isIntact, false)
     await storage.repair()
     assert.deepEqual([...(await mapOf(await place.open())).values.keys()], ['a', 'b'])
