@@ -15,7 +15,7 @@ export interface Figure {
   readonly median: number
   readonly min: number
   readonly max: number
-  readonly unit: 'ms' | 'µs' | 'messages/s' | 'MB/s' | 'MB'
+  readonly unit: 'ms' | 'µs' | 'messages/s' | 'records/s' | 'MB/s' | 'MB'
   /** This figure over the one of the first row, so that more is better for rates and less for times. */
   readonly ratio: number | null
 }

@@ -3,7 +3,19 @@ import { burst } from './burst.bench.ts'
 import { daemon } from './daemon.bench.ts'
 import { echo } from './echo.bench.ts'
 import { files } from './files.bench.ts'
+import { storeGet, storeOpen, storePut, storeRange, storeWriters } from './storage.bench.ts'
 import type { Scenario } from './scenario.ts'
 import { throughput } from './throughput.bench.ts'
 
-export const scenarios: readonly Scenario[] = [burst, echo, throughput, daemon, files]
+export const scenarios: readonly Scenario[] = [
+  burst,
+  echo,
+  throughput,
+  daemon,
+  files,
+  storePut,
+  storeGet,
+  storeRange,
+  storeWriters,
+  storeOpen,
+]

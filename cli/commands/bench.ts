@@ -8,10 +8,10 @@ export const benchPresenters: Presenters = {}
 export const benchCommands: readonly CommandSpec[] = [
   {
     words: ['bench'],
-    summary: 'Measure what this machine does: messages, round trips, throughput, start and memory of the node',
+    summary: 'Measure what this machine does: messages, round trips, throughput, the node, the store',
     options: [
       { flags: '--compare', summary: 'also measure stock libp2p, raw TCP and TLS 1.3, in turn with nzcore' },
-      { flags: '--only <scenarios>', summary: 'burst, echo, throughput, daemon; separated by commas' },
+      { flags: '--only <scenarios>', summary: 'such as burst, echo, daemon, store-put; separated by commas' },
       { flags: '--quick', summary: 'a few seconds in place of a minute; the figures are rough' },
     ],
     schemaNames: ['nz.bench/1'],

@@ -112,32 +112,38 @@ export class CommitPlan {
   ): void {
     const { keys, counter } = this.#services
     const header = counter.take(this.#base.generation)
-    const place = recordPlace(keys.recordId(header.generation, namespace, key))
+    const id = keys.recordId(header.generation, namespace, key)
+    const place = recordPlace(id)
     const bytes = Buffer.byteLength(key, 'utf8') + value.byteLength
     const plaintext = encodeRecord({ namespace, key, expiresAtMs, value })
-    this.#replace(namespace, before, { key, ...header, bytes, expiresAtMs })
+    this.#replace(namespace, before, { entry: { key, ...header, bytes, expiresAtMs }, id })
     this.operations.push({ type: 'put', key: place, value: seal(keys, 'record', header, { place, plaintext }) })
   }
 
-  #replace(namespace: string, before: IndexEntry | null, after: IndexEntry | null): void {
+  #replace(
+    namespace: string,
+    before: IndexEntry | null,
+    after: { readonly entry: IndexEntry; readonly id: Uint8Array } | null,
+  ): void {
     const { keys } = this.#services
     let { sequence, records, bytes, sum, isCopy } = this.#namespaces.get(namespace) ?? EMPTY_NAMESPACE
     if (before !== null) {
-      const id = keys.recordId(before.generation, namespace, before.key)
+      const samePlace = after?.entry.generation === before.generation ? after.id : null
+      const id = samePlace ?? keys.recordId(before.generation, namespace, before.key)
       records -= 1
       bytes -= before.bytes
       sum = subtractTerm(sum, keys.sumTerm(id, encodeHeader(before)))
-      if (after?.generation !== before.generation) this.operations.push({ type: 'del', key: recordPlace(id) })
+      if (samePlace === null) this.operations.push({ type: 'del', key: recordPlace(id) })
     }
     if (after !== null) {
       records += 1
-      bytes += after.bytes
-      sum = addTerm(sum, keys.sumTerm(keys.recordId(after.generation, namespace, after.key), encodeHeader(after)))
+      bytes += after.entry.bytes
+      sum = addTerm(sum, keys.sumTerm(after.id, encodeHeader(after.entry)))
     }
     this.#namespaces.set(namespace, { sequence, records, bytes, sum, isCopy })
-    const key = after?.key ?? before?.key ?? ''
+    const key = after?.entry.key ?? before?.key ?? ''
     const entries = this.#entries.get(namespace) ?? new Map<string, IndexEntry | null>()
-    this.#entries.set(namespace, entries.set(key, after))
+    this.#entries.set(namespace, entries.set(key, after?.entry ?? null))
   }
 
   #tell(namespace: string, kind: 'put' | 'delete', key: string): void {

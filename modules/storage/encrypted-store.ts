@@ -7,9 +7,9 @@ import { ChangeHistory } from './change-history.ts'
 import { CommitPlan, sealedHead } from './commit-plan.ts'
 import { EMPTY_HEAD } from './head.ts'
 import { KeyIndex } from './key-index.ts'
-import { decodeRecord, recordPlace } from './record.ts'
+import { RecordReader } from './record-reader.ts'
 import { scan } from './scan.ts'
-import { SealCounter, unseal } from './sealed.ts'
+import { SealCounter } from './sealed.ts'
 import { requireLive } from './schema-version.ts'
 import { storageErrors } from './service.ts'
 import { reasonOf, troubleOf, wholeDamage } from './trouble.ts'
@@ -61,6 +61,7 @@ export class EncryptedStore {
   readonly #services: StoreServices
   readonly #limits: StoreLimits
   readonly #counter: SealCounter
+  readonly #reader: RecordReader
   readonly #indexes = new Map<string, KeyIndex>()
   readonly #damaged = new Set<string>()
   /** Namespaces that take no changes while they are migrated. */
@@ -81,6 +82,7 @@ export class EncryptedStore {
     this.#limits = limits
     this.#onTrouble = onTrouble
     this.#counter = new SealCounter(() => services.random.bytes(16))
+    this.#reader = new RecordReader(services)
     this.commits = new GroupCommit(async (group) => await this.#commit(group), GROUPS)
   }
 
@@ -226,20 +228,17 @@ export class EncryptedStore {
 
   /** `null` when what lies on disk is not this very record. */
   async readEntry(namespace: string, entry: IndexEntry, snapshot?: StoreSnapshot): Promise<Uint8Array | null> {
-    const { engine, keys } = this.#services
-    const place = recordPlace(keys.recordId(entry.generation, namespace, entry.key))
-    let sealed
-    try {
-      sealed = await engine.get(place, snapshot?.engine)
-    } catch (error) {
-      if (troubleOf(error).kind === 'damaged') return null
-      throw storageErrors.NZ_STORAGE_UNAVAILABLE({ why: 'the record cannot be read now', cause: error })
-    }
-    const opened = sealed === null ? null : unseal(keys, 'record', sealed, place)
-    if (opened === null) return null
-    const { salt, counter } = opened.header
-    if (counter !== entry.counter || Buffer.compare(salt, entry.salt) !== 0) return null
-    return decodeRecord(opened.plaintext)?.value ?? null
+    const [value] = await this.readEntries(namespace, [entry], snapshot)
+    return value ?? null
+  }
+
+  /** As `readEntry`, for many at the cost of one question to the disk. */
+  async readEntries(
+    namespace: string,
+    entries: readonly IndexEntry[],
+    snapshot?: StoreSnapshot,
+  ): Promise<readonly (Uint8Array | null)[]> {
+    return await this.#reader.values(namespace, entries, snapshot?.engine)
   }
 
   async snapshot(namespace: string): Promise<StoreSnapshot> {

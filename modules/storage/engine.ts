@@ -20,6 +20,8 @@ export interface Engine {
   open(options: { readonly exists: boolean }): Promise<void>
   close(): Promise<void>
   get(key: Uint8Array, snapshot?: EngineSnapshot): Promise<Uint8Array | null>
+  /** As `get` for each, of one state. */
+  getMany(keys: readonly Uint8Array[], snapshot?: EngineSnapshot): Promise<readonly (Uint8Array | null)[]>
   /** All or nothing; durable when it resolves. After a rejection nothing is known but that it was whole or not at all. */
   batch(operations: readonly EngineOperation[]): Promise<void>
   /** Everything, or what lies in `range`, in order of key, as of the call; many entries at a time. */

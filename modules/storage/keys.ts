@@ -1,5 +1,5 @@
 /** The keys of a store, all from one root by HKDF. spec/NZ-STORAGE-01.md §2. */
-import { createHmac, createSecretKey, hash, hkdfSync } from 'node:crypto'
+import { createSecretKey, hash, hkdfSync } from 'node:crypto'
 import { HEADER_BYTES } from '../../protocols/sealed/sealed.ts'
 import type { KeyObject } from 'node:crypto'
 
@@ -12,14 +12,14 @@ export type SealPurpose = 'record' | 'head' | 'witness'
 
 export class StoreKeys {
   readonly #root: KeyObject
-  readonly #sum: SumHmac
-  readonly #ids = new Map<number, KeyObject>()
+  readonly #sum: Hmac
+  readonly #ids = new Map<number, Hmac>()
   readonly #sealing = new Map<string, KeyObject>()
 
   /** `root` is 32 bytes and is copied; the caller zeroes its own. */
   constructor(root: Uint8Array) {
     this.#root = createSecretKey(root)
-    this.#sum = new SumHmac(this.#derive('sum/1', new Uint8Array()))
+    this.#sum = new Hmac(this.#derive('sum/1', new Uint8Array()))
   }
 
   /** The key that seals under one salt. A nonce is used once below it. */
@@ -37,16 +37,18 @@ export class StoreKeys {
   recordId(generation: number, namespace: string, key: string): Uint8Array {
     let idKey = this.#ids.get(generation)
     if (idKey === undefined) {
-      idKey = this.#derive(`id/1/${generation}`, new Uint8Array())
+      idKey = new Hmac(this.#derive(`id/1/${generation}`, new Uint8Array()))
       this.#ids.set(generation, idKey)
     }
-    const digest = createHmac('sha256', idKey).update(`${namespace}\0${key}`).digest()
-    return Uint8Array.from(digest.subarray(0, RECORD_ID_BYTES))
+    const digest = idKey.digest(idKey.message.write(`${namespace}\0${key}`, 'utf8'), 'buffer')
+    return new Uint8Array(digest.buffer, digest.byteOffset, RECORD_ID_BYTES)
   }
 
   /** What a sealed record adds to the sum of its namespace. */
   sumTerm(id: Uint8Array, header: Uint8Array): bigint {
-    return this.#sum.termOf(id, header)
+    this.#sum.message.set(id)
+    this.#sum.message.set(header, RECORD_ID_BYTES)
+    return BigInt(`0x${this.#sum.digest(RECORD_ID_BYTES + HEADER_BYTES, 'hex')}`)
   }
 
   #derive(label: string, salt: Uint8Array): KeyObject {
@@ -61,27 +63,32 @@ export class StoreKeys {
 
 const BLOCK_BYTES = 64
 const DIGEST_BYTES = 32
+/** Namespace, NUL and key, with room. */
+const MAX_MESSAGE_BYTES = 1_024
 
-/** HMAC-SHA256 (RFC 2104) of an id and a header, without a native object for each: opening a store makes one a record. */
-class SumHmac {
-  readonly #inner: Buffer
+/** HMAC-SHA256 (RFC 2104) without a native object for each: opening a store makes one for every record. */
+class Hmac {
+  /** The message is written here, then its digest is asked for. */
+  readonly message: Buffer
+  readonly #inner = Buffer.alloc(BLOCK_BYTES + MAX_MESSAGE_BYTES)
   readonly #outer = Buffer.alloc(BLOCK_BYTES + DIGEST_BYTES)
 
   constructor(key: KeyObject) {
-    this.#inner = Buffer.alloc(BLOCK_BYTES + RECORD_ID_BYTES + HEADER_BYTES)
     key.export().copy(this.#inner)
     this.#inner.copy(this.#outer, 0, 0, BLOCK_BYTES)
     for (let i = 0; i < BLOCK_BYTES; i++) {
       this.#inner[i] = (this.#inner[i] ?? 0) ^ 0x36
       this.#outer[i] = (this.#outer[i] ?? 0) ^ 0x5c
     }
+    this.message = this.#inner.subarray(BLOCK_BYTES)
   }
 
-  termOf(id: Uint8Array, header: Uint8Array): bigint {
-    this.#inner.set(id, BLOCK_BYTES)
-    this.#inner.set(header, BLOCK_BYTES + RECORD_ID_BYTES)
-    this.#outer.set(hash('sha256', this.#inner, 'buffer'), BLOCK_BYTES)
-    return BigInt(`0x${hash('sha256', this.#outer, 'hex')}`)
+  digest(messageBytes: number, encoding: 'hex'): string
+  digest(messageBytes: number, encoding: 'buffer'): Buffer
+  digest(messageBytes: number, encoding: 'hex' | 'buffer'): string | Buffer {
+    const message = this.#inner.subarray(0, BLOCK_BYTES + messageBytes)
+    this.#outer.set(hash('sha256', message, 'buffer'), BLOCK_BYTES)
+    return hash('sha256', this.#outer, encoding)
   }
 }
 

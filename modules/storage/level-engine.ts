@@ -1,11 +1,13 @@
 /**
- * The store on disk: LevelDB. Every batch is one synced write of its log; the folder is synced too, because LevelDB
- * starts new logs without making their names durable.
+ * The store on disk: LevelDB. Every batch is one synced write of its log; the folder is synced too when a name in it may
+ * be new, because LevelDB starts new logs without making their names durable.
  */
 import { cp, mkdir, open, readdir, rm, stat, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import type { FileHandle } from 'node:fs/promises'
 import type { ClassicLevel } from 'classic-level'
+import { systemClock } from '../../kernel/index.ts'
+import { changeTimeOf, FolderSync } from './folder-sync.ts'
 import { settleManifest } from './manifest.ts'
 import { damagedTables } from './table-check.ts'
 import type { Engine, EngineEntry, EngineOperation, EngineRange, EngineSnapshot } from './engine.ts'
@@ -29,7 +31,7 @@ const DATA_FILE = /^(?:\d+\.(?:ldb|sst|log)|MANIFEST-\d+)$/
 
 export class LevelEngine implements Engine {
   readonly #dir: string
-  #open: { readonly database: Database; readonly folder: FileHandle } | null = null
+  #open: { readonly database: Database; readonly folder: FileHandle; readonly names: FolderSync } | null = null
 
   constructor(dir: string) {
     this.#dir = dir
@@ -54,9 +56,13 @@ export class LevelEngine implements Engine {
       writeBufferSize: WRITE_BUFFER_BYTES,
       maxOpenFiles: MAX_OPEN_FILES,
     })
+    const before = await changeTimeOf(this.#dir)
     await database.open()
     try {
-      this.#open = { database, folder: await open(this.#dir, 'r') }
+      const folder = await open(this.#dir, 'r')
+      // Opening makes files. A file system that did not note it is not asked when to sync.
+      const isTimed = before !== (await changeTimeOf(this.#dir))
+      this.#open = { database, folder, names: new FolderSync(folder, systemClock, { isTimed }) }
     } catch (error) {
       await database.close()
       throw error
@@ -76,10 +82,17 @@ export class LevelEngine implements Engine {
     return (await database.get(key, options)) ?? null
   }
 
+  async getMany(keys: readonly Uint8Array[], snapshot?: EngineSnapshot): Promise<readonly (Uint8Array | null)[]> {
+    const { database } = this.#opened()
+    const options = snapshot === undefined ? {} : { snapshot: levelSnapshots.get(snapshot) }
+    const found: readonly (Uint8Array | undefined)[] = await database.getMany([...keys], options)
+    return found.map((value) => value ?? null)
+  }
+
   async batch(operations: readonly EngineOperation[]): Promise<void> {
-    const { database, folder } = this.#opened()
+    const { database, names } = this.#opened()
     await database.batch([...operations], { sync: true })
-    await folder.sync()
+    await names.sync()
   }
 
   async *pages(range?: EngineRange): AsyncGenerator<readonly EngineEntry[]> {
@@ -155,7 +168,7 @@ export class LevelEngine implements Engine {
     return `${this.#dir}.damaged`
   }
 
-  #opened(): { readonly database: Database; readonly folder: FileHandle } {
+  #opened(): { readonly database: Database; readonly folder: FileHandle; readonly names: FolderSync } {
     if (this.#open === null) throw new Error('the store is closed')
     return this.#open
   }

@@ -28,6 +28,10 @@ export class MemoryEngine implements Engine {
     return await Promise.resolve(records.get(hex(key)) ?? null)
   }
 
+  async getMany(keys: readonly Uint8Array[], snapshot?: EngineSnapshot): Promise<readonly (Uint8Array | null)[]> {
+    return await Promise.all(keys.map(async (key) => await this.get(key, snapshot)))
+  }
+
   async batch(operations: readonly EngineOperation[]): Promise<void> {
     await Promise.resolve()
     for (const operation of operations) {

@@ -23,6 +23,10 @@ import type {
 const MAX_BATCH_OPERATIONS = 1_024
 const MAX_BATCH_BYTES = 8_388_608
 const MAX_RANGE = 1_000
+/** Records of a range that are read at a time: so much is in memory for it. */
+const FIRST_PAGE = 16
+const MAX_PAGE = 128
+const MAX_PAGE_BYTES = 1_048_576
 /** Snapshots a store may have open: each keeps what was deleted since from being reclaimed. */
 export const MAX_SNAPSHOTS = 64
 
@@ -111,10 +115,16 @@ export class NamespaceHandle implements Namespace {
     try {
       const inner = this.#innerOf(snapshot ?? own)
       let left = limit
-      for (const entry of inner.index.entries(range)) {
-        if (this.#store.isOver(entry)) continue
-        if (left-- === 0) return
-        yield { key: entry.key, value: await this.#proven(entry, inner) }
+      for (const page of this.#pages(inner.index.entries(range), limit)) {
+        this.#store.requireReadable(this.#stored)
+        const values = await this.#store.readEntries(this.#stored, page, inner)
+        for (const [i, entry] of page.entries()) {
+          const value = values[i] ?? null
+          if (value === null) throw this.#unproven()
+          if (this.#store.isOver(entry)) continue
+          yield { key: entry.key, value }
+          if (--left === 0) return
+        }
       }
     } finally {
       await own?.[Symbol.asyncDispose]()
@@ -153,8 +163,34 @@ export class NamespaceHandle implements Namespace {
   async #proven(entry: IndexEntry, inner: StoreSnapshot): Promise<Uint8Array> {
     this.#store.requireReadable(this.#stored)
     const value = await this.#store.readEntry(this.#stored, entry, inner)
-    if (value === null) throw this.#store.lockAway([this.#stored], 'a record is not the one that was acknowledged')
+    if (value === null) throw this.#unproven()
     return value
+  }
+
+  #unproven(): Error {
+    return this.#store.lockAway([this.#stored], 'a record is not the one that was acknowledged')
+  }
+
+  /** Entries that are read by one question; the first page is small, for who wants only the first record. */
+  *#pages(entries: Iterable<IndexEntry>, limit: number): Generator<readonly IndexEntry[]> {
+    let page: IndexEntry[] = []
+    let left = limit
+    let size = Math.min(left, FIRST_PAGE)
+    let bytes = 0
+    for (const entry of entries) {
+      if (this.#store.isOver(entry)) continue
+      if (page.length >= size || (page.length > 0 && bytes + entry.bytes > MAX_PAGE_BYTES)) {
+        yield page
+        left -= page.length
+        // More are asked for when some of these are over by then.
+        size = Math.min(Math.max(left, 1), MAX_PAGE)
+        page = []
+        bytes = 0
+      }
+      page.push(entry)
+      bytes += entry.bytes
+    }
+    if (page.length > 0) yield page
   }
 
   #innerOf(snapshot: Snapshot | null): StoreSnapshot {
