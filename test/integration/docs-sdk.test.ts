@@ -19,6 +19,7 @@ const expected: ReadonlyArray<{ readonly about: string; readonly prints: RegExp 
   { about: 'the node of this machine', prints: /^$/ },
   { about: 'a node over TCP', prints: /^running$/m },
   { about: 'two nodes', prints: /same words[\s\S]*\nhello\nremember the milk\nrcp_/ },
+  { about: 'stored files', prints: /^0057061a 17\nremember the milk\n17 milk\nnotes\/today\n$/ },
   { about: 'events', prints: /^kernel\.started/m },
 ]
 
