@@ -249,6 +249,19 @@ export class EncryptedStore {
     })
   }
 
+  /** One state of all namespaces that count, by stored name; the caller closes it. @throws NZ_STORAGE_DAMAGED when one is locked away */
+  async snapshotAll(): Promise<{
+    readonly indexes: ReadonlyMap<string, FrozenIndex>
+    readonly engine: EngineSnapshot
+  }> {
+    return await this.commits.exclusive(async () => {
+      for (const namespace of ['', ...this.#damaged]) this.requireReadable(namespace)
+      const live = [...this.#indexes].filter(([name]) => this.#head.namespaces.get(name)?.isCopy !== true)
+      const indexes = new Map(live.map(([name, index]) => [name, index.frozen()]))
+      return await Promise.resolve({ indexes, engine: this.#services.engine.snapshot() })
+    })
+  }
+
   isOver({ expiresAtMs }: IndexEntry): boolean {
     return expiresAtMs !== 0 && expiresAtMs <= this.#services.clock.nowMs()
   }

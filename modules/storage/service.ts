@@ -5,6 +5,7 @@ import type { Health, NzError } from '../../kernel/index.ts'
 import type { Collection } from './collection.ts'
 
 export type { Collection } from './collection.ts'
+import type { BackupPart } from '../../protocols/backup/part.ts'
 
 export interface StorageService {
   /**
@@ -31,6 +32,8 @@ export interface StorageService {
    * `quarantinedForMs` is given, removes what repairs have set aside at least that long ago.
    */
   gc(options: { readonly quarantinedForMs?: number; readonly signal: AbortSignal }): Promise<StorageGc>
+  /** Everything in every namespace but `backup` and `backup/…`. */
+  readonly backup: BackupPart
 }
 
 /** How the records of a namespace are written, and what makes older ones so. docs/writing-a-module.md. */

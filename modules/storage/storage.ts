@@ -1,5 +1,6 @@
 /** The store as a service, and what it does by itself: sweep what is over, recover from a full disk, go on rotating. */
 import { isNzError } from '../../kernel/index.ts'
+import { StorageBackupPart } from './backup-part.ts'
 import { EncryptedStore } from './encrypted-store.ts'
 import { z } from 'zod'
 import { collection } from './collection.ts'
@@ -55,6 +56,7 @@ export interface StorageServices extends StoreServices {
 
 export class Storage implements StorageService {
   readonly store: EncryptedStore
+  readonly backup: StorageBackupPart
   readonly #services: StorageServices
   readonly #options: StorageOptions
   readonly #migrations: Migrations
@@ -76,6 +78,7 @@ export class Storage implements StorageService {
       onTrouble: (trouble, namespaces) => this.#tell(trouble, namespaces),
     })
     this.#migrations = new Migrations({ store: this.store, log: services.log })
+    this.backup = new StorageBackupPart({ store: this.store, random: services.random })
   }
 
   async open(): Promise<void> {
