@@ -2,15 +2,21 @@
  * The composition root: which modules make a node, and where their configuration and their log come from. The only
  * file that lists module indexes; used by the daemon, by commands that work without one, and by the embedded node.
  */
+import { join } from 'node:path'
 import { Kernel, provide, resolveConfig, systemClock } from '../kernel/index.ts'
 import { changeConfig as change, configLayers, profileConfigFile } from '../modules/config/index.ts'
 import { ConfigLayersService } from '../modules/config/service.ts'
+import { backupErrors, RestoreService } from '../modules/backup/service.ts'
+import { LOCK_FILE, runningHolder } from '../modules/home/index.ts'
 import { createJournal, LOG_FILE_NAME } from '../modules/logs/index.ts'
-import { identityModule, openIdentityAdmin, passphraseSource } from '../modules/identity/index.ts'
+import { createIdentityAdmin, identityModule, openIdentityAdmin, passphraseSource } from '../modules/identity/index.ts'
 import { identityEvents } from '../modules/identity/service.ts'
 import { IpcService } from '../modules/ipc/service.ts'
 import { LogsService } from '../modules/logs/service.ts'
 import type { AnyModule, ConfigLayer, Logger, ResolvedConfig } from '../kernel/index.ts'
+import type * as Backup from '../modules/backup/index.ts'
+import type { HomeReport, RestoreComposition } from '../modules/backup/index.ts'
+import type { RestoreReport } from '../modules/backup/service.ts'
 import type { Diagnosis } from '../modules/doctor/service.ts'
 import type { IdentityAdmin } from '../modules/identity/service.ts'
 import type { BackendChoice } from '../modules/network/service.ts'
@@ -26,6 +32,7 @@ export async function nodeModules({ env }: Pick<NodeInit, 'env'>): Promise<reado
     import('../modules/storage/index.ts'),
     import('../modules/files/index.ts'),
     import('../modules/eventlog/index.ts'),
+    import('../modules/backup/index.ts'),
     import('../modules/network/index.ts'),
     import('../modules/contacts/index.ts'),
     import('../modules/forwards/index.ts'),
@@ -175,7 +182,75 @@ async function nextBackend(config: ResolvedConfig): Promise<BackendChoice> {
 }
 
 export { LOCK_FILE, runningHolder } from '../modules/home/index.ts'
+export { entropyOf, identityOfWords, phraseOf } from '../modules/identity/index.ts'
 export { passphraseSource as passphraseOf } from '../modules/identity/index.ts'
+
+export interface RecoveryInit {
+  readonly home: Home
+  /** The 24 words; they stay the caller's to zero. */
+  readonly phrase: Uint8Array
+  /** Protects the identity on this machine; `null`: a key file does. It stays the caller's to zero. */
+  readonly passphrase: Uint8Array | null
+  /** Holds the archives. */
+  readonly folder: string
+  readonly at?: string
+  readonly signal: AbortSignal
+}
+
+/** Makes a home from words and archives. @throws NZ_BACKUP_HOME_IN_USE, NZ_BACKUP_ROOT_WRONG, and what archives throw */
+export async function restoreBackup({
+  isForced,
+  ...init
+}: RecoveryInit & { readonly isForced: boolean }): Promise<HomeReport> {
+  const { restoreHome } = await import('../modules/backup/index.ts')
+  return await restoreHome({ ...init, composition: isolated(init), isForced, nowMs: systemClock.nowMs() })
+}
+
+/** The same into a home that is thrown away. */
+export async function verifyBackup(init: Omit<RecoveryInit, 'passphrase'>): Promise<RestoreReport> {
+  const { verifyBackup: verify } = await import('../modules/backup/index.ts')
+  return await verify({ ...init, composition: isolated({ ...init, passphrase: null }) })
+}
+
+/** For commands, which see no module's errors. */
+export function wordsMissing(why: string, cause?: unknown): Error {
+  return backupErrors.NZ_BACKUP_WORDS_MISSING({ why, ...(cause === undefined ? {} : { cause }) })
+}
+
+export function otherWords(data: { readonly words: string; readonly identity: string }): Error {
+  return backupErrors.NZ_BACKUP_WORDS_OTHER({ data })
+}
+
+/** Splits recovery words into shares and puts them together again. */
+export async function wordShares(): Promise<Pick<typeof Backup, 'combineShares' | 'splitWords'>> {
+  return await import('../modules/backup/index.ts')
+}
+
+/** Nodes that hold what a backup holds, and reach nobody. */
+function isolated({ phrase, passphrase: given }: Pick<RecoveryInit, 'phrase' | 'passphrase'>): RestoreComposition {
+  const passphrase = async (): Promise<Uint8Array | null> =>
+    await Promise.resolve(given === null ? null : Uint8Array.from(given))
+  return {
+    recover: async (home) =>
+      void (await createIdentityAdmin({ home, passphrase }).recover(phrase, { passphrase: await passphrase() })),
+    adopt: async (home) => void (await createIdentityAdmin({ home, passphrase }).adopt()),
+    async start(home) {
+      const loaded = await Promise.all([
+        import('../modules/home/index.ts'),
+        import('../modules/storage/index.ts'),
+        import('../modules/backup/index.ts'),
+      ])
+      const identity: AnyModule = identityModule({ passphrase })
+      const modules = [identity, ...loaded.map((module) => module.default as AnyModule)]
+      // What was let in once is let in again, whatever limits the configuration has by then.
+      const config = { home, storage: { maxNamespaceRecords: 1_000_000, maxNamespaceBytes: 17_179_869_184 } }
+      const kernel = new Kernel({ modules, config, log: silent })
+      await kernel.start()
+      return { restore: kernel.get(RestoreService), [Symbol.asyncDispose]: async () => await kernel.stop() }
+    },
+    runningPid: async ({ stateDir }) => (await runningHolder(join(stateDir, LOCK_FILE)))?.pid ?? null,
+  }
+}
 
 /** A command tells what it did itself. */
 const silent: Logger = {

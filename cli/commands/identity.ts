@@ -7,7 +7,7 @@ import type { CliContext, CommandInput, CommandSpec, Option, Presenters } from '
 
 export const identityPresenters: Presenters = {}
 
-const NEW_PROTECTION: readonly Option[] = [
+export const NEW_PROTECTION: readonly Option[] = [
   { flags: '--passphrase', summary: 'ask for a passphrase that protects the identity on this machine' },
   { flags: '--passphrase-file <file>', summary: 'read that passphrase from a file only you may read' },
 ]
@@ -128,7 +128,7 @@ async function create(context: CliContext, { options }: CommandInput): Promise<v
   answerFacts(context, { ...facts, isBackedUp }, 'identity created')
 }
 
-async function showPhrase(context: CliContext, { options }: CommandInput): Promise<void> {
+export async function showPhrase(context: CliContext, { options }: CommandInput): Promise<void> {
   const { output, prompt } = context
   if (options['yes'] !== true) {
     const isWanted = await prompt.confirm('Whoever sees the words can be this identity. Show them?', { default: false })
@@ -251,7 +251,7 @@ function protectionText(protection: IdentityFacts['protection']): string {
 }
 
 /** The passphrase that options or environment give for a new keystore, or none: then a key file protects it. */
-async function withNewPassphrase<T>(
+export async function withNewPassphrase<T>(
   context: CliContext,
   identity: IdentityAdmin,
   options: CommandInput['options'],
@@ -302,7 +302,7 @@ async function readPhrase(context: CliContext): Promise<Uint8Array> {
 }
 
 /** Zeroes the bytes when `use` is done. */
-async function withBytes<T>(bytes: Promise<Uint8Array>, use: (bytes: Uint8Array) => T | Promise<T>): Promise<T> {
+export async function withBytes<T>(bytes: Promise<Uint8Array>, use: (bytes: Uint8Array) => T | Promise<T>): Promise<T> {
   const secret = await bytes
   try {
     return await use(secret)
@@ -311,11 +311,11 @@ async function withBytes<T>(bytes: Promise<Uint8Array>, use: (bytes: Uint8Array)
   }
 }
 
-function wordsOf(phrase: Uint8Array): readonly string[] {
+export function wordsOf(phrase: Uint8Array): readonly string[] {
   return new TextDecoder().decode(phrase).split(' ')
 }
 
-function wordColumns(words: readonly string[]): string {
+export function wordColumns(words: readonly string[]): string {
   const cells = words.map((word, at) => `${String(at + 1).padStart(2)} ${word.padEnd(9)}`)
   const lines: string[] = []
   for (let at = 0; at < cells.length; at += WORDS_PER_LINE) {

@@ -53,6 +53,10 @@ export const commandGroups: CommandGroups = {
     const { filesCommands, filesPresenters } = await import('./files.ts')
     return { commands: filesCommands, presenters: filesPresenters }
   },
+  backup: async () => {
+    const { backupCommands, backupPresenters } = await import('./backup.ts')
+    return { commands: backupCommands, presenters: backupPresenters }
+  },
   config: async () => {
     const { configCommands, configPresenters } = await import('./config.ts')
     return { commands: configCommands, presenters: configPresenters }
@@ -73,6 +77,7 @@ export const commandGroups: CommandGroups = {
 
 /** What the parents of nested commands are about. */
 export const parentSummaries: Readonly<Record<string, string>> = {
+  backup: 'Keep encrypted archives of everything, prove them, and come back from them',
   config: 'Read, check and change the configuration',
   files: 'Keep large files, encrypted, by name',
   forward: 'Carry a local TCP port to a service of a peer',

@@ -3,6 +3,7 @@
  * in the contract. Loaded by tests and by whoever publishes the schemas, never by a command.
  */
 import { z } from 'zod'
+import { PartRootView } from '../../protocols/ipc/contract/backup.ts'
 import { ConfigEntryItem } from '../../protocols/ipc/contract/config.ts'
 import { TransferView } from '../../protocols/ipc/contract/transfers.ts'
 import { DamagedFileView, StoredFileView } from '../../protocols/ipc/contract/files.ts'
@@ -10,6 +11,16 @@ import { Diagnosis } from '../../protocols/ipc/contract/doctor.ts'
 import { IdentityDocument } from '../../protocols/ipc/contract/identity.ts'
 
 const exit = z.string().describe('name of the exit code')
+
+const restored = {
+  id: z.string().describe('nz1… whose home it is'),
+  peerId: z.string(),
+  archives: z.number().int(),
+  items: z.number().int(),
+  bytes: z.number().int(),
+  asOfMs: z.number().int().describe('moment of the last archive, milliseconds since 1970'),
+  roots: z.array(PartRootView),
+}
 
 export const documents = {
   'nz.error/1': z.strictObject({
@@ -35,6 +46,20 @@ export const documents = {
   }),
   'nz.identity/1': IdentityDocument,
   'nz.identity.phrase/1': z.strictObject({ words: z.array(z.string()).length(24) }),
+  'nz.backupVerified/1': z.strictObject({ ...restored, folder: z.string() }),
+  'nz.backupRestored/1': z.strictObject({
+    ...restored,
+    stateDir: z.string(),
+    setAside: z.string().nullable().describe('where the home that was in the way lies now'),
+    configBeside: z.string().nullable().describe('where the restored configuration lies when there was one already'),
+  }),
+  'nz.backupPhrase/1': z.strictObject({ id: z.string(), peerId: z.string(), isRight: z.literal(true) }),
+  'nz.backupShares/1': z.strictObject({
+    count: z.number().int(),
+    threshold: z.number().int().describe('shares that give the words back'),
+    shares: z.array(z.string()).describe('empty when they were written to files'),
+    files: z.array(z.string()),
+  }),
   'nz.identity.export/1': z.strictObject({ file: z.string(), id: z.string(), peerId: z.string() }),
   'nz.up/1': z.strictObject({
     isNew: z.boolean().describe('false when the node ran already'),

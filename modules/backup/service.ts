@@ -100,6 +100,9 @@ export interface ChainLink {
 }
 
 export interface RestoreReport {
+  /** Whose home it is: `nz1…` and libp2p peer id. */
+  readonly id: string
+  readonly peerId: string
   readonly archives: number
   readonly items: number
   readonly bytes: number

@@ -2,14 +2,27 @@
 import { z } from 'zod'
 import { defineModule } from '../../kernel/index.ts'
 import { HomeService } from '../home/service.ts'
-import { createIdentityAdmin } from './admin.ts'
+import { createIdentityAdmin, identityServiceOf } from './admin.ts'
+import { IdentityKeys } from './keys.ts'
 import { passphraseSource } from './passphrase.ts'
+import { entropyOf } from './words.ts'
 import { identityEvents, IdentityFactsService, IdentityService } from './service.ts'
 import type { FileIdentityAdmin } from './admin.ts'
 import type { PassphraseSource } from './service.ts'
 
 export { createIdentityAdmin, openIdentityAdmin } from './admin.ts'
 export { passphraseSource } from './passphrase.ts'
+export { entropyOf, phraseOf } from './words.ts'
+
+/** The identity of 24 words, without a keystore, until it is disposed of. @throws NZ_IDENTITY_WORDS_INVALID */
+export async function identityOfWords(phrase: Uint8Array): Promise<IdentityService & Disposable> {
+  const entropy = entropyOf(phrase)
+  try {
+    return identityServiceOf(await IdentityKeys.derive(entropy), 'key-file')
+  } finally {
+    entropy.fill(0)
+  }
+}
 
 export interface IdentityModuleInit {
   /** Where the passphrase comes from; default: `NZ_PASSPHRASE_FILE`, else `NZ_PASSPHRASE_FD`, else none. */

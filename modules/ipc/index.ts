@@ -4,6 +4,7 @@ import { defineModule, KernelService } from '../../kernel/index.ts'
 import { contract } from '../../protocols/ipc/contract.ts'
 import type { Handlers } from '../../protocols/ipc/endpoint.ts'
 import { ipcErrors } from '../../protocols/ipc/errors.ts'
+import { BackupService } from '../backup/service.ts'
 import { ConfigLayersService } from '../config/service.ts'
 import { ContactsService, InvitesService } from '../contacts/service.ts'
 import { DoctorService } from '../doctor/service.ts'
@@ -18,6 +19,7 @@ import { TransfersService } from '../transfers/service.ts'
 import { authenticateByToken, authenticateOwner } from './access.ts'
 import { AppStreams } from './app-streams.ts'
 import { Dispatcher } from './dispatch.ts'
+import { backupHandlers } from './handlers/backup.ts'
 import { doctorHandlers } from './handlers/doctor.ts'
 import { eventsHandlers } from './handlers/events.ts'
 import { filesHandlers } from './handlers/files.ts'
@@ -63,6 +65,7 @@ export default defineModule({
     doctor: DoctorService,
     storage: StorageService,
     files: FilesService,
+    backup: BackupService,
   },
   provides: { ipc: IpcService },
   emits: {},
@@ -88,6 +91,7 @@ export default defineModule({
       ...doctorHandlers(services),
       ...storageHandlers(services),
       ...filesHandlers({ ...services, clock }),
+      ...backupHandlers(services),
       ...streamsHandlers(new AppStreams({ ...services, clock, signal: stopping.signal })),
     }
     const dispatcher = new Dispatcher({ contract, handlers, clock, log })

@@ -1,4 +1,5 @@
 /** The whole contract of the local API: one group a file, in contract/. */
+import { backupContract } from './contract/backup.ts'
 import { configContract } from './contract/config.ts'
 import { contactsContract } from './contract/contacts.ts'
 import { filesContract } from './contract/files.ts'
@@ -30,4 +31,5 @@ export const contract = defineContract({
   ...doctorContract,
   ...storageContract,
   ...filesContract,
+  ...backupContract,
 })

@@ -69,4 +69,8 @@ export const routes: Routes<typeof contract> = {
   filesCollect: { method: 'POST', path: '/files/gc', kind: 'call' },
   filesVerify: { method: 'GET', path: '/files/verify', kind: 'stream' },
   filesWatch: { method: 'GET', path: '/files/watch', kind: 'stream' },
+  backupCreate: { method: 'POST', path: '/backup/create', kind: 'stream' },
+  backupList: { method: 'GET', path: '/backup', kind: 'call' },
+  backupSchedule: { method: 'GET', path: '/backup/schedule', kind: 'call' },
+  backupPrune: { method: 'POST', path: '/backup/prune', kind: 'call' },
 }

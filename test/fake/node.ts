@@ -11,6 +11,7 @@ import { diskOf, openStore } from './storage.ts'
 import type { Clock, Logger } from '../../kernel/index.ts'
 import { ConfigLayersService } from '../../modules/config/service.ts'
 import contactsModule from '../../modules/contacts/index.ts'
+import backupModule from '../../modules/backup/index.ts'
 import doctorModule from '../../modules/doctor/index.ts'
 import forwardsModule from '../../modules/forwards/index.ts'
 import { HomeService } from '../../modules/home/service.ts'
@@ -69,7 +70,7 @@ export async function startApiNode(init: ApiNodeInit = {}): Promise<ApiNode> {
   const stored = new MemoryFolder(clock ?? systemClock)
   const opened = await openFiles({ storage, folder: stored, ...(clock === undefined ? {} : { clock }) })
   const kernel = new Kernel({
-    modules: [contactsModule, forwardsModule, transfersModule, doctorModule, ipcModule],
+    modules: [contactsModule, forwardsModule, transfersModule, doctorModule, backupModule, ipcModule],
     config: { ipc, contacts: { name: `node${seed}` } },
     log,
     services: [

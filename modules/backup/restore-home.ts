@@ -1,0 +1,229 @@
+/**
+ * A home made from words and archives: beside the place where it will lie, proven there, then moved into place whole.
+ * What is not proven never lies where a node would start on it. spec/NZ-BACKUP-01.md §8.
+ */
+import { copyFile, lstat, mkdir, open, readdir, rename, rm } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { backupErrors } from './service.ts'
+import type { Home } from '../../protocols/ipc/home.ts'
+import type { PartRoot, RestoreReport, RestoreService } from './service.ts'
+
+/** What restoring needs of the rest of nzcore. */
+export interface RestoreComposition {
+  /** Makes the identity of the words that of this home. */
+  recover(home: Home): Promise<void>
+  /** Binds that identity to the place where it lies now. */
+  adopt(home: Home): Promise<void>
+  /** A node on this home that reaches nobody and is reached by nobody. Its disposal stops it. */
+  start(home: Home): Promise<{ readonly restore: RestoreService } & AsyncDisposable>
+  /** The process that runs this home; `null` when there is none. */
+  runningPid(home: Home): Promise<number | null>
+}
+
+export interface RestoreHomeInit {
+  readonly home: Home
+  /** Holds the archives. */
+  readonly folder: string
+  /** Name or begin of the id of the archive to go back to; default: the newest. */
+  readonly at?: string
+  readonly composition: RestoreComposition
+  readonly signal: AbortSignal
+}
+
+export interface HomeReport extends RestoreReport {
+  /** Where the home that was in the way lies now; `null` when there was none. */
+  readonly setAside: string | null
+  /** A configuration that was there stays; the one of the backup then lies here, else `null`. */
+  readonly configBeside: string | null
+}
+
+/**
+ * Makes `home` anew. What lies there is refused, or set aside when `isForced`; never removed.
+ *
+ * @throws NZ_BACKUP_HOME_IN_USE, NZ_BACKUP_ROOT_WRONG, NZ_BACKUP_BUSY, and what `RestoreService` names. Nothing has
+ *   changed then
+ */
+export async function restoreHome({
+  isForced,
+  nowMs,
+  ...init
+}: RestoreHomeInit & { readonly isForced: boolean; readonly nowMs: number }): Promise<HomeReport> {
+  const { home, composition } = init
+  const occupied = await occupiedIn(home)
+  if (occupied.length > 0) await requireMayMove(init, { isForced, occupied })
+  const staging = `${home.stateDir}.restoring`
+  return await inFolder(staging, init, async () => {
+    const staged = homeIn(staging, home)
+    const report = await restored(staged, init)
+    const setAside = occupied.length > 0 ? await asideOf(home, nowMs) : null
+    // The key first: without its state it makes every start refuse, and nothing is created in its place.
+    if (await exists(staged.keyFile)) await moveFile(staged.keyFile, home.keyFile)
+    await rename(staged.stateDir, home.stateDir)
+    await syncFolder(dirname(home.stateDir))
+    await composition.adopt(home)
+    return { ...report, setAside, configBeside: await placeConfig(staged, home) }
+  })
+}
+
+/** Restores into a home that is thrown away, starts a node on it, and compares. @throws as `restoreHome` */
+export async function verifyBackup(init: RestoreHomeInit): Promise<RestoreReport> {
+  const folder = `${init.home.stateDir}.verifying`
+  return await inFolder(folder, init, async () => await restored(homeIn(folder, init.home), init))
+}
+
+async function restored(staged: Home, { folder, at, composition, signal }: RestoreHomeInit): Promise<RestoreReport> {
+  await mkdir(staged.stateDir, { mode: 0o700 })
+  await composition.recover(staged)
+  const report = await within(composition, staged, async (restore) => {
+    const chain = await restore.chainIn(folder, { signal, ...(at === undefined ? {} : { at }) })
+    return await restore.restore(chain, { signal })
+  })
+  // Another start, from the disk alone: what is compared is what a node will find.
+  const roots = await within(composition, staged, async (restore) => await restore.roots({ signal }))
+  const wrong = report.roots.filter(({ name, root }) => rootOf(roots, name) !== root).map(({ name }) => name)
+  if (wrong.length > 0) throw backupErrors.NZ_BACKUP_ROOT_WRONG({ why: wrong.join(', '), data: { parts: wrong } })
+  return report
+}
+
+async function within<T>(
+  composition: RestoreComposition,
+  home: Home,
+  work: (restore: RestoreService) => Promise<T>,
+): Promise<T> {
+  await using node = await composition.start(home)
+  return await work(node.restore)
+}
+
+function rootOf(roots: readonly PartRoot[], name: string): string | undefined {
+  return roots.find((one) => one.name === name)?.root
+}
+
+/** Runs `work` with a new private folder, which is removed afterwards, whatever happens. */
+async function inFolder<T>(folder: string, { home, composition }: RestoreHomeInit, work: () => Promise<T>): Promise<T> {
+  const pid = await composition.runningPid(homeIn(folder, home))
+  if (pid !== null) throw backupErrors.NZ_BACKUP_BUSY({ why: `process ${pid} restores or verifies this profile` })
+  // Left by one that was killed.
+  await rm(folder, { recursive: true, force: true })
+  await mkdir(dirname(folder), { recursive: true, mode: 0o700 })
+  await mkdir(folder, { mode: 0o700 })
+  try {
+    return await work()
+  } finally {
+    await rm(folder, { recursive: true, force: true })
+  }
+}
+
+/** A home of which everything lies below `folder`. */
+function homeIn(folder: string, { profile }: Home): Home {
+  const stateDir = join(folder, 'state')
+  return {
+    profile,
+    configFile: join(folder, 'config', 'config.toml'),
+    stateDir,
+    keyFile: join(folder, 'keys', `${profile}.key`),
+    logDir: join(stateDir, 'log'),
+    socketPath: join(folder, 'api.sock'),
+  }
+}
+
+/** What of a home would be in the way. */
+async function occupiedIn({ stateDir, keyFile }: Home): Promise<readonly string[]> {
+  const names = await namesIn(stateDir)
+  const occupied = names.length === 0 ? [] : [stateDir]
+  return (await exists(keyFile)) ? [...occupied, keyFile] : occupied
+}
+
+async function requireMayMove(
+  { home, composition }: RestoreHomeInit,
+  { isForced, occupied }: { readonly isForced: boolean; readonly occupied: readonly string[] },
+): Promise<void> {
+  const pid = await composition.runningPid(home)
+  const data = { paths: [...occupied] }
+  if (pid !== null) throw backupErrors.NZ_BACKUP_HOME_IN_USE({ why: `process ${pid} runs it`, data: { ...data, pid } })
+  if (!isForced) throw backupErrors.NZ_BACKUP_HOME_IN_USE({ why: occupied.join(', '), data })
+}
+
+/** Moves state and key file away, each beside its place. */
+async function asideOf({ stateDir, keyFile }: Home, nowMs: number): Promise<string> {
+  const suffix = `.before-restore-${new Date(nowMs).toISOString().replaceAll(/[-:]|\.\d+/g, '')}`
+  if (await exists(stateDir)) await rename(stateDir, `${stateDir}${suffix}`)
+  if (await exists(keyFile)) await rename(keyFile, `${keyFile}${suffix}`)
+  return `${stateDir}${suffix}`
+}
+
+/** Puts configuration files where there are none; else beside the state. */
+async function placeConfig(staged: Home, home: Home): Promise<string | null> {
+  const beside = join(home.stateDir, 'restored-config')
+  let isBeside = false
+  for (const [from, to] of [
+    [staged.configFile, home.configFile],
+    [profileFileOf(staged), profileFileOf(home)],
+  ] as const) {
+    if (!(await exists(from)) || (await isSameFile(from, to))) continue
+    const isFree = !(await exists(to))
+    isBeside ||= !isFree
+    await moveFile(from, isFree ? to : join(beside, to === home.configFile ? 'config.toml' : `${home.profile}.toml`))
+  }
+  return isBeside ? beside : null
+}
+
+function profileFileOf({ configFile, profile }: Home): string {
+  return join(dirname(configFile), 'profiles', `${profile}.toml`)
+}
+
+async function isSameFile(a: string, b: string): Promise<boolean> {
+  if (!(await exists(b))) return false
+  const [one, other] = await Promise.all([open(a, 'r'), open(b, 'r')])
+  try {
+    return Buffer.compare(await one.readFile(), await other.readFile()) === 0
+  } finally {
+    await one.close()
+    await other.close()
+  }
+}
+
+/** Durable when it resolves; also to another file system. */
+async function moveFile(from: string, to: string): Promise<void> {
+  await mkdir(dirname(to), { recursive: true, mode: 0o700 })
+  try {
+    await rename(from, to)
+  } catch (error) {
+    if (!(error instanceof Error && 'code' in error && error.code === 'EXDEV')) throw error
+    await copyFile(from, to)
+    const handle = await open(to, 'r+')
+    try {
+      await handle.chmod(0o600)
+      await handle.sync()
+    } finally {
+      await handle.close()
+    }
+    await rm(from)
+  }
+  await syncFolder(dirname(to))
+}
+
+async function syncFolder(folder: string): Promise<void> {
+  if (process.platform === 'win32') return
+  const handle = await open(folder, 'r')
+  try {
+    await handle.sync()
+  } finally {
+    await handle.close()
+  }
+}
+
+async function exists(path: string): Promise<boolean> {
+  return await lstat(path).then(
+    () => true,
+    () => false,
+  )
+}
+
+async function namesIn(folder: string): Promise<readonly string[]> {
+  try {
+    return await readdir(folder)
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return []
+    throw error
+  }
+}
