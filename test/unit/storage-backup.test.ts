@@ -115,7 +115,10 @@ describe("the store's share of a backup", () => {
     const schema = {
       version: 2,
       migrations: [
-        { to: 2, migrate: ({ key, value }: StoredRecord) => [{ key: `new ${key}`, value: Uint8Array.of(9, ...value) }] },
+        {
+          to: 2,
+          migrate: ({ key, value }: StoredRecord) => [{ key: `new ${key}`, value: Uint8Array.of(9, ...value) }],
+        },
       ],
     }
     await source.namespace('kv', schema).migrate({ signal })
