@@ -238,12 +238,17 @@ function isolated({ phrase, passphrase: given }: Pick<RecoveryInit, 'phrase' | '
       const loaded = await Promise.all([
         import('../modules/home/index.ts'),
         import('../modules/storage/index.ts'),
+        import('../modules/files/index.ts'),
         import('../modules/backup/index.ts'),
       ])
       const identity: AnyModule = identityModule({ passphrase })
       const modules = [identity, ...loaded.map((module) => module.default as AnyModule)]
       // What was let in once is let in again, whatever limits the configuration has by then.
-      const config = { home, storage: { maxNamespaceRecords: 1_000_000, maxNamespaceBytes: 17_179_869_184 } }
+      const config = {
+        home,
+        storage: { maxNamespaceRecords: 1_000_000, maxNamespaceBytes: 17_179_869_184 },
+        files: { maxFiles: 150_000, maxBytes: 2 ** 50 },
+      }
       const kernel = new Kernel({ modules, config, log: silent })
       await kernel.start()
       return { restore: kernel.get(RestoreService), [Symbol.asyncDispose]: async () => await kernel.stop() }

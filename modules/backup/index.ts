@@ -1,5 +1,6 @@
 /** Archives of everything durable, made while the node works, and the way back from them. */
 import { defineModule } from '../../kernel/index.ts'
+import { FilesService } from '../files/service.ts'
 import { HomeService } from '../home/service.ts'
 import { IdentityService } from '../identity/service.ts'
 import { StorageService } from '../storage/service.ts'
@@ -20,15 +21,15 @@ export type { HomeReport, RestoreComposition } from './restore-home.ts'
 export default defineModule({
   name: 'backup',
   config: backupConfig,
-  requires: { home: HomeService, identity: IdentityService, storage: StorageService },
+  requires: { home: HomeService, identity: IdentityService, storage: StorageService, files: FilesService },
   provides: { backup: BackupService, restore: RestoreService },
   emits: backupEvents,
   capabilities: ['backup.read', 'backup.write'],
   restart: 'permanent',
 
-  async setup({ clock, random, events, log, scope }, { home, identity, storage }, config) {
+  async setup({ clock, random, events, log, scope }, { home, identity, storage, files }, config) {
     // The store's first: what its records name must still be there when the others are opened.
-    const parts: readonly BackupPart[] = [storage.backup, new ConfigBackupPart(home)]
+    const parts: readonly BackupPart[] = [storage.backup, files.backup, new ConfigBackupPart(home)]
     const catalogue = new Catalogue(storage.namespace('backup'))
     const services = { identity, parts, catalogue, clock, random, events, log, env: process.env }
     const backups = new Backups(services, config, recoveryKeyOf(identity).publicKey)

@@ -23,6 +23,7 @@ describe('the group node', () => {
         ['forwards', 'running'],
         ['transfers', 'running'],
         ['doctor', 'running'],
+        ['backup', 'running'],
         ['ipc', 'running'],
       ],
     )
