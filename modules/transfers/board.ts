@@ -36,15 +36,27 @@ export class Board {
     this.#active.delete(progress)
   }
 
-  /** Moves an ended transfer into the history; durable when it resolves. @throws NZ_HOME_UNWRITABLE */
-  async finish(progress: TransferProgress, inboxId: string | null): Promise<void> {
+  /**
+   * Moves an ended transfer into the history; whether that is durable. When the store does not take it the transfer has
+   * ended all the same: it is written later.
+   */
+  async finish(
+    progress: TransferProgress,
+    inboxId: string | null,
+    options: { readonly partial?: string } = {},
+  ): Promise<boolean> {
     this.#active.delete(progress)
     const snapshot = progress.snapshot()
-    this.#state.remember({ ...snapshot, inboxId })
     const { id, direction, peerId, name, code } = snapshot
     if (code !== null) this.#events.emit(transfersEvents.failed, { id, direction, peerId, name, code })
     this.#log.info('transfers.ended', { id, direction, peerId, state: snapshot.state, bytes: snapshot.bytes, code })
-    await this.#state.save()
+    try {
+      await this.#state.remember({ ...snapshot, inboxId }, options)
+      return true
+    } catch (error) {
+      this.#log.warn('transfers.notRecorded', { id, error })
+      return false
+    }
   }
 }
 

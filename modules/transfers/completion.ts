@@ -3,14 +3,14 @@
  * one, and never a receipt without the file: record what is to be done, link the name, record it as done, unlink the part.
  */
 import { join } from 'node:path'
-import { PartFile } from './part-file.ts'
+import { PartFile, storageError } from './part-file.ts'
 import { transfersEvents } from './service.ts'
 import type { ReceiptFacts } from '../../protocols/transfer/receipt.ts'
 import type { ReceiptMessage } from '../../protocols/transfer/messages.ts'
 import type { Partial, Partials } from './partials.ts'
 import type { TransferProgress } from './progress.ts'
 import type { ReceivingServices } from './receiving.ts'
-import type { PartialRecord } from './state.ts'
+import type { HistoryRecord, PartialRecord } from './state.ts'
 
 /** Gives a verified file its name; the receipt may be sent when it resolves. */
 export async function completePartial(
@@ -24,13 +24,13 @@ export async function completePartial(
   const { record, sink } = partial
   const receipt = receipts.issue(facts, context.clock.nowMs())
   const sha256 = Buffer.from(facts.sha256).toString('hex')
-  state.partials.set(record.file, { ...record, complete: { size: facts.size, sha256, receipt } })
-  await state.save()
+  await recorded(state.putPartial({ ...record, complete: { size: facts.size, sha256, receipt } }))
   const path = await sink.file.publish(record.directory, record.name)
   partials.forget(partial)
   progress.done({ bytes: facts.size, size: facts.size, sha256, path, receipt })
-  await board.finish(progress, record.inboxId)
-  await sink.file.remove()
+  // The file is there, and this node has said so for good: what the store does not take now changes nothing about that.
+  if (await board.finish(progress, record.inboxId, { partial: record.file })) await sink.file.remove()
+  else await partials.removeLater(sink.file)
   const { peerId } = record
   context.events.emit(transfersEvents.received, {
     id: record.id,
@@ -54,10 +54,15 @@ export async function resumeCompletions({
     if (complete === null) continue
     const file = new PartFile(join(record.directory, record.file))
     try {
+      if (!(await file.exists())) {
+        // Its bytes are gone: it was removed, or this step had failed and was answered so. Nothing is left to finish.
+        await state.removePartial(record.file)
+        context.log.warn('transfers.completionLost', { id: record.id })
+        continue
+      }
       const path = await file.publish(record.directory, record.name)
-      state.partials.delete(record.file)
-      state.remember(historyOf(record, complete, { path, peer: contacts.get(record.peerId)?.name ?? record.peerId }))
-      await state.save()
+      const peer = contacts.get(record.peerId)?.name ?? record.peerId
+      await state.remember(historyOf(record, complete, { path, peer }), { partial: record.file })
       await file.remove()
       context.log.info('transfers.completed', { id: record.id, path })
     } catch (error) {
@@ -70,7 +75,7 @@ function historyOf(
   record: PartialRecord,
   complete: NonNullable<PartialRecord['complete']>,
   { path, peer }: { path: string; peer: string },
-): Parameters<ReceivingServices['state']['remember']>[0] {
+): HistoryRecord {
   const { id, inboxId, name, peerId, createdAtMs, touchedAtMs } = record
   const { size, sha256, receipt } = complete
   return {
@@ -89,5 +94,13 @@ function historyOf(
     receipt,
     code: null,
     inboxId,
+  }
+}
+
+async function recorded(written: Promise<void>): Promise<void> {
+  try {
+    await written
+  } catch (error) {
+    throw storageError(error)
   }
 }

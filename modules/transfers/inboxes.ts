@@ -19,6 +19,8 @@ export class Inboxes {
   readonly #clock: Clock
   readonly #random: Random
   readonly #watchers = new Set<Watcher>()
+  /** Folders for one file, while that is on its way. */
+  readonly #taken = new Set<string>()
   /** What is on its way, by inbox. */
   readonly #active = new Map<string, Set<TransferProgress>>()
 
@@ -29,14 +31,14 @@ export class Inboxes {
   }
 
   list(): readonly Inbox[] {
-    return [...this.#state.inboxes.values()]
+    return this.#state.inboxes
   }
 
   /** Idempotent for the same folder and peer. @throws NZ_TRANSFERS_DIRECTORY */
   async open(wanted: { directory: string; from: string | null; isOnce: boolean }): Promise<Inbox> {
     const directory = await writableDirectory(wanted.directory)
     const same = this.list().find((inbox) => inbox.directory === directory && inbox.from === wanted.from)
-    if (same === undefined && this.#state.inboxes.size >= MAX_INBOXES) {
+    if (same === undefined && this.#state.inboxes.length >= MAX_INBOXES) {
       throw transfersErrors.NZ_TRANSFERS_DIRECTORY({ why: `there are ${MAX_INBOXES} receiving folders` })
     }
     const inbox: Inbox = {
@@ -46,21 +48,35 @@ export class Inboxes {
       isOnce: wanted.isOnce,
       createdAtMs: this.#clock.nowMs(),
     }
-    this.#state.inboxes.set(inbox.id, inbox)
-    await this.#state.save()
+    await this.#state.putInbox(inbox)
     return inbox
   }
 
   async close(id: string): Promise<void> {
-    if (!this.#state.inboxes.delete(id)) return
-    await this.#state.save()
+    if (!this.#state.hasInbox(id)) return
+    const isDurable = this.#state.removeInbox(id)
     this.wake(id)
+    await isDurable
   }
 
-  /** The newest folder that takes files from that peer; one that is for this peer alone goes first. */
+  /**
+   * The newest folder that takes files from that peer; one that is for this peer alone goes first.
+   *
+   * @throws NZ_TRANSFERS_BUSY when it is for one file, and that is on its way
+   */
   for(peerId: string): Inbox | undefined {
     const mine = this.list().filter(({ from }) => from === null || from === peerId)
-    return mine.findLast(({ from }) => from === peerId) ?? mine.at(-1)
+    const inbox = mine.findLast(({ from }) => from === peerId) ?? mine.at(-1)
+    if (inbox?.isOnce === true && this.#taken.has(inbox.id)) {
+      throw transfersErrors.NZ_TRANSFERS_BUSY({ why: 'the one file this folder is for is on its way' })
+    }
+    return inbox
+  }
+
+  /** A folder for one file is for nobody else until this is called back. */
+  reserve({ id, isOnce }: Inbox): () => void {
+    if (isOnce) this.#taken.add(id)
+    return () => void this.#taken.delete(id)
   }
 
   /** Shows a transfer to the watchers until `forget`. */
@@ -87,18 +103,18 @@ export class Inboxes {
     { seen, sinceMs, signal }: { seen: readonly string[]; sinceMs: number; signal: AbortSignal },
   ): AsyncGenerator<InboxEvent> {
     const told = new Set(seen)
-    const isKnown = this.#state.inboxes.has(id) || this.#state.history.some(({ inboxId }) => inboxId === id)
+    const isKnown = this.#state.hasInbox(id) || this.#state.history.some(({ inboxId }) => inboxId === id)
     if (!isKnown) throw transfersErrors.NZ_TRANSFERS_UNKNOWN({ data: { id } })
     while (!signal.aborted) {
       const changed = this.#nextChange(id, signal)
-      for (const { inboxId, ...transfer } of this.#state.history.slice()) {
+      for (const { inboxId, ...transfer } of this.#state.history) {
         if (inboxId !== id || transfer.state !== 'done' || told.has(transfer.id)) continue
         if ((transfer.endedAtMs ?? 0) < sinceMs) continue
         told.add(transfer.id)
         yield { type: 'received', transfer }
       }
       for (const progress of this.#active.get(id) ?? []) yield { type: 'progress', transfer: progress.snapshot() }
-      if (!this.#state.inboxes.has(id)) {
+      if (!this.#state.hasInbox(id)) {
         yield { type: 'closed' }
         return
       }

@@ -4,6 +4,7 @@ import { ContactsService } from '../contacts/service.ts'
 import { HomeService } from '../home/service.ts'
 import { IdentityService } from '../identity/service.ts'
 import { NetworkService } from '../network/service.ts'
+import { StorageService } from '../storage/service.ts'
 import { Board } from './board.ts'
 import { Inboxes } from './inboxes.ts'
 import { Listeners } from './listeners.ts'
@@ -18,21 +19,34 @@ import type { TransferSnapshot } from './service.ts'
 export default defineModule({
   name: 'transfers',
   config: transferSettings,
-  requires: { home: HomeService, identity: IdentityService, network: NetworkService, contacts: ContactsService },
+  requires: {
+    home: HomeService,
+    storage: StorageService,
+    identity: IdentityService,
+    network: NetworkService,
+    contacts: ContactsService,
+  },
   provides: { transfers: TransfersService },
   emits: transfersEvents,
   capabilities: [],
   restart: 'permanent',
 
-  async setup(context, { home, identity, network, contacts }, settings) {
-    const state = new TransferState(home, settings)
-    await state.load()
+  setup(context, { home, storage, identity, network, contacts }, settings) {
+    let isStarted = false
+    const takeUpLate = async (): Promise<void> => {
+      await receiving.takeUp().catch((error: unknown) => context.log.error('transfers.notTakenUp', { error }))
+    }
+    const { historyLimit } = settings
+    const state = new TransferState(
+      { storage, home },
+      { historyLimit, onLoaded: () => void (isStarted && takeUpLate()) },
+    )
     const board = new Board(state, context)
     const inboxes = new Inboxes(state, context.clock, context.random)
     const listeners = new Listeners()
     const receipts = new ReceiptSigner(identity)
     const sending = new Sending({ context, network, contacts, board, receipts }, settings)
-    const receiving = new Receiving(
+    const receiving: Receiving = new Receiving(
       { context, network, contacts, state, board, inboxes, listeners, receipts },
       settings,
     )
@@ -66,7 +80,12 @@ export default defineModule({
     }
     return {
       services: { transfers: service },
-      start: async () => await receiving.start(context.scope.signal),
+      async start() {
+        await state.load()
+        await receiving.start(context.scope.signal)
+        isStarted = true
+      },
+      health: async () => await Promise.resolve(state.health()),
       stop: async () => {
         await Promise.all([sending.stop(), receiving.stop()])
       },

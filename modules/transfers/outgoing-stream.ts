@@ -3,9 +3,9 @@ import { isNzError } from '../../kernel/index.ts'
 import { networkErrors } from '../network/service.ts'
 import { SenderMachine } from '../../protocols/transfer/sender.ts'
 import { Gate } from './gate.ts'
-import { errorOfStop, stopOfError } from './stop-codes.ts'
+import { errorOfStop } from './stop-codes.ts'
 import type { Clock } from '../../kernel/index.ts'
-import type { Offer, ReceiptMessage } from '../../protocols/transfer/messages.ts'
+import type { Offer, ReceiptMessage, StopCode } from '../../protocols/transfer/messages.ts'
 import type { SenderStep } from '../../protocols/transfer/sender.ts'
 import type { SendWindow } from '../../protocols/transfer/window.ts'
 import type { TransferChannel } from './channel.ts'
@@ -16,6 +16,8 @@ const STOP_TIMEOUT_MS = 2_000
 export interface OutgoingStreamInit {
   readonly offer: Omit<Offer, 'type'>
   readonly signal: AbortSignal
+  /** What the peer is told when `error` ended it on this side. */
+  readonly stopOf: (error: unknown) => StopCode
   readonly clock: Clock
   /** Where to go on when the receiver holds `offset` bytes with that hash. */
   readonly resumeAt: (offset: number, sha256: Uint8Array) => Promise<number>
@@ -134,7 +136,7 @@ export class OutgoingStream {
     const timer = this.#init.clock.setTimer(STOP_TIMEOUT_MS, resolve)
     try {
       const said = async (): Promise<void> => {
-        await this.#channel.send({ type: 'stop', code: stopOfError(error) })
+        await this.#channel.send({ type: 'stop', code: this.#init.stopOf(error) })
         await this.#channel.close()
       }
       await Promise.race([said().catch(() => undefined), promise])

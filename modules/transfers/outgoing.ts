@@ -6,9 +6,10 @@ import { networkErrors } from '../network/service.ts'
 import { transfersErrors } from './service.ts'
 import { TransferChannel } from './channel.ts'
 import { OutgoingStream } from './outgoing-stream.ts'
+import { stopOfError } from './stop-codes.ts'
 import type { Clock, Random } from '../../kernel/index.ts'
 import type { ReceiptFacts } from '../../protocols/transfer/receipt.ts'
-import type { ReceiptMessage } from '../../protocols/transfer/messages.ts'
+import type { ReceiptMessage, StopCode } from '../../protocols/transfer/messages.ts'
 import type { NetworkService } from '../network/service.ts'
 import type { Receipt, TransferSnapshot } from './service.ts'
 import type { TransferProgress } from './progress.ts'
@@ -22,6 +23,13 @@ const FIRST_PATIENCE_MS = 2_000
 
 const MIN_RETRY_MS = 100
 const MAX_RETRY_MS = 5_000
+
+/** Of the three, only a cancelled transfer is over for the receiver, too. */
+const stopCodes = {
+  cancelled: 'cancelled',
+  gone: 'source-failed',
+  stopping: 'shutting-down',
+} as const satisfies Record<string, StopCode>
 
 export interface OutgoingServices {
   readonly network: NetworkService
@@ -45,6 +53,8 @@ export class OutgoingTransfer {
   readonly #init: OutgoingInit
   readonly #window = new SendWindow()
   readonly #cancelled = new AbortController()
+  /** What the receiver is told when this side ends it. */
+  #stopCode: StopCode = 'cancelled'
   #reading: Promise<void> | null = null
   #isExhausted = false
   #readFailure: Error | null = null
@@ -60,7 +70,11 @@ export class OutgoingTransfer {
     this.#init = init
   }
 
-  cancel(): void {
+  /** What the receiver holds is deleted, unless somebody may go on with it. */
+  cancel(why: 'cancelled' | 'gone' | 'stopping'): void {
+    // A stream of bytes has no second beginning: nobody can go on with it.
+    const isResumable = this.#init.source.token !== null
+    if (!this.#cancelled.signal.aborted && isResumable) this.#stopCode = stopCodes[why]
     this.#cancelled.abort(transfersErrors.NZ_TRANSFERS_CANCELLED())
   }
 
@@ -128,6 +142,7 @@ export class OutgoingTransfer {
     const stream = new OutgoingStream(channel, this.#window, {
       offer: { id: this.#init.transferId, name, size: this.#init.source.size, token: this.#init.source.token },
       signal: this.#cancelled.signal,
+      stopOf: (error) => (this.#cancelled.signal.aborted ? this.#stopCode : stopOfError(error)),
       clock,
       resumeAt: async (offset, sha256) => await this.#resumeAt(offset, sha256),
       fill: async () => await this.#fill(),

@@ -113,6 +113,17 @@ export class PartFile {
     await handle?.close()
   }
 
+  /** Whether there is a hidden file. */
+  async exists(): Promise<boolean> {
+    try {
+      await stat(this.path)
+      return true
+    } catch (error) {
+      if (isErrno(error, 'ENOENT', 'ENOTDIR')) return false
+      throw storageError(error)
+    }
+  }
+
   /** Closes and deletes the hidden file. */
   async remove(): Promise<void> {
     await this.close()
@@ -182,9 +193,14 @@ export async function hashPrefix(handle: FileHandle, size: number): Promise<Hash
   return hash
 }
 
-/** @throws NZ_TRANSFERS_NO_SPACE, NZ_TRANSFERS_STORAGE_FAILED in place of what the file system said */
+/** @throws NZ_TRANSFERS_NO_SPACE, NZ_TRANSFERS_STORAGE_FAILED in place of what the file system or the store said */
 export function storageError(error: unknown): Error {
   if (isErrno(error, 'ENOSPC', 'EDQUOT')) return transfersErrors.NZ_TRANSFERS_NO_SPACE({ cause: error })
+  if (isNzError(error) && error.code.startsWith('NZ_STORAGE_')) {
+    const { why } = error
+    if (why !== null && /ENOSPC|EDQUOT/.test(why)) return transfersErrors.NZ_TRANSFERS_NO_SPACE({ cause: error, why })
+    return transfersErrors.NZ_TRANSFERS_STORAGE_FAILED({ cause: error, ...(why === null ? {} : { why }) })
+  }
   if (isNzError(error)) return error
   return transfersErrors.NZ_TRANSFERS_STORAGE_FAILED({ cause: error })
 }

@@ -27,6 +27,8 @@ export class Partials {
   /** Those of this process, with the hash of what they hold. */
   readonly #known = new Map<string, Partial>()
   readonly #busy = new Set<string>()
+  /** Hidden names that are needed until the store has noted that their files are complete. */
+  readonly #unrecorded = new Set<PartFile>()
 
   constructor(state: TransferState, settings: TransferSettings, clock: Clock, log: Logger) {
     this.#state = state
@@ -61,9 +63,8 @@ export class Partials {
       partial.record = record
       if (found === undefined) await removeFile(partial.sink.file.path)
       await this.#checkSpace(offer, partial)
-      this.#state.partials.set(file, record)
+      await this.#state.putPartial(record)
       this.#known.set(file, partial)
-      await this.#state.save()
       await this.expire()
       return partial
     } catch (error) {
@@ -83,15 +84,28 @@ export class Partials {
     const current = this.#state.partials.get(record.file)
     if (current === undefined) return
     const touchedAtMs = this.#clock.nowMs()
-    this.#state.partials.set(record.file, { ...current, bytes: sink.file.offset, touchedAtMs })
-    await this.#state.save()
+    await this.#noted(this.#state.notePartial({ ...current, bytes: sink.file.offset, touchedAtMs }))
   }
 
-  /** Its file has its final name, or is gone. */
+  /** Its file has its final name, and its record is gone. */
   forget({ record }: Partial): void {
     this.#known.delete(record.file)
     this.#busy.delete(record.file)
-    this.#state.partials.delete(record.file)
+  }
+
+  /** Deletes the hidden name of a file that has its final one, once the store has noted that. */
+  async removeLater(file: PartFile): Promise<void> {
+    await file.close()
+    this.#unrecorded.add(file)
+  }
+
+  /** The store takes changes again. */
+  async settle(): Promise<void> {
+    await this.#state.settle()
+    for (const file of this.#unrecorded) {
+      this.#unrecorded.delete(file)
+      await file.remove()
+    }
   }
 
   /** Deletes what is held. */
@@ -135,8 +149,16 @@ export class Partials {
   async #forget(record: PartialRecord): Promise<void> {
     this.#known.delete(record.file)
     this.#busy.delete(record.file)
-    this.#state.partials.delete(record.file)
-    await this.#state.save()
+    await this.#noted(this.#state.removePartial(record.file))
+  }
+
+  /** What is known of a file on disk is a hint: when the store does not take it now, it does later. */
+  async #noted(written: Promise<void>): Promise<void> {
+    try {
+      await written
+    } catch (error) {
+      this.#log.warn('transfers.notRecorded', { error })
+    }
   }
 
   #find(offer: Offer, id: string, peerId: string, inbox: Inbox): PartialRecord | undefined {

@@ -1,4 +1,5 @@
 /** Everything this node receives: who may, into what, and what becomes of it. */
+import { storageEvents } from '../storage/service.ts'
 import { transfersErrors, transfersEvents } from './service.ts'
 import { TRANSFER_PROTOCOL } from '../../protocols/transfer/limits.ts'
 import { Admission } from './admission.ts'
@@ -7,6 +8,7 @@ import { IncomingStream } from './incoming-stream.ts'
 import { Partials } from './partials.ts'
 import { completePartial, resumeCompletions } from './completion.ts'
 import { TransferProgress } from './progress.ts'
+import { waitingSnapshot } from './waiting.ts'
 import type { ModuleContext, Timer } from '../../kernel/index.ts'
 import type { End, Offer } from '../../protocols/transfer/messages.ts'
 import type { ContactsService } from '../contacts/service.ts'
@@ -18,7 +20,7 @@ import type { Listener, Listeners } from './listeners.ts'
 import type { ReceiptSigner } from './receipts.ts'
 import type { Inbox, TransferSnapshot } from './service.ts'
 import type { TransferSettings } from './settings.ts'
-import type { PartialRecord, TransferState } from './state.ts'
+import type { TransferState } from './state.ts'
 
 /** Streams of one peer beyond its transfers: those that are being replaced, or have not offered yet. */
 const SPARE_STREAMS = 4
@@ -61,7 +63,22 @@ export class Receiving {
 
   /** Finishes what an earlier run had begun to put in place, then takes streams until `signal` aborts. */
   async start(signal: AbortSignal): Promise<void> {
-    const { network, inboxes, context } = this.#services
+    const { network, context } = this.#services
+    await this.takeUp()
+    const settle = async (): Promise<void> => {
+      await this.#partials.settle().catch((error: unknown) => context.log.warn('transfers.notRecorded', { error }))
+    }
+    context.events.on(storageEvents.writable, settle, { signal })
+    network.handleStreams(TRANSFER_PROTOCOL, async (stream) => await this.#serve(stream), {
+      signal,
+      maxStreamsPerPeer: this.#settings.maxIncomingPerPeer + SPARE_STREAMS,
+    })
+  }
+
+  /** What an earlier run left: completes it, and removes what is too old. Nothing while that cannot be read. */
+  async takeUp(): Promise<void> {
+    const { inboxes, context, state } = this.#services
+    if (!state.isReadable) return
     await resumeCompletions(this.#services)
     await this.#partials.expire()
     for (const { directory } of inboxes.list()) {
@@ -69,10 +86,6 @@ export class Receiving {
         context.log.warn('transfers.folderUnreadable', { directory, error })
       })
     }
-    network.handleStreams(TRANSFER_PROTOCOL, async (stream) => await this.#serve(stream), {
-      signal,
-      maxStreamsPerPeer: this.#settings.maxIncomingPerPeer + SPARE_STREAMS,
-    })
   }
 
   /** Unfinished files that wait for their sender. */
@@ -130,8 +143,11 @@ export class Receiving {
       maxBytes: this.#settings.maxTransferBytes,
       admit: async (offer) => await this.#admit(peerId, offer, { stream, ended: ended.promise }),
     })
-    await stream.run()
-    ended.resolve()
+    try {
+      await stream.run()
+    } finally {
+      ended.resolve()
+    }
   }
 
   async #admit(peerId: string, offer: Offer, active: Active): ReturnType<IncomingAdmit> {
@@ -227,17 +243,22 @@ export class Receiving {
 
   async #intoFile(progress: TransferProgress, offer: Offer, inbox: Inbox): Promise<Omit<Admitted, 'onProgress'>> {
     const { board, inboxes, context } = this.#services
-    const partial = await this.#partials.take(offer, progress.snapshot().peerId, inbox)
+    const free = inboxes.reserve(inbox)
+    const partial = await this.#partials.take(offer, progress.snapshot().peerId, inbox).catch((error: unknown) => {
+      free()
+      throw error
+    })
     inboxes.show(inbox.id, progress)
     return {
       sink: partial.sink,
       complete: async (end) => {
         const facts = this.#facts(progress, offer, end)
         const receipt = await completePartial(this.#services, this.#partials, partial, progress, facts)
-        if (inbox.isOnce) await inboxes.close(inbox.id)
+        if (inbox.isOnce) await this.#closeInbox(inbox)
         return receipt
       },
       release: async (error) => {
+        free()
         inboxes.forget(inbox.id, progress)
         if (progress.isFinal) return
         await partial.sink.pause().catch((failure: unknown) => {
@@ -253,6 +274,15 @@ export class Receiving {
           await board.finish(progress, inbox.id)
         }
       },
+    }
+  }
+
+  /** The file is there: that the folder's end cannot be written now must not undo it. */
+  async #closeInbox({ id }: Inbox): Promise<void> {
+    try {
+      await this.#services.inboxes.close(id)
+    } catch (error) {
+      this.#services.context.log.warn('transfers.notRecorded', { id, error })
     }
   }
 
@@ -340,9 +370,9 @@ export class Receiving {
   }
 }
 
-/** What a sender may go on with later; a full or failing disk and damaged data are not kept. */
+/** What a sender may go on with later; what was cancelled, a full or failing disk and damaged data are not kept. */
 function isWorthKeeping(error: unknown): boolean {
-  return isCut(error) || hasCode(error, 'NZ_TRANSFERS_CANCELLED', 'NZ_TRANSFERS_SOURCE_FAILED')
+  return isCut(error) || hasCode(error, 'NZ_TRANSFERS_SOURCE_FAILED')
 }
 
 type IncomingAdmit = ConstructorParameters<typeof IncomingStream>[1]['admit']
@@ -357,24 +387,4 @@ function isNetworkCode(code: unknown): boolean {
 
 function hasCode(error: unknown, ...codes: readonly string[]): boolean {
   return error instanceof Error && 'code' in error && codes.some((code) => code === error.code)
-}
-
-function waitingSnapshot(record: PartialRecord, peer: string = record.peerId): TransferSnapshot {
-  const { id, peerId, name, size, bytes, createdAtMs } = record
-  return {
-    id,
-    direction: 'receiving',
-    peerId,
-    peer,
-    name,
-    state: 'waiting',
-    size,
-    bytes,
-    startedAtMs: createdAtMs,
-    endedAtMs: null,
-    sha256: null,
-    path: null,
-    receipt: null,
-    code: 'NZ_NETWORK_STREAM_RESET',
-  }
 }

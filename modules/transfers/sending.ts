@@ -51,14 +51,14 @@ export class Sending {
   /** `false` when no such transfer is going out. */
   async cancel(id: string): Promise<boolean> {
     const running = this.#running.get(id)
-    running?.transfer.cancel()
+    running?.transfer.cancel('cancelled')
     await running?.ended
     return running !== undefined
   }
 
   async stop(): Promise<void> {
     const all = [...this.#running.values()]
-    for (const { transfer } of all) transfer.cancel()
+    for (const { transfer } of all) transfer.cancel('stopping')
     await Promise.allSettled(all.map(async ({ ended }) => await ended))
   }
 
@@ -106,9 +106,9 @@ export class Sending {
 
   async #run(transfer: OutgoingTransfer, progress: TransferProgress, signal: AbortSignal): Promise<void> {
     const { board, context } = this.#services
-    const onAbort = (): void => transfer.cancel()
+    const onAbort = (): void => transfer.cancel('gone')
     signal.addEventListener('abort', onAbort, { once: true })
-    if (signal.aborted) transfer.cancel()
+    if (signal.aborted) transfer.cancel('gone')
     try {
       this.#tellDelivered(await transfer.run())
       await board.finish(progress, null)

@@ -1,11 +1,14 @@
 /** What transfers leave behind for the next run: receiving folders, unfinished files, recent history. */
+import { join } from 'node:path'
 import { z } from 'zod'
-import { homeErrors } from '../home/service.ts'
 import { transfersErrors, transferStates } from './service.ts'
+import type { Health } from '../../kernel/index.ts'
 import type { HomeService } from '../home/service.ts'
+import type { StorageService, StoredMap } from '../storage/service.ts'
 import type { TransferSnapshot } from './service.ts'
 
-const FILE = 'transfers.json'
+const NAMESPACE = 'transfers'
+const OLDER_FILE = 'transfers.json'
 
 const hex = (digits: number): z.ZodString => z.string().regex(new RegExp(`^[0-9a-f]{${digits}}$`))
 const count = z.int().min(0)
@@ -58,7 +61,14 @@ const historyRecord = z.strictObject({
   inboxId: z.string().nullable(),
 })
 
-const stateFile = z.strictObject({
+const StoredRecord = z.discriminatedUnion('kind', [
+  inboxRecord.extend({ kind: z.literal('inbox') }),
+  partialRecord.extend({ kind: z.literal('partial') }),
+  historyRecord.extend({ kind: z.literal('ended') }),
+])
+type StoredRecord = z.output<typeof StoredRecord>
+
+const olderFile = z.strictObject({
   v: z.literal(1),
   inboxes: z.array(inboxRecord).max(256),
   partials: z.array(partialRecord).max(2_000),
@@ -70,35 +80,63 @@ export type InboxRecord = z.infer<typeof inboxRecord>
 export type PartialRecord = z.infer<typeof partialRecord>
 export type HistoryRecord = TransferSnapshot & { readonly inboxId: string | null }
 
+/** All in one namespace, so that a file that is complete leaves the unfinished and joins the history in one step. */
 export class TransferState {
-  readonly #home: HomeService
+  readonly #stored: StoredMap<StoredRecord>
   readonly #historyLimit: number
-  readonly inboxes = new Map<string, InboxRecord>()
-  /** By name of the hidden file. */
-  readonly partials = new Map<string, PartialRecord>()
-  readonly history: HistoryRecord[] = []
-  #saving: Promise<void> | null = null
-  #isDirty = false
+  readonly #inboxes = new Map<string, InboxRecord>()
+  readonly #partials = new Map<string, PartialRecord>()
+  /** By number, oldest first. */
+  readonly #history = new Map<number, HistoryRecord>()
+  #lastNumber = 0
 
-  constructor(home: HomeService, { historyLimit }: { historyLimit: number }) {
-    this.#home = home
+  constructor(
+    { storage, home }: { readonly storage: Pick<StorageService, 'map'>; readonly home: Pick<HomeService, 'paths'> },
+    { historyLimit, onLoaded }: { readonly historyLimit: number; readonly onLoaded: () => void },
+  ) {
     this.#historyLimit = historyLimit
+    const records = (bytes: Uint8Array): readonly (readonly [string, StoredRecord])[] =>
+      recordsOf(parse(bytes, join(home.paths.stateDir, OLDER_FILE)))
+    this.#stored = storage.map(NAMESPACE, {
+      schema: StoredRecord,
+      older: { file: OLDER_FILE, records },
+      onLoaded: () => {
+        this.#index()
+        onLoaded()
+      },
+    })
   }
 
-  /** @throws NZ_TRANSFERS_STATE_DAMAGED */
+  /** @throws NZ_TRANSFERS_STATE_DAMAGED for the file of an older version */
   async load(): Promise<void> {
-    const bytes = await this.#home.read(FILE)
-    if (bytes === null) return
-    const { inboxes, partials, history } = this.#parse(bytes)
-    for (const inbox of inboxes) this.inboxes.set(inbox.id, inbox)
-    for (const partial of partials) this.partials.set(partial.file, partial)
-    this.history.push(...history)
+    await this.#stored.load()
   }
 
-  /** Adds to the history, which forgets its oldest beyond the limit. */
-  remember(record: HistoryRecord): void {
-    this.history.push(record)
-    while (this.history.length > this.#historyLimit) this.history.shift()
+  get isReadable(): boolean {
+    return this.#stored.trouble === null
+  }
+
+  health(): Health {
+    return this.#stored.health('nothing is received, and what is sent is not remembered, until then')
+  }
+
+  /** The one opened longest ago first. None while the records cannot be read: then nothing is received. */
+  get inboxes(): readonly InboxRecord[] {
+    return [...this.#inboxes.values()].toSorted((a, b) => a.createdAtMs - b.createdAtMs)
+  }
+
+  hasInbox(id: string): boolean {
+    return this.#inboxes.has(id)
+  }
+
+  /** By name of the hidden file. */
+  get partials(): ReadonlyMap<string, PartialRecord> {
+    return this.#partials
+  }
+
+  /** Oldest first. */
+  get history(): readonly HistoryRecord[] {
+    return [...this.#history.values()]
   }
 
   /** The completed transfer of that peer and id, whose receipt may be asked for again. */
@@ -109,46 +147,106 @@ export class TransferState {
     )
   }
 
-  /** Durable when it resolves; calls during one write share the next. @throws NZ_HOME_UNWRITABLE */
-  async save(): Promise<void> {
-    this.#isDirty = true
-    while (this.#saving !== null) await this.#saving.catch(() => undefined)
-    if (!this.#isDirty) return
-    this.#isDirty = false
-    this.#saving = this.#write()
-    try {
-      await this.#saving
-    } catch (error) {
-      this.#isDirty = true
-      throw error
-    } finally {
-      this.#saving = null
-    }
+  /** Durable when it resolves, and not before in force. @throws what the store refuses with */
+  async putInbox(inbox: InboxRecord): Promise<void> {
+    const record: StoredRecord = { kind: 'inbox', ...inbox }
+    await this.#stored.change(() => ({ put: [[`inbox/${inbox.id}`, record]], result: null }))
+    this.#inboxes.set(inbox.id, inbox)
   }
 
-  async #write(): Promise<void> {
-    const text = JSON.stringify({
-      v: 1,
-      inboxes: [...this.inboxes.values()],
-      partials: [...this.partials.values()],
-      history: this.history,
-    })
-    await this.#home.write(FILE, Buffer.from(text))
+  /** In force at once, durable when it resolves. @throws what the store refuses with; it is written later then */
+  async removeInbox(id: string): Promise<void> {
+    this.#inboxes.delete(id)
+    await this.#stored.force({ remove: [`inbox/${id}`] })
   }
 
-  #parse(bytes: Uint8Array): z.infer<typeof stateFile> {
-    try {
-      return stateFile.parse(JSON.parse(Buffer.from(bytes).toString('utf8')))
-    } catch (cause) {
-      throw transfersErrors.NZ_TRANSFERS_STATE_DAMAGED({
-        cause,
-        data: { path: `${this.#home.paths.stateDir}/${FILE}` },
-      })
+  /** Durable when it resolves, and not before in force. @throws what the store refuses with */
+  async putPartial(partial: PartialRecord): Promise<void> {
+    const record: StoredRecord = { kind: 'partial', ...partial }
+    await this.#stored.change(() => ({ put: [[partialKey(partial.file), record]], result: null }))
+    this.#partials.set(partial.file, partial)
+  }
+
+  /** In force at once, durable when it resolves. @throws what the store refuses with; it is written later then */
+  async notePartial(partial: PartialRecord): Promise<void> {
+    this.#partials.set(partial.file, partial)
+    await this.#stored.force({ put: [[partialKey(partial.file), { kind: 'partial', ...partial }]] })
+  }
+
+  /** As `notePartial`. */
+  async removePartial(file: string): Promise<void> {
+    this.#partials.delete(file)
+    await this.#stored.force({ remove: [partialKey(file)] })
+  }
+
+  /**
+   * Adds to the history, which forgets its oldest beyond the limit, and forgets the unfinished file it came from. In
+   * force at once, durable when it resolves.
+   *
+   * @throws what the store refuses with; it is written later then
+   */
+  async remember(record: HistoryRecord, { partial }: { readonly partial?: string } = {}): Promise<void> {
+    this.#lastNumber += 1
+    const key = endedKey(this.#lastNumber)
+    this.#history.set(this.#lastNumber, record)
+    const remove: string[] = []
+    if (partial !== undefined) {
+      this.#partials.delete(partial)
+      remove.push(partialKey(partial))
     }
+    for (const oldest of this.#history.keys()) {
+      if (this.#history.size <= this.#historyLimit) break
+      this.#history.delete(oldest)
+      remove.push(endedKey(oldest))
+    }
+    await this.#stored.force({ put: [[key, { kind: 'ended', ...record }]], remove })
+  }
+
+  /** Writes what was refused before. @throws what the store refuses with */
+  async settle(): Promise<void> {
+    await this.#stored.force({})
+  }
+
+  #index(): void {
+    // What ended while the records could not be read.
+    const unwritten = [...this.#history.values()]
+    this.#inboxes.clear()
+    this.#partials.clear()
+    this.#history.clear()
+    for (const [key, { kind, ...record }] of sortedByKey(this.#stored.values)) {
+      if (kind === 'inbox') this.#inboxes.set(key.slice('inbox/'.length), record as InboxRecord)
+      else if (kind === 'partial') this.#partials.set(key.slice('partial/'.length), record as PartialRecord)
+      else this.#history.set(Number(key.slice('ended/'.length)), record as HistoryRecord)
+    }
+    this.#lastNumber = [...this.#history.keys()].at(-1) ?? 0
+    for (const record of unwritten) void this.remember(record).catch(() => undefined)
   }
 }
 
-/** Whether the state could not be written because the disk is full or read-only. */
-export function isUnwritable(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && error.code === homeErrors.NZ_HOME_UNWRITABLE().code
+const partialKey = (file: string): string => `partial/${file}`
+const endedKey = (number: number): string => `ended/${String(number).padStart(12, '0')}`
+
+function sortedByKey(values: ReadonlyMap<string, StoredRecord>): readonly (readonly [string, StoredRecord])[] {
+  return [...values].toSorted(([a], [b]) => (a < b ? -1 : 1))
+}
+
+/** The state of version 0.1.0. */
+function parse(bytes: Uint8Array, path: string): z.infer<typeof olderFile> {
+  try {
+    return olderFile.parse(JSON.parse(Buffer.from(bytes).toString('utf8')))
+  } catch (cause) {
+    throw transfersErrors.NZ_TRANSFERS_STATE_DAMAGED({ cause, data: { path } })
+  }
+}
+
+function recordsOf({
+  inboxes,
+  partials,
+  history,
+}: z.infer<typeof olderFile>): readonly (readonly [string, StoredRecord])[] {
+  return [
+    ...inboxes.map((inbox) => [`inbox/${inbox.id}`, { kind: 'inbox', ...inbox }] as const),
+    ...partials.map((partial) => [partialKey(partial.file), { kind: 'partial', ...partial }] as const),
+    ...history.map((record, at) => [endedKey(at + 1), { kind: 'ended', ...record }] as const),
+  ]
 }

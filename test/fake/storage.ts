@@ -4,7 +4,7 @@ import { StoreKeys } from '../../modules/storage/keys.ts'
 import { MemoryEngine } from '../../modules/storage/memory-engine.ts'
 import { Storage } from '../../modules/storage/storage.ts'
 import { WitnessFile } from '../../modules/storage/witness-file.ts'
-import type { Clock, Logger, Random } from '../../kernel/index.ts'
+import type { Clock, EventBus, Logger, Random } from '../../kernel/index.ts'
 import type { HomeService } from '../../modules/home/service.ts'
 import type { Engine, EngineOperation } from '../../modules/storage/engine.ts'
 import type { StorageOptions } from '../../modules/storage/storage.ts'
@@ -25,6 +25,7 @@ export interface OpenInit extends Partial<StorageOptions> {
   /** The root key itself. */
   readonly root?: Uint8Array
   readonly told?: string[]
+  readonly events?: Pick<EventBus, 'emit'>
   /** State files of versions without a store. */
   readonly home?: Pick<HomeService, 'read' | 'remove'>
 }
@@ -74,6 +75,7 @@ export async function openStore({
   disk = memoryDisk(),
   seed = 1,
   told,
+  events,
   home: files = noFiles,
   ...init
 }: OpenInit = {}): Promise<Storage> {
@@ -88,7 +90,7 @@ export async function openStore({
       clock,
       random,
       log: silent,
-      events: { emit: (token) => void told?.push(token.name) },
+      events: events ?? { emit: (token) => void told?.push(token.name) },
       files,
     },
     {

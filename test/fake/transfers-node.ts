@@ -8,18 +8,22 @@ import transfersModule from '../../modules/transfers/index.ts'
 import { transferSettings } from '../../modules/transfers/settings.ts'
 import { memoryHome } from './home.ts'
 import { fakeIdentity } from './identity.ts'
-import type { Clock } from '../../kernel/index.ts'
+import { diskOf, openStore } from './storage.ts'
+import type { Clock, EventBus } from '../../kernel/index.ts'
 import type { Contact, ContactsService } from '../../modules/contacts/service.ts'
 import type { NetworkService } from '../../modules/network/service.ts'
 import type { TransfersService } from '../../modules/transfers/service.ts'
 import type { MemoryHome } from './home.ts'
 import type { FakeNetwork } from './network.ts'
+import type { MemoryDisk } from './storage.ts'
 
 export interface TransfersNode {
   readonly transfers: TransfersService
   readonly network: NetworkService
   readonly peerId: string
   readonly files: Map<string, Uint8Array>
+  readonly disk: MemoryDisk
+  readonly events: EventBus
   readonly book: Map<string, Contact>
   readonly logged: ReadonlyArray<{ readonly event: string; readonly fields: object | undefined }>
   /** In order. */
@@ -57,28 +61,34 @@ export async function transfersNode(mesh: FakeNetwork, init: TransfersNodeInit):
     finish: () => undefined,
   }
   const home = init.home ?? memoryHome(files)
-  const services = { home, identity, network, contacts: bookOf(book) }
+  const disk = diskOf(home.files)
+  const storage = await openStore({ disk, home, clock, events: context.events })
+  const services = { home, storage, identity, network, contacts: bookOf(book) }
   const instance = await transfersModule.setup(context, services, transferSettings.parse(settings))
   await instance.start?.({ signal: scope.signal })
   return {
     transfers: instance.services.transfers,
     network,
     peerId,
-    files,
+    files: home.files,
+    disk,
+    events: context.events,
     book,
     logged,
     async stop() {
       await instance.stop?.({ signal: scope.signal })
       mesh.remove(peerId)
       await scope[Symbol.asyncDispose]()
+      await storage.close()
     },
     async crash() {
-      const snapshot = new Map(files)
-      home.write = async () => await new Promise(() => undefined)
+      const { records } = disk.engine
+      const snapshot = new Map(records)
       mesh.remove(peerId)
       await scope[Symbol.asyncDispose]()
-      files.clear()
-      for (const [name, bytes] of snapshot) files.set(name, bytes)
+      await storage.close()
+      records.clear()
+      for (const [place, bytes] of snapshot) records.set(place, bytes)
     },
   }
 }

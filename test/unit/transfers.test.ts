@@ -9,7 +9,7 @@ import { storageError } from '../../modules/transfers/part-file.ts'
 import { seededRandom } from '../../kernel/index.ts'
 import { openReceipt } from '../../protocols/transfer/receipt.ts'
 import { createFakeNetwork } from '../fake/network.ts'
-import { memoryHome } from '../fake/home.ts'
+import { storageEvents } from '../../modules/storage/service.ts'
 import { fakeIdentity } from '../fake/identity.ts'
 import { introduce, temporaryFolder, transfersNode } from '../fake/transfers-node.ts'
 import type { Inbox } from '../../modules/transfers/service.ts'
@@ -209,20 +209,21 @@ describe('a transfer that is cut', () => {
   })
 
   it('is delivered once when its sender comes back while the file is put in its place', async () => {
-    const home = memoryHome()
+    await using nodes = await pair()
     const held = Promise.withResolvers<void>()
     const seen = Promise.withResolvers<void>()
-    const slow = {
-      ...home,
-      async write(name: string, bytes: Uint8Array) {
-        if (Buffer.from(bytes).includes('"complete":{')) {
-          seen.resolve()
-          await held.promise
-        }
-        await home.write(name, bytes)
-      },
+    const { engine } = nodes.laptop.disk
+    const batch = engine.batch.bind(engine)
+    let writes = 0
+    engine.batch = async (operations) => {
+      // Of the folder, of the unfinished file, and that it is complete.
+      writes += 1
+      if (writes === 3) {
+        seen.resolve()
+        await held.promise
+      }
+      await batch(operations)
     }
-    await using nodes = await pair({ laptop: { home: slow, files: home.files } })
     await nodes.inbox()
     const bytes = content(3 * MIB)
     const path = await nodes.file('big', bytes)
@@ -271,7 +272,7 @@ describe('a transfer that is cut', () => {
     first.abort()
     await assert.rejects(sent.result(), { code: 'NZ_TRANSFERS_CANCELLED' })
     const waiting = await until(() =>
-      nodes.laptop.transfers.list().find(({ code }) => code === 'NZ_TRANSFERS_CANCELLED'),
+      nodes.laptop.transfers.list().find(({ code }) => code === 'NZ_TRANSFERS_SOURCE_FAILED'),
     )
     assert.ok(waiting.bytes > 0 && waiting.bytes < bytes.length)
     assert.match((await readdir(nodes.inboxDir)).join(), /^\.nzcore-[0-9a-f]{32}\.part$/)
@@ -294,7 +295,7 @@ describe('a transfer that is cut', () => {
     const sent = await nodes.desk.transfers.sendFile({ peer: 'laptop', name: 'big', path, signal: first.signal })
     await until(() => (sent.snapshot().bytes > 0 ? true : undefined))
     first.abort()
-    await until(() => nodes.laptop.transfers.list().find(({ code }) => code === 'NZ_TRANSFERS_CANCELLED'))
+    await until(() => nodes.laptop.transfers.list().find(({ code }) => code === 'NZ_TRANSFERS_SOURCE_FAILED'))
     await nodes.laptop.crash()
     const [part = ''] = await readdir(nodes.inboxDir)
     await writeFile(join(nodes.inboxDir, part), content(MIB, 99))
@@ -469,13 +470,8 @@ describe('limits', () => {
     await nodes.inbox()
     for (const name of ['a', 'b', 'c', 'd']) {
       const stop = new AbortController()
-      let pulled = 0
-      const sent = await nodes.desk.transfers.sendBytes({
-        peer: 'laptop',
-        name,
-        signal: stop.signal,
-        pull: async () => (pulled++ === 0 ? content(1000) : await new Promise(() => undefined)),
-      })
+      const path = await nodes.file(name, content(12 * MIB))
+      const sent = await nodes.desk.transfers.sendFile({ peer: 'laptop', name, path, signal: stop.signal })
       await until(() => (sent.snapshot().bytes > 0 ? true : undefined))
       stop.abort()
       await sent.result().catch(() => undefined)
@@ -517,6 +513,55 @@ describe('a disk that fails', () => {
     await assert.rejects(sent.result(), { code: 'NZ_TRANSFERS_STORAGE_FAILED' })
     const received = await until(() => nodes.laptop.transfers.list().find(({ endedAtMs }) => endedAtMs !== null))
     assert.deepEqual([received.state, received.code], ['failed', 'NZ_TRANSFERS_STORAGE_FAILED'])
+  })
+
+  it('after the file has its name changes nothing: the sender has its receipt, the record is written later', async () => {
+    await using nodes = await pair()
+    await nodes.inbox()
+    const { engine } = nodes.laptop.disk
+    const batch = engine.batch.bind(engine)
+    let writes = 0
+    engine.batch = async (operations) => {
+      await batch(operations)
+      // That the file is complete is on disk; then the disk is full.
+      writes += 1
+      engine.isFull ||= writes === 2
+    }
+    const path = await nodes.file('x', content(1_000))
+    const sent = await nodes.desk.transfers.sendFile({ peer: 'laptop', name: 'x', path, signal })
+    assert.equal((await sent.result()).sha256, hashOf(content(1_000)))
+    assert.equal(nodes.laptop.transfers.list()[0]?.state, 'done')
+    assert.ok((await readdir(nodes.inboxDir)).includes('x'))
+    engine.isFull = false
+    const writable = new AbortController()
+    const told = Promise.withResolvers<void>()
+    nodes.laptop.events.on(storageEvents.writable, () => told.resolve(), { signal: writable.signal })
+    await told.promise
+    writable.abort()
+    while ((await readdir(nodes.inboxDir)).length > 1) await new Promise(setImmediate)
+    await nodes.restart()
+    assert.equal(nodes.laptop.transfers.list()[0]?.state, 'done')
+    assert.deepEqual(await readdir(nodes.inboxDir), ['x'])
+  })
+
+  it('is remembered when the process ends before the record could be written', async () => {
+    await using nodes = await pair()
+    await nodes.inbox()
+    const { engine } = nodes.laptop.disk
+    const batch = engine.batch.bind(engine)
+    let writes = 0
+    engine.batch = async (operations) => {
+      await batch(operations)
+      engine.isFull ||= (writes += 1) === 2
+    }
+    const path = await nodes.file('x', content(1_000))
+    await (await nodes.desk.transfers.sendFile({ peer: 'laptop', name: 'x', path, signal })).result()
+    const crashed = nodes.laptop.crash()
+    await crashed
+    engine.isFull = false
+    await nodes.restart()
+    assert.deepEqual(await readdir(nodes.inboxDir), ['x'])
+    assert.equal(nodes.laptop.transfers.list()[0]?.state, 'done')
   })
 
   it('is told apart by its code', () => {
@@ -568,6 +613,35 @@ describe('receiving folders', () => {
     assert.deepEqual(nodes.laptop.transfers.inboxes(), [])
   })
 
+  it('for one file admit one at a time, and the next only when the first did not come', async () => {
+    await using nodes = await pair()
+    await nodes.laptop.transfers.openInbox({ directory: nodes.inboxDir, isOnce: true })
+    const start = async (name: string) => {
+      const more = Promise.withResolvers<Uint8Array | null>()
+      let pulled = 0
+      const sent = await nodes.desk.transfers.sendBytes({
+        peer: 'laptop',
+        name,
+        signal,
+        pull: async () => (pulled++ === 0 ? content(10) : await more.promise),
+      })
+      return { sent, more }
+    }
+    const both = [await start('a'), await start('b')] as const
+    const [first, second] = await until(() => {
+      const [a, b] = both
+      if (a.sent.snapshot().bytes > 0) return [a, b] as const
+      return b.sent.snapshot().bytes > 0 ? ([b, a] as const) : undefined
+    })
+    await until(() => (second.sent.snapshot().code === 'NZ_TRANSFERS_BUSY' ? true : undefined))
+    await nodes.desk.transfers.cancel(first.sent.id)
+    await until(() => (second.sent.snapshot().bytes > 0 ? true : undefined))
+    second.more.resolve(null)
+    await second.sent.result()
+    assert.deepEqual(await readdir(nodes.inboxDir), [second.sent.snapshot().name])
+    assert.deepEqual(nodes.laptop.transfers.inboxes(), [])
+  })
+
   it('must be folders', async () => {
     await using nodes = await pair()
     for (const directory of ['relative', join(nodes.folder, 'absent'), await nodes.file('plain', content(1))]) {
@@ -577,6 +651,26 @@ describe('receiving folders', () => {
 })
 
 describe('cancelling', () => {
+  it('by the sender deletes what the receiver holds at once; a sender that only stops leaves it', async () => {
+    await using nodes = await pair()
+    await nodes.inbox()
+    const path = await nodes.file('big', content(12 * MIB))
+    const start = async () => {
+      const sent = await nodes.desk.transfers.sendFile({ peer: 'laptop', name: 'big', path, signal })
+      await until(() => (sent.snapshot().bytes > 0 ? true : undefined))
+      return sent
+    }
+    const ended = async (code: string) =>
+      await until(() => nodes.laptop.transfers.list().find((one) => one.code === code))
+    await nodes.desk.transfers.cancel((await start()).id)
+    await ended('NZ_TRANSFERS_CANCELLED')
+    assert.deepEqual(await readdir(nodes.inboxDir), [])
+    await start()
+    await nodes.desk.stop()
+    await ended('NZ_NETWORK_STREAM_RESET')
+    assert.match((await readdir(nodes.inboxDir)).join(), /^\.nzcore-[0-9a-f]{32}\.part$/)
+  })
+
   it('ends a transfer from either side', async () => {
     await using nodes = await pair()
     await nodes.inbox()
