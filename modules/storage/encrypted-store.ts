@@ -268,6 +268,8 @@ export class EncryptedStore {
 
   /** Takes namespaces out of use and says so; the error for who met it. */
   lockAway(namespaces: readonly string[], why: string): Error {
+    // A batch that was refused may be on disk all the same: memory and disk are compared when it is opened anew.
+    if (this.#trouble?.kind === 'readOnly') return storageErrors.NZ_STORAGE_UNAVAILABLE({ why: this.#trouble.why })
     const fresh = namespaces.filter((name) => !this.#damaged.has(name))
     for (const name of fresh) this.#damaged.add(name)
     if (fresh.length > 0) {

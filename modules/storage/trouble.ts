@@ -34,6 +34,7 @@ export function reasonOf(error: unknown): string {
     ['quota exceeded', 'the disk quota is used up (EDQUOT)'],
     ['read-only file system', 'the disk is mounted read-only (EROFS)'],
     ['input/output error', 'the disk failed (EIO)'],
+    ['i/o error', 'the disk failed (EIO)'],
     ['too many open files', 'too many files are open (EMFILE)'],
     ['corrupt', 'the files of the store are damaged'],
     ['does not exist', 'the files of the store are missing'],

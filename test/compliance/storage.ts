@@ -5,7 +5,7 @@ import { z } from 'zod'
 import { SimulatedClock } from '../../kernel/index.ts'
 import { collection } from '../../modules/storage/collection.ts'
 import type { Clock } from '../../kernel/index.ts'
-import type { StorageService, StoredRecord, WatchItem } from '../../modules/storage/service.ts'
+import type { Operation, StorageService, StoredRecord, WatchItem } from '../../modules/storage/service.ts'
 import { storageMigrationCompliance } from './storage-migration.ts'
 
 export interface StorageUnderTest {
@@ -147,6 +147,80 @@ export function storageCompliance(name: string, create: () => Promise<StorageUnd
           await assert.rejects(store.put(key, bytes('v')), { code: 'NZ_STORAGE_KEY_INVALID' })
         }
         assert.equal((await store.get('k'))?.byteLength, 10)
+      })
+    })
+
+    it('takes what is just at its bounds and nothing above them', async () => {
+      await using(async (open) => {
+        const storage = await open({ maxNamespaceRecords: 2_000 })
+        const store = storage.namespace('n')
+        await store.put('k'.repeat(512), new Uint8Array(1_048_576))
+        const puts = (count: number, size: number): readonly Operation[] =>
+          Array.from({ length: count }, (_, n) => ({ type: 'put', key: `b${n}`, value: new Uint8Array(size) }))
+        await store.batch(puts(8, 1_048_576))
+        await assert.rejects(store.batch(puts(9, 1_048_576)), { code: 'NZ_STORAGE_VALUE_TOO_LARGE' })
+        await store.batch(puts(1_024, 1))
+        await assert.rejects(store.batch(puts(1_025, 1)), { code: 'NZ_STORAGE_BUSY' })
+        assert.equal(store.usage.records, 1_025)
+        assert.equal((await keysOf(store.range())).length, 1_000)
+        assert.equal((await keysOf(store.range({ limit: 1_000 }))).length, 1_000)
+        for (const limit of [0, 1_001, 1.5]) await assert.rejects(keysOf(store.range({ limit })), RangeError)
+        await assert.rejects(store.put('k', bytes('v'), { ttlMs: 0 }), RangeError)
+        assert.throws(() => storage.namespace('Upper'), TypeError)
+        assert.equal(storage.namespace('x'.repeat(64)).name.length, 64)
+        assert.throws(() => storage.namespace('x'.repeat(65)), TypeError)
+      })
+    })
+
+    it('has room for so many records, bytes and namespaces, and for changes that do not grow', async () => {
+      await using(async (open) => {
+        const limits = { maxNamespaceRecords: 3, maxNamespaceBytes: 40 }
+        const storage = await open(limits)
+        const store = storage.namespace('n0')
+        for (const key of ['a', 'b', 'c']) await store.put(key, new Uint8Array(9))
+        await assert.rejects(store.put('d', new Uint8Array(1)), { code: 'NZ_STORAGE_QUOTA' })
+        await store.put('a', new Uint8Array(19))
+        await assert.rejects(store.put('b', new Uint8Array(10)), { code: 'NZ_STORAGE_QUOTA' })
+        assert.deepEqual(store.usage, { records: 3, bytes: 40 })
+        await store.batch([
+          { type: 'delete', key: 'c' },
+          { type: 'put', key: 'd', value: new Uint8Array(9) },
+        ])
+        for (let n = 1; n < 64; n++) await storage.namespace(`n${n}`).put('k', bytes('v'))
+        await assert.rejects(storage.namespace('n64').put('k', bytes('v')), { code: 'NZ_STORAGE_QUOTA' })
+        // A limit that was lowered refuses more and lets less in.
+        const tighter = (await open({ maxNamespaceRecords: 1 })).namespace('n0')
+        await assert.rejects(tighter.put('e', new Uint8Array(1)), { code: 'NZ_STORAGE_QUOTA' })
+        await tighter.put('a', new Uint8Array(1))
+        await tighter.delete('b')
+        assert.equal(tighter.usage.records, 2)
+      })
+    })
+
+    it('reads a range in pages as if at once: large values, ends of lives, and a caller that stops', async () => {
+      await using(async (open) => {
+        const clock = new SimulatedClock()
+        const store = (await open({ clock })).namespace('n')
+        const key = (n: number): string => `k${String(n).padStart(3, '0')}`
+        const put = (n: number): Operation => {
+          const value = new Uint8Array(n % 50 === 0 ? 700_000 : 10).fill(n)
+          return { type: 'put', key: key(n), value, ...(n % 7 === 0 ? { ttlMs: 1_000 } : {}) }
+        }
+        await store.batch(Array.from({ length: 400 }, (_, n) => put(n)))
+        const seen: string[] = []
+        for await (const record of store.range({ limit: 300 })) {
+          assert.equal(record.value[0], Number(record.key.slice(1)) % 256)
+          seen.push(record.key)
+          if (seen.length === 100) await clock.advance(1_000)
+        }
+        const all = Array.from({ length: 400 }, (_, n) => n)
+        const expected = all.filter((n) => n < 100 || n % 7 !== 0).slice(0, 300)
+        assert.deepEqual(seen, expected.map(key))
+        for await (const { key: first } of store.range({ reverse: true })) {
+          assert.equal(first, key(398))
+          break
+        }
+        await store.put('after', bytes('a range that was left'))
       })
     })
 
