@@ -52,7 +52,9 @@ export async function openLocalTarget(
       throw cliErrors.NZ_CLI_FILE_UNWRITABLE({ cause, why: reasonOf(cause), data: { path } })
     }
   }
-  if (!replaces && (await exists(path))) throw cliErrors.NZ_CLI_FILE_EXISTS({ data: { path } })
+  const found = await kindOf(path)
+  if (found !== null && !replaces) throw cliErrors.NZ_CLI_FILE_EXISTS({ data: { path } })
+  if (found === 'other') throw cliErrors.NZ_CLI_FILE_UNWRITABLE({ why: 'it is no regular file', data: { path } })
   const aside = join(
     dirname(path),
     `.${basename(path).slice(0, 100)}.${Buffer.from(systemRandom.bytes(6)).toString('hex')}.part`,
@@ -85,14 +87,15 @@ async function syncFolder(path: string): Promise<void> {
   }
 }
 
-async function exists(path: string): Promise<boolean> {
-  try {
-    await stat(path)
-    return true
-  } catch (error) {
-    // What else is wrong shows when the file is made.
-    return !(error instanceof Error)
-  }
+/** A device or a folder is never replaced; `null` when there is nothing. */
+async function kindOf(path: string): Promise<'file' | 'other' | null> {
+  const found = await stat(path).catch((error: unknown) => {
+    if (error instanceof Error) return null
+    throw error
+  })
+  // What else is wrong shows when the file is made.
+  if (found === null) return null
+  return found.isFile() ? 'file' : 'other'
 }
 
 function reasonOf(error: unknown): string {

@@ -17,13 +17,15 @@ export async function collectContents(
   options: { readonly isDryRun: boolean; readonly includesDamaged: boolean; readonly signal: AbortSignal },
 ): Promise<Collected> {
   const { isDryRun, includesDamaged, signal } = options
-  const { folder } = store.services
+  const { folder, storeState } = store.services
   return await store.inTurn(async () => {
     const { unnamed, live } = await count(store, { isDryRun, signal })
     let diskFiles = 0
     if (!store.isHeld) {
       for (const name of await store.onDisk(async () => await folder.names())) {
-        if (live.has(name)) continue
+        // A record that was refused may name it all the same.
+        const isInDoubt = store.released.has(name) && storeState() === 'unsettled'
+        if (live.has(name) || isInDoubt) continue
         diskFiles += 1
         if (isDryRun) continue
         await store.onDisk(async () => await folder.remove(name))

@@ -7,7 +7,7 @@ import { isErrno } from './disk-folder.ts'
 import { ContentOpener, HEADER_BYTES, storedBytesOf } from './sealed-content.ts'
 import { filesErrors, filesEvents } from './service.ts'
 import type { Clock, EventBus, Logger, Random, Timer } from '../../kernel/index.ts'
-import type { ContentFile, ContentFolder } from './folder.ts'
+import type { ContentFile, ContentFolder, Draft } from './folder.ts'
 import type { FileKeys } from './keys.ts'
 import type { ContentRecord, FileRecords } from './records.ts'
 
@@ -19,7 +19,14 @@ export interface ContentServices {
   readonly random: Random
   readonly log: Logger
   readonly events: Pick<EventBus, 'emit'>
+  readonly storeState: () => StoreState
 }
+
+/**
+ * `whole`: the records are all there. `repaired`: a repair has set some aside. `unsettled`: it is read-only, locked or
+ * closed, and a write that failed may be there or not.
+ */
+export type StoreState = 'whole' | 'repaired' | 'unsettled'
 
 /** A content as the records know it. */
 export interface Content {
@@ -44,7 +51,7 @@ export class ContentStore {
   readonly services: ContentServices
   /** Ids of contents found to be damaged in this run. */
   readonly damaged = new Set<string>()
-  /** Contents that lost their last name, by their name on the disk; removed when their time is over. */
+  /** Contents that no record names, by their name on the disk; removed when their time is over. */
   readonly released = new Map<string, Content & { readonly untilMs: number }>()
   #holds = 0
   #turn: Promise<unknown> = Promise.resolve()
@@ -105,12 +112,27 @@ export class ContentStore {
     })
   }
 
-  /** Removes the file of a content that no record names any more, after a while. */
+  /**
+   * Removes the file of a content after a while, unless a record names it then: also one whose record may have been
+   * written although the store said that it failed. That is known when the store has opened anew.
+   */
   release(content: Content): void {
     const untilMs = this.services.clock.monotonicMs() + LINGER_MS
     this.released.set(this.diskName(content), { ...content, untilMs })
     this.damaged.delete(content.contentId)
     this.#wake()
+  }
+
+  /** Gives a finished draft its place. */
+  async publish(draft: Draft, content: Content): Promise<void> {
+    const name = this.diskName(content)
+    try {
+      await this.onDisk(async () => await draft.publish(name))
+    } catch (error) {
+      // The name may be there, though not durably; no record knows it.
+      await this.services.folder.remove(name).catch(() => undefined)
+      throw error
+    }
   }
 
   /** While held, no released content is removed. */
@@ -133,13 +155,16 @@ export class ContentStore {
   /** Removes released contents whose time is over, or all; none while they are held. How many. */
   async sweep({ isAll }: { readonly isAll: boolean }): Promise<number> {
     if (this.isHeld) return 0
-    const nowMs = this.services.clock.monotonicMs()
+    const { clock, folder, records, storeState } = this.services
+    if (storeState() === 'unsettled') return 0
+    const nowMs = clock.monotonicMs()
     let removed = 0
-    for (const [name, { untilMs }] of this.released) {
+    for (const [name, { contentId, record, untilMs }] of this.released) {
       if (!isAll && untilMs > nowMs) continue
-      await this.onDisk(async () => await this.services.folder.remove(name))
+      const isNamed = (await records.content(contentId))?.salt === record.salt
+      if (!isNamed) await this.onDisk(async () => await folder.remove(name))
       this.released.delete(name)
-      removed += 1
+      if (!isNamed) removed += 1
     }
     return removed
   }

@@ -16,9 +16,9 @@ export class DiskFolder implements ContentFolder {
   }
 
   async open(): Promise<void> {
-    if ((await mkdir(this.#path, { recursive: true, mode: 0o700 })) !== undefined) {
-      await syncFolder(dirname(this.#path))
-    }
+    await mkdir(this.#path, { recursive: true, mode: 0o700 })
+    // Also when it was there: who made it may have been killed before this.
+    await syncFolder(dirname(this.#path))
     for (const name of await readdir(this.#path)) {
       if (/^\.[0-9a-f]{16}\.tmp$/.test(name)) await rm(join(this.#path, name), { force: true })
     }

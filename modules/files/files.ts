@@ -12,7 +12,7 @@ import { writeContent } from './write-content.ts'
 import type { HomeService } from '../home/service.ts'
 import type { Content, ContentServices, OpenContent } from './content-store.ts'
 import type { Draft } from './folder.ts'
-import type { ContentRecord, NameRecord, Sums } from './records.ts'
+import type { Change, ContentRecord, NameRecord, Sums } from './records.ts'
 import type { SealedContent } from './sealed-content.ts'
 import type {
   Collected,
@@ -44,8 +44,6 @@ export interface FilesOptions {
 export interface FilesInit extends ContentServices {
   /** Marks of backups lie beside the store: they must not come back with it. */
   readonly home: Pick<HomeService, 'read' | 'write'>
-  /** Whether the records are all there: no namespace locked away, nothing set aside by a repair. */
-  readonly isStoreWhole: () => boolean
 }
 
 export class Files implements FilesService {
@@ -81,11 +79,11 @@ export class Files implements FilesService {
   /** Removes files of the disk that no record has known for long. */
   async upkeep(): Promise<void> {
     if (!this.#isOpen) await this.open()
-    if (this.#init.isStoreWhole()) await collectAbandoned(this.#store, this.#options)
+    if (this.#init.storeState() === 'whole') await collectAbandoned(this.#store, this.#options)
   }
 
   async close(): Promise<void> {
-    this.#stopped.abort(filesErrors.NZ_FILES_DISK_FAILED({ why: 'the node stops' }))
+    this.#stopped.abort(filesErrors.NZ_FILES_CLOSED())
     await this.#store.close()
   }
 
@@ -201,7 +199,8 @@ export class Files implements FilesService {
   }
 
   async collect({ isDryRun = false, includesDamaged = false, signal }: CollectOptions): Promise<Collected> {
-    return await collectContents(this.#store, { isDryRun, includesDamaged, signal })
+    const ended = AbortSignal.any([signal, this.#stopped.signal])
+    return await collectContents(this.#store, { isDryRun, includesDamaged, signal: ended })
   }
 
   async *watch(options: { readonly after?: number; readonly signal: AbortSignal }): AsyncGenerator<FileChange> {
@@ -249,7 +248,7 @@ export class Files implements FilesService {
       if (found === null && sums.storedBytes + storedBytesOf(size) > this.#options.maxBytes) throw this.#quota()
       const fresh = { size, salt: Buffer.from(put.salt).toString('hex'), names: found?.names ?? 0 }
       const kept: ContentRecord = isThere ? found : { ...fresh, sequence: sums.sequence + 1 }
-      if (!isThere) await this.#publish(draft, { contentId, record: kept })
+      if (!isThere) await this.#store.publish(draft, { contentId, record: kept })
       const isSame = before?.contentId === contentId
       sums = {
         names: sums.names + (before === null ? 1 : 0),
@@ -267,12 +266,11 @@ export class Files implements FilesService {
         modifiedAtMs: nowMs,
       }
       const content: ContentRecord = { ...kept, names: kept.names + (isSame ? 0 : 1) }
-      // A batch that fails may be there all the same: the published file stays until it is collected.
-      await records.change({
-        name: [name, record],
-        contents: [...(dropped?.contents ?? []), [contentId, content]],
-        sums: dropped?.sums ?? sums,
-      })
+      const contents = [...(dropped?.contents ?? []), [contentId, content]] as const
+      await this.#change(
+        { name: [name, record], contents, sums: dropped?.sums ?? sums },
+        isThere ? null : { contentId, record: kept },
+      )
       this.#store.damaged.delete(contentId)
       if (found !== null && !isThere) this.#store.release({ contentId, record: found })
       if (dropped !== null && dropped.released !== null) this.#store.release(dropped.released)
@@ -294,13 +292,12 @@ export class Files implements FilesService {
     }
   }
 
-  async #publish(draft: Draft, content: Content): Promise<void> {
-    const name = this.#store.diskName(content)
+  /** A batch that fails may be there all the same, so `published` is not removed before that is known. */
+  async #change(change: Change, published: Content | null): Promise<void> {
     try {
-      await this.#store.onDisk(async () => await draft.publish(name))
+      await this.#init.records.change(change)
     } catch (error) {
-      // The name may be there, though not durably; no record knows it.
-      await this.#init.folder.remove(name).catch(() => undefined)
+      if (published !== null) this.#store.release(published)
       throw error
     }
   }

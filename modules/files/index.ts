@@ -10,13 +10,19 @@ import { Files } from './files.ts'
 import { FileKeys } from './keys.ts'
 import { FileRecords } from './records.ts'
 import { filesEvents, FilesService } from './service.ts'
+import type { StoreState } from './content-store.ts'
 import type { Timer } from '../../kernel/index.ts'
 
 /** In the state folder. */
 const FOLDER = 'files'
 
 const config = z.strictObject({
-  maxFiles: z.int().min(1).max(150_000).default(100_000).describe('stored files, by name'),
+  maxFiles: z
+    .int()
+    .min(1)
+    .max(400_000)
+    .default(50_000)
+    .describe('stored files, by name; each takes up to two records of the store (storage.maxNamespaceRecords)'),
   maxBytes: z
     .int()
     .min(1)
@@ -57,13 +63,14 @@ export default defineModule({
     } finally {
       root.fill(0)
     }
-    const isStoreWhole = (): boolean => {
+    const storeState = (): StoreState => {
       const { state, quarantined } = storage.status()
-      return (state === 'open' || state === 'rotating') && quarantined === 0
+      if (state !== 'open' && state !== 'rotating') return 'unsettled'
+      return quarantined === 0 ? 'whole' : 'repaired'
     }
     const folder = new DiskFolder(join(home.paths.stateDir, FOLDER))
     const records = new FileRecords(storage.namespace('files'))
-    const files = new Files({ home, records, folder, keys, clock, random, log, events, isStoreWhole }, options)
+    const files = new Files({ home, records, folder, keys, clock, random, log, events, storeState }, options)
     let timer: Timer | null = null
     const upkeep = async (): Promise<void> => {
       try {

@@ -220,6 +220,13 @@ export const filesErrors = defineErrors({
     exit: 'damaged',
     retryable: false,
   },
+  NZ_FILES_CLOSED: {
+    message: 'the node closes its stored files',
+    fix: ['nzcore status', 'try again when it runs'],
+    status: 503,
+    exit: 'failed',
+    retryable: true,
+  },
   NZ_FILES_STALLED: {
     message: 'nothing was read or written for too long',
     fix: ['try again with a program that goes on'],

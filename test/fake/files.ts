@@ -24,7 +24,7 @@ export interface OpenFilesInit extends Partial<FilesOptions> {
   readonly random?: Random
   /** First byte of the root key. */
   readonly seed?: number
-  readonly isStoreWhole?: () => boolean
+  readonly storeState?: FilesInit['storeState']
   readonly told?: string[]
 }
 
@@ -36,7 +36,7 @@ export interface OpenedFiles extends AsyncDisposable {
 
 export async function openFiles({ told, seed = 1, ...init }: OpenFilesInit = {}): Promise<OpenedFiles> {
   const { clock = systemClock, random = systemRandom, disk = memoryDisk(), home = memoryHome() } = init
-  const { folder = new MemoryFolder(clock), isStoreWhole = () => true } = init
+  const { folder = new MemoryFolder(clock), storeState = () => 'whole' } = init
   const storage = init.storage ?? (await openStore({ disk, clock, random }))
   const services: FilesInit = {
     records: new FileRecords(storage.namespace('files')),
@@ -47,7 +47,7 @@ export async function openFiles({ told, seed = 1, ...init }: OpenFilesInit = {})
     home,
     clock,
     random,
-    isStoreWhole,
+    storeState,
   }
   const { maxFiles = 10_000, maxBytes = 2 ** 40, keepUnknownMs = 86_400_000 } = init
   const files = new Files(services, { maxFiles, maxBytes, keepUnknownMs })

@@ -106,6 +106,8 @@ describe('nzcore files', () => {
       [['put', 'x', dir], 5, 'NZ_CLI_FILE_UNREADABLE'],
       [['get', 'absent', path('absent')], 5, 'NZ_FILES_NOT_FOUND'],
       [['get', 'big/in.bin', path('a/b')], 1, 'NZ_CLI_FILE_UNWRITABLE'],
+      [['get', 'big/in.bin', '/dev/null', '--force'], 1, 'NZ_CLI_FILE_UNWRITABLE'],
+      [['get', 'big/in.bin', dir, '--force'], 1, 'NZ_CLI_FILE_UNWRITABLE'],
       [['get', 'big/in.bin', path('x'), '--range', '5'], 2, 'NZ_CLI_USAGE'],
       [['get', 'big/in.bin', path('x'), '--range', '1000001-'], 2, 'NZ_FILES_RANGE'],
     ] as const) {

@@ -10,10 +10,12 @@ import { SimulatedClock, systemRandom } from '../../kernel/index.ts'
 import { DiskFolder } from '../../modules/files/disk-folder.ts'
 import { LINGER_MS } from '../../modules/files/content-store.ts'
 import { MemoryFolder } from '../../modules/files/memory-folder.ts'
+import { storageErrors } from '../../modules/storage/service.ts'
 import { bytesOf, contentOf, inPieces, itemsOf, restore, sha256, verdictsOf } from '../compliance/files.ts'
 import { openFiles } from '../fake/files.ts'
 import { memoryHome } from '../fake/home.ts'
 import { memoryDisk } from '../fake/storage.ts'
+import type { StoreState } from '../../modules/files/content-store.ts'
 import type { Files } from '../../modules/files/files.ts'
 
 setFlagsFromString('--expose-gc')
@@ -198,6 +200,33 @@ describe('a disk that refuses', () => {
     })
   }
 
+  it('that takes no records leaves nothing once it is known whether they are there', async () => {
+    for (const isWritten of [false, true]) {
+      const clock = new SimulatedClock()
+      const folder = new MemoryFolder(clock)
+      let storeState: StoreState = 'whole'
+      await using opened = await openFiles({ folder, clock, storeState: () => storeState })
+      await put(opened.files, 'f', contentOf(10, 1))
+      const { records } = opened.init
+      const change = records.change.bind(records)
+      records.change = async (...args) => {
+        if (isWritten) await change(...args)
+        throw storageErrors.NZ_STORAGE_READ_ONLY()
+      }
+      await assert.rejects(put(opened.files, 'f', contentOf(10, 2), true), { code: 'NZ_STORAGE_READ_ONLY' })
+      records.change = change
+      storeState = 'unsettled'
+      if (!isWritten) await opened.files.collect({ signal })
+      await clock.advance(5 * LINGER_MS)
+      assert.equal(folder.files.size, 2, 'the store has not said yet')
+      storeState = 'repaired'
+      await clock.advance(2 * LINGER_MS)
+      assert.deepEqual(await read(opened.files, 'f'), contentOf(10, isWritten ? 2 : 1))
+      await opened.files.collect({ signal })
+      assert.equal(folder.files.size, 1)
+    }
+  })
+
   it('that cannot be read is no damage', async () => {
     const { files, folder } = await withContent(10)
     const files0 = folder.files
@@ -234,15 +263,15 @@ describe('what is removed', () => {
   it('files that no record knows go after their time, and only while the store is whole', async () => {
     const clock = new SimulatedClock()
     const folder = new MemoryFolder(clock)
-    let isStoreWhole = false
-    await using opened = await openFiles({ folder, clock, isStoreWhole: () => isStoreWhole, keepUnknownMs: 1_000 })
+    let storeState: StoreState = 'repaired'
+    await using opened = await openFiles({ folder, clock, storeState: () => storeState, keepUnknownMs: 1_000 })
     await put(opened.files, 'f', contentOf(10))
     const draft = await folder.draft()
     await draft.publish('0'.repeat(64))
     await clock.advance(2_000)
     await opened.files.upkeep()
     assert.equal(folder.files.size, 2)
-    isStoreWhole = true
+    storeState = 'whole'
     await draft.publish('1'.repeat(64))
     await opened.files.upkeep()
     assert.deepEqual(
