@@ -1,8 +1,10 @@
-/** The kernel's Logger: pino over one safe record, kept in memory and written as one line of JSON. */
+/** The kernel's Logger: pino over one safe record, kept in memory and, veiled, written as one line of JSON. */
+import { dirname } from 'node:path'
 import { pino } from 'pino'
 import { safeFields } from './fields.ts'
 import { isAtLeast, RecordRing } from './record-ring.ts'
 import { RotatingFile } from './rotating-file.ts'
+import { Veil } from './veil.ts'
 import type { RotatingFileInit } from './rotating-file.ts'
 import type { LogLevel, LogRecord, LogsService } from './service.ts'
 import type { Clock, Logger } from '../../kernel/index.ts'
@@ -28,6 +30,7 @@ export interface Journal extends LogsService, Logger {
 export function createJournal({ level, clock, file, mirror }: JournalInit): Journal {
   const ring = new RecordRing({ maxRecords: MAX_RECENT_RECORDS, maxBytes: MAX_RECENT_BYTES })
   const output = file === undefined ? null : new RotatingFile(file)
+  const veil = file === undefined ? null : new Veil(dirname(file.dir))
   let line = ''
   const logger = pino(
     {
@@ -44,7 +47,8 @@ export function createJournal({ level, clock, file, mirror }: JournalInit): Jour
   const log = (at: LogLevel, event: string, fields: object = {}): void => {
     if (!isAtLeast(at, current)) return
     const record: LogRecord = { id: ring.nextId, atMs: clock.nowMs(), level: at, event, fields: safeFields(fields) }
-    logger[at]({ time: new Date(record.atMs).toISOString(), fields: record.fields }, event)
+    const fieldsOnDisk = veil?.fields(record.fields) ?? record.fields
+    logger[at]({ time: new Date(record.atMs).toISOString(), fields: fieldsOnDisk }, event)
     ring.add(record, line.length)
     output?.write(line)
     mirror?.(record)

@@ -44,6 +44,27 @@ describe('the log file', () => {
     assert.match(readFileSync(join(dir, 'nzcore.log'), 'utf8'), /"index":99/)
   })
 
+  it('names nobody and no file of others; what is in memory does', () => {
+    const journal = journalIn(join(dir, 'log'))
+    const peerId = '12D3KooWEUZ2X4DZeLq4Jf6yWuRTfmFe4g8nBZLuZ9CvnJdXxjPW'
+    const own = join(dir, 'contacts.json')
+    const failed = new Error(`ENOENT: no such file or directory, open '/nowhere/ada/plan.pdf' and '${own}'`)
+    const refused = homeErrors.NZ_HOME_UNREADABLE({
+      why: `dial ${peerId} at /ip4/192.0.2.7/tcp/4001`,
+      data: { path: own },
+    })
+    journal.info('test.names', { peerId, name: 'plan.pdf', peer: 'desk', addresses: ['/ip4/192.0.2.7/tcp/4001'] })
+    journal.error('test.errors', { failed, refused, peers: [peerId, { directory: '/nowhere/ada/inbox' }], bytes: 7 })
+    journal.close()
+    const text = readFileSync(join(dir, 'log', 'nzcore.log'), 'utf8')
+    for (const secret of [peerId, 'plan.pdf', 'desk', '192.0.2.7', '/nowhere/ada']) {
+      assert.equal(text.includes(secret), false, secret)
+      assert.ok(JSON.stringify(journal.recent({ limit: 10 })).includes(secret), secret)
+    }
+    assert.ok(text.split(own).length > 2, 'paths of the node itself stay')
+    assert.equal(new Set(text.match(/peer-[0-9a-f]{8}/g)).size, 1, 'a peer is the same one throughout')
+  })
+
   it('counts what a full disk loses and goes on afterwards', () => {
     writeFileSync(join(dir, 'blocked'), '')
     const journal = journalIn(join(dir, 'blocked'))
