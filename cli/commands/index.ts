@@ -57,6 +57,10 @@ export const commandGroups: CommandGroups = {
     const { backupCommands, backupPresenters } = await import('./backup.ts')
     return { commands: backupCommands, presenters: backupPresenters }
   },
+  trust: async () => {
+    const { trustCommands, trustPresenters } = await import('./trust.ts')
+    return { commands: trustCommands, presenters: trustPresenters }
+  },
   config: async () => {
     const { configCommands, configPresenters } = await import('./config.ts')
     return { commands: configCommands, presenters: configPresenters }
@@ -85,5 +89,6 @@ export const parentSummaries: Readonly<Record<string, string>> = {
   kv: 'Keep small records of your own, encrypted',
   profile: 'Keep several identities apart on one machine',
   storage: 'Look after the encrypted store',
+  trust: 'State, explain and replicate how far peers are trusted',
   token: 'Let programs use the local API over TCP',
 }

@@ -15,6 +15,7 @@ import { IdentityFactsService, IdentityService } from '../identity/service.ts'
 import { LogsService } from '../logs/service.ts'
 import { NetworkService } from '../network/service.ts'
 import { StorageService } from '../storage/service.ts'
+import { TrustService } from '../trust/service.ts'
 import { TransfersService } from '../transfers/service.ts'
 import { authenticateByToken, authenticateOwner } from './access.ts'
 import { AppStreams } from './app-streams.ts'
@@ -33,6 +34,7 @@ import { tokensHandlers } from './handlers/tokens.ts'
 import { configHandlers } from './handlers/config.ts'
 import { contactsHandlers } from './handlers/contacts.ts'
 import { storageHandlers } from './handlers/storage.ts'
+import { trustHandlers } from './handlers/trust.ts'
 import { transfersHandlers } from './handlers/transfers.ts'
 import { createHttpServer } from './http-server.ts'
 import { createLocalClient } from './local-client.ts'
@@ -66,6 +68,7 @@ export default defineModule({
     storage: StorageService,
     files: FilesService,
     backup: BackupService,
+    trust: TrustService,
   },
   provides: { ipc: IpcService },
   emits: {},
@@ -92,6 +95,7 @@ export default defineModule({
       ...storageHandlers(services),
       ...filesHandlers({ ...services, clock }),
       ...backupHandlers(services),
+      ...trustHandlers({ ...services, clock }),
       ...streamsHandlers(new AppStreams({ ...services, clock, signal: stopping.signal })),
     }
     const dispatcher = new Dispatcher({ contract, handlers, clock, log })

@@ -17,10 +17,13 @@ const olderFile = z.strictObject({
   blocked: z.array(z.string().min(1).max(128)).max(MAX_BLOCKED),
 })
 
+type PeerCheck = (peerId: string) => boolean
+
 /** Nobody may come in or be dialled while it cannot be read: it would not be known who is refused. */
 export class BlockList {
   readonly #stored: StoredMap<z.output<typeof Blocked>>
   #ips = new IpBlockList()
+  readonly #checks = new Set<PeerCheck>()
 
   constructor(storage: Pick<StorageService, 'map'>) {
     this.#stored = storage.map(NAMESPACE, {
@@ -50,7 +53,14 @@ export class BlockList {
   }
 
   hasPeer(peerId: string): boolean {
-    return this.#stored.trouble !== null || this.#stored.values.has(peerId)
+    if (this.#stored.trouble !== null || this.#stored.values.has(peerId)) return true
+    return [...this.#checks].some((isRefused) => isRefused(peerId))
+  }
+
+  /** Refuses also the peers that `isRefused` says, until `signal` aborts. */
+  refuseWhen(isRefused: PeerCheck, { signal }: { readonly signal: AbortSignal }): void {
+    this.#checks.add(isRefused)
+    signal.addEventListener('abort', () => this.#checks.delete(isRefused), { once: true })
   }
 
   hasIp(address: string): boolean {

@@ -261,6 +261,10 @@ export class Network implements NetworkService {
     await this.#services.blockList.remove(subject)
   }
 
+  refusePeers(isRefused: (peerId: string) => boolean, options: { readonly signal: AbortSignal }): void {
+    this.#services.blockList.refuseWhen(isRefused, options)
+  }
+
   blocked(): readonly string[] {
     return this.#services.blockList.subjects()
   }

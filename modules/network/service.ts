@@ -140,6 +140,11 @@ export interface NetworkService {
   block(subject: string): Promise<void>
   unblock(subject: string): Promise<void>
   blocked(): readonly string[]
+  /**
+   * Refuses also the peers that `isRefused` says, in both directions, until `signal` aborts. It is asked at every
+   * connection: quick, without side effects. Open connections stay: `disconnect` ends them.
+   */
+  refusePeers(isRefused: (peerId: string) => boolean, options: { readonly signal: AbortSignal }): void
   counters(): NetworkCounters
   /** Which stack new TCP connections get, and why. */
   backend(): BackendChoice

@@ -11,6 +11,7 @@ import { logsContract } from './contract/logs.ts'
 import { networkContract } from './contract/network.ts'
 import { nodeContract } from './contract/node.ts'
 import { storageContract } from './contract/storage.ts'
+import { trustContract } from './contract/trust.ts'
 import { streamsContract } from './contract/streams.ts'
 import { tokensContract } from './contract/tokens.ts'
 import { transfersContract } from './contract/transfers.ts'
@@ -32,4 +33,5 @@ export const contract = defineContract({
   ...storageContract,
   ...filesContract,
   ...backupContract,
+  ...trustContract,
 })

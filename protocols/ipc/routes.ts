@@ -73,4 +73,12 @@ export const routes: Routes<typeof contract> = {
   backupList: { method: 'GET', path: '/backup', kind: 'call' },
   backupSchedule: { method: 'GET', path: '/backup/schedule', kind: 'call' },
   backupPrune: { method: 'POST', path: '/backup/prune', kind: 'call' },
+  trustList: { method: 'GET', path: '/trust', kind: 'call' },
+  trustStatus: { method: 'GET', path: '/trust/status', kind: 'call' },
+  trustExplain: { method: 'GET', path: '/trust/explain', kind: 'call' },
+  trustSet: { method: 'POST', path: '/trust/set', kind: 'call' },
+  trustWithdraw: { method: 'POST', path: '/trust/withdraw', kind: 'call' },
+  trustRevoke: { method: 'POST', path: '/trust/revoke', kind: 'call' },
+  trustLog: { method: 'GET', path: '/trust/log', kind: 'call' },
+  trustSync: { method: 'POST', path: '/trust/sync', kind: 'call' },
 }

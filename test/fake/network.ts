@@ -127,6 +127,7 @@ class FakeNode implements NetworkService {
   readonly #streamHandlers = new Map<string, { handler: StreamHandler; signal: AbortSignal; limit: number }>()
   readonly #requestHandlers = new Map<string, RequestHandler>()
   readonly #blocked = new Set<string>()
+  readonly #refusals = new Set<(peerId: string) => boolean>()
   #opened = 0
 
   constructor(mesh: Mesh, peerId: string, address: string, events: EventBus | undefined) {
@@ -248,6 +249,11 @@ class FakeNode implements NetworkService {
     this.#blocked.delete(subject)
   }
 
+  refusePeers(isRefused: (peerId: string) => boolean, { signal }: { readonly signal: AbortSignal }): void {
+    this.#refusals.add(isRefused)
+    signal.addEventListener('abort', () => this.#refusals.delete(isRefused), { once: true })
+  }
+
   blocked(): readonly string[] {
     return [...this.#blocked]
   }
@@ -302,7 +308,7 @@ class FakeNode implements NetworkService {
   }
 
   isRefusing(peerId: string): boolean {
-    return this.#blocked.has(peerId)
+    return this.#blocked.has(peerId) || [...this.#refusals].some((isRefused) => isRefused(peerId))
   }
 
   gain(peerId: string, direction: Link['direction'], address: string): void {

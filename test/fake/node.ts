@@ -21,6 +21,7 @@ import { IpcService } from '../../modules/ipc/service.ts'
 import { createJournal } from '../../modules/logs/index.ts'
 import { LogsService } from '../../modules/logs/service.ts'
 import { NetworkService } from '../../modules/network/service.ts'
+import trustModule from '../../modules/trust/index.ts'
 import transfersModule from '../../modules/transfers/index.ts'
 import { createClient } from '../../sdk/client.ts'
 import type { NzClient } from '../../sdk/client.ts'
@@ -70,7 +71,7 @@ export async function startApiNode(init: ApiNodeInit = {}): Promise<ApiNode> {
   const stored = new MemoryFolder(clock ?? systemClock)
   const opened = await openFiles({ storage, folder: stored, ...(clock === undefined ? {} : { clock }) })
   const kernel = new Kernel({
-    modules: [contactsModule, forwardsModule, transfersModule, doctorModule, backupModule, ipcModule],
+    modules: [contactsModule, trustModule, forwardsModule, transfersModule, doctorModule, backupModule, ipcModule],
     config: { ipc, contacts: { name: `node${seed}` } },
     log,
     services: [

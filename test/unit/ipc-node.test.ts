@@ -20,6 +20,7 @@ describe('the group node', () => {
       status.modules.map(({ name, state }) => [name, state]),
       [
         ['contacts', 'running'],
+        ['trust', 'running'],
         ['forwards', 'running'],
         ['transfers', 'running'],
         ['doctor', 'running'],

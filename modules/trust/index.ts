@@ -1,0 +1,70 @@
+/** How far this node trusts peers: its statements and everybody's, replicated, and the policy that follows. */
+import { z } from 'zod'
+import { defineModule } from '../../kernel/index.ts'
+import { ContactsService } from '../contacts/service.ts'
+import { IdentityService } from '../identity/service.ts'
+import { NetworkService } from '../network/service.ts'
+import { storageEvents, StorageService } from '../storage/service.ts'
+import { hangUpOnRevoked } from './hang-up.ts'
+import { followContacts, stateContacts } from './contact-statements.ts'
+import { LatestTime } from './latest-time.ts'
+import { TrustLedger } from './ledger.ts'
+import { policyConfig } from './policy.ts'
+import { Replication } from './replication.ts'
+import { trustEvents, TrustService } from './service.ts'
+import { createTrust, mayDo } from './trust.ts'
+import { UpdateStore } from './update-store.ts'
+
+/** How often the latest time is looked at and, when it is due, kept. */
+const KEEP_TIME_EVERY_MS = 60_000
+
+export default defineModule({
+  name: 'trust',
+  config: z.strictObject({ policy: policyConfig.prefault({}) }),
+  requires: { identity: IdentityService, network: NetworkService, contacts: ContactsService, storage: StorageService },
+  provides: { trust: TrustService },
+  emits: trustEvents,
+  capabilities: [],
+  restart: 'permanent',
+
+  async setup(context, { identity, network, contacts, storage }, { policy }) {
+    const { events, scope, clock, random, log } = context
+    const time = new LatestTime(clock, storage.namespace('trust/state'))
+    const store = new UpdateStore(storage.namespace('trust/updates'))
+    const ledger = new TrustLedger({ identity, store, time })
+    const { signal } = scope
+    const may: TrustService['may'] = (peerId, act) => mayDo(ledger, policy, peerId, act)
+    const replication = new Replication({ ledger, network, events, clock, random, log, may }, { signal })
+    const trust = createTrust({ ledger, replication, events, policy })
+    const load = async (options: { readonly signal: AbortSignal }): Promise<void> => {
+      if (ledger.trouble === null) return
+      await ledger.load(options)
+      if (ledger.trouble === null) await stateContacts({ contacts, ledger, trust, log })
+      else log.error('trust.notRead', { error: ledger.trouble })
+    }
+    return {
+      services: { trust },
+      async start(options) {
+        await load(options)
+        // A repair of the store, or room on the disk, brings it back.
+        events.on(storageEvents.writable, async () => await load({ signal }), { signal })
+        network.refusePeers((peerId) => !may(peerId, 'connect'), { signal })
+        hangUpOnRevoked({ network, events, clock, log, may }, { signal })
+        replication.start()
+        followContacts({ ledger, trust, events, log }, { signal })
+        const keepTime = (): void => {
+          time.keep().catch((error: unknown) => log.warn('trust.timeNotKept', { error }))
+          timer = clock.setTimer(KEEP_TIME_EVERY_MS, keepTime, { unref: true })
+        }
+        let timer = clock.setTimer(KEEP_TIME_EVERY_MS, keepTime, { unref: true })
+        scope.defer(() => timer.cancel())
+      },
+      async health() {
+        const trouble = ledger.trouble
+        if (trouble === null) return { state: 'healthy' }
+        const why = `${trouble.why ?? trouble.message}: nobody is let in until it is known who was revoked`
+        return { state: 'degraded', code: trouble.code, why }
+      },
+    }
+  },
+})

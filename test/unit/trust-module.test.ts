@@ -1,0 +1,192 @@
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { isNzError } from '../../kernel/index.ts'
+import { TrustService } from '../../modules/trust/service.ts'
+import { decodeAnswer, encodeRequest, RECONCILE_METHOD } from '../../protocols/trust/reconcile-messages.ts'
+import { trustCodes } from '../../protocols/trust/errors.ts'
+import { createUpdate, keyOf, NO_PREVIOUS } from '../../protocols/trust/update.ts'
+import { fakeIdentity } from '../fake/identity.ts'
+import { createFakeNetwork } from '../fake/network.ts'
+import { startApiNode } from '../fake/node.ts'
+import { trusting } from '../fake/trust.ts'
+import type { ApiNode } from '../fake/node.ts'
+import type { Statement, TrustUpdate } from '../../protocols/trust/update.ts'
+import type { FakeNetwork } from '../fake/network.ts'
+
+const signal = AbortSignal.timeout(20_000)
+
+async function eventually(isTrue: () => boolean): Promise<void> {
+  for (; !isTrue();) {
+    signal.throwIfAborted()
+    await new Promise((resolve) => setImmediate(resolve))
+  }
+}
+
+const trustOf = (node: ApiNode): TrustService => node.kernel.get(TrustService)
+
+/** Two connected nodes that trust each other `MEDIUM`. */
+async function pair(mesh: FakeNetwork): Promise<{ readonly one: ApiNode; readonly other: ApiNode } & AsyncDisposable> {
+  const one = await startApiNode({ mesh, seed: 1 })
+  const other = await startApiNode({ mesh, seed: 2 })
+  await trustOf(one).set(other.network.peerId, { level: 'MEDIUM', vouchDepth: 1 })
+  await trustOf(other).set(one.network.peerId, { level: 'MEDIUM', vouchDepth: 1 })
+  await one.network.connect(other.network.peerId, { addresses: other.network.addresses(), signal })
+  return {
+    one,
+    other,
+    async [Symbol.asyncDispose]() {
+      await one[Symbol.asyncDispose]()
+      await other[Symbol.asyncDispose]()
+    },
+  }
+}
+
+const third = fakeIdentity(3).self.peerId
+
+function updateBy(seed: number, sequence: number, previous: string, statement: Statement): TrustUpdate {
+  const identity = fakeIdentity(seed)
+  const issuer = keyOf(identity.self.nodePublicKey)
+  return createUpdate({ issuer, sequence, previous, issuedS: 1, statement }, (purpose, message) =>
+    identity.signAsNode(purpose, message),
+  )
+}
+
+/** What `node` answers to updates that the peer `as` pushes. */
+async function push(as: ApiNode, node: ApiNode, updates: readonly Uint8Array[]): Promise<readonly (string | null)[]> {
+  const request = encodeRequest({ kind: 'push', updates })
+  const answer = decodeAnswer(await as.network.request(node.network.peerId, RECONCILE_METHOD, request, { signal }))
+  return answer?.kind === 'pushed' ? answer.codes.map((code) => trustCodes[code] ?? null) : assert.fail()
+}
+
+describe('the module trust', () => {
+  it('tells a connected peer at once what was stated', async () => {
+    await using nodes = await pair(createFakeNetwork())
+    const { one, other } = nodes
+    await trustOf(one).reconcile(other.network.peerId, { signal })
+    assert.equal(trustOf(one).status().root, trustOf(other).status().root)
+    await trustOf(one).set(third, { level: 'HIGH' })
+    await eventually(() => trustOf(other).explain(third).because === 'path')
+    assert.equal(trustOf(one).status().root, trustOf(other).status().root)
+    // 500 x 0.75 x 0.8
+    assert.equal(trustOf(other).explain(third).weight, 300)
+  })
+
+  it('brings what was stated in the meantime to a peer that comes back', async () => {
+    const mesh = createFakeNetwork()
+    await using nodes = await pair(mesh)
+    const { one, other } = nodes
+    mesh.cut(one.network.peerId, other.network.peerId)
+    await trustOf(one).set(third, { level: 'LOW' })
+    assert.equal(trustOf(other).explain(third).because, 'none')
+    mesh.heal(one.network.peerId, other.network.peerId)
+    await other.network.connect(one.network.peerId, { addresses: one.network.addresses(), signal })
+    assert.equal((await trustOf(other).reconcile(one.network.peerId, { signal })).isEqual, true)
+    assert.equal(trustOf(one).status().root, trustOf(other).status().root)
+    assert.equal(trustOf(other).explain(third).because, 'path')
+  })
+
+  it('answers each bad update with its own code and keeps its state', async () => {
+    await using nodes = await pair(createFakeNetwork())
+    const { one, other } = nodes
+    await trustOf(one).set(third, { level: 'HIGH', vouchDepth: 1 })
+    const subject = keyOf(fakeIdentity(4).self.nodePublicKey)
+    const good = updateBy(3, 1, NO_PREVIOUS, trusting(subject, 2))
+    const late = updateBy(3, 3, good.id, trusting(subject, 2))
+    const over = updateBy(3, 2, good.id, trusting(subject, 3, { expiresS: 10 }))
+    const fork = updateBy(3, 1, NO_PREVIOUS, trusting(subject, 4))
+    const stranger = updateBy(9, 1, NO_PREVIOUS, trusting(subject, 4))
+    const forged = Uint8Array.from(good.bytes)
+    forged[forged.length - 1] = (forged.at(-1) ?? 0) ^ 1
+    const otherPurpose = Buffer.from(good.bytes)
+    otherPurpose.write('other', otherPurpose.indexOf('trust'))
+    assert.deepEqual(
+      await push(other, one, [
+        good.bytes,
+        good.bytes,
+        late.bytes,
+        over.bytes,
+        forged,
+        otherPurpose,
+        Uint8Array.of(1),
+        stranger.bytes,
+      ]),
+      [
+        null,
+        'NZ_TRUST_REPLAYED',
+        'NZ_TRUST_GAP',
+        'NZ_TRUST_FORKED',
+        'NZ_TRUST_FORGED',
+        'NZ_TRUST_PURPOSE',
+        'NZ_TRUST_MALFORMED',
+        'NZ_TRUST_NOT_INTERESTED',
+      ],
+    )
+    assert.deepEqual(await push(other, one, [fork.bytes]), ['NZ_TRUST_FORKED'])
+    assert.deepEqual(trustOf(one).status().forked, [third])
+    assert.deepEqual(trustOf(one).explain(third).level, 'LOW')
+  })
+
+  it('answers only peers that its policy lets replicate', async () => {
+    const mesh = createFakeNetwork()
+    await using one = await startApiNode({ mesh, seed: 1 })
+    await using other = await startApiNode({ mesh, seed: 2 })
+    await trustOf(other).set(one.network.peerId, { level: 'HIGH' })
+    await other.network.connect(one.network.peerId, { addresses: one.network.addresses(), signal })
+    await assert.rejects(
+      trustOf(other).reconcile(one.network.peerId, { signal }),
+      (error) => isNzError(error) && error.code === 'NZ_TRUST_NOT_ALLOWED',
+    )
+    await assert.rejects(
+      trustOf(one).reconcile(other.network.peerId, { signal }),
+      (error) => isNzError(error) && error.code === 'NZ_TRUST_NOT_ALLOWED',
+    )
+  })
+
+  it('hangs up on a peer that it revokes, refuses it from then on, and never takes that back', async () => {
+    await using nodes = await pair(createFakeNetwork())
+    const { one, other } = nodes
+    const peer = other.network.peerId
+    await trustOf(one).revoke(peer, { reason: 1 })
+    await eventually(() => one.network.peer(peer)?.state !== 'connected')
+    await assert.rejects(other.network.connect(one.network.peerId, { addresses: one.network.addresses(), signal }))
+    assert.deepEqual(trustOf(one).explain(peer).mayDo, [])
+    await assert.rejects(
+      trustOf(one).set(peer, { level: 'HIGH' }),
+      (error) => isNzError(error) && error.code === 'NZ_TRUST_REVOKED',
+    )
+  })
+
+  it('shows statements, explanations and logs through the local API', async () => {
+    await using nodes = await pair(createFakeNetwork())
+    const { one, other } = nodes
+    const peer = other.network.peerId
+    await one.client.trustSet({ peer: third, level: 'HIGH', expiresInMs: 60_000 })
+    const { statements } = await one.client.trustList({})
+    assert.deepEqual(
+      statements.map(({ subject, level }) => [subject.peerId, level]),
+      [
+        [peer, 'MEDIUM'],
+        [third, 'HIGH'],
+      ],
+    )
+    const { trust } = await one.client.trustExplain({ peer })
+    assert.deepEqual(
+      [trust.level, trust.because, trust.mayDo],
+      ['MEDIUM', 'own', ['connect', 'replicate', 'send', 'route']],
+    )
+    await one.client.trustWithdraw({ peer: third })
+    const { updates } = await one.client.trustLog({})
+    assert.deepEqual(
+      updates.map(({ sequence, kind }) => [sequence, kind]),
+      [
+        [1, 'trust'],
+        [2, 'trust'],
+        [3, 'withdraw'],
+      ],
+    )
+    await assert.rejects(
+      one.client.trustSet({ peer: one.network.peerId, level: 'LOW' }),
+      (error) => isNzError(error) && error.code === 'NZ_TRUST_SELF',
+    )
+  })
+})
