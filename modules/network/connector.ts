@@ -6,7 +6,7 @@ import { AttemptLedger } from './attempt-ledger.ts'
 import { Dialer } from './dialer.ts'
 import { orAbort } from './or-abort.ts'
 import { networkErrors } from './service.ts'
-import type { Libp2p } from '@libp2p/interface'
+import type { Swarm } from './transport-dials.ts'
 import type { NetworkServices } from './network.ts'
 import type { OpenPath, Paths } from './paths.ts'
 import type { PeerBook } from './peer-book.ts'
@@ -33,7 +33,7 @@ export class Connector {
     this.#services = services
   }
 
-  start(swarm: Libp2p): void {
+  start(swarm: Swarm): void {
     const { clock, config } = this.#services
     this.#stopped = new AbortController()
     this.#dialer = new Dialer(

@@ -1,16 +1,18 @@
-/** Dials the addresses of a peer one after the other, so that each leaves its own entry in the ledger. */
+/** Dials the addresses of a peer, each by itself, so that each leaves its own entry in the ledger. */
 import { multiaddr } from '@multiformats/multiaddr'
 import { deadline } from '../../kernel/index.ts'
 import { transportOf, withPeerId } from './address.ts'
 import { codeOf, stageOf } from './dial-outcome.ts'
 import { networkErrors } from './service.ts'
-import type { Connection, Libp2p } from '@libp2p/interface'
+import { ATTEMPT_DELAY_MS, staggered } from './staggered.ts'
+import type { Connection } from '@libp2p/interface'
 import type { Clock } from '../../kernel/index.ts'
 import type { AttemptLedger } from './attempt-ledger.ts'
 import type { DialStage } from './dial-outcome.ts'
+import type { Swarm } from './transport-dials.ts'
 
 export interface DialerServices {
-  readonly swarm: Libp2p
+  readonly swarm: Pick<Swarm, 'services'>
   readonly ledger: AttemptLedger
   readonly clock: Clock
   /** Addresses for which this is true are not tried. */
@@ -33,18 +35,24 @@ export class Dialer {
   }
 
   /**
-   * The first connection that comes about, addresses tried in the order given.
+   * The first connection that comes about: addresses are tried in the order given, the next when one has failed or has
+   * taken ATTEMPT_DELAY_MS; the others are given up then.
    *
    * @throws NZ_NETWORK_UNREACHABLE with the attempts of this call in `data.attempts`
    */
   async dial(peerId: string, addresses: readonly string[], signal: AbortSignal): Promise<Connection> {
-    const { ledger } = this.#services
+    const { ledger, clock } = this.#services
     const earlier = ledger.of(peerId).at(-1)
-    for (const address of addresses) {
-      signal.throwIfAborted()
-      const connection = await this.#try(peerId, address, signal)
-      if (connection !== null) return connection
-    }
+    const connection = await staggered(
+      addresses.map((address) => async (stop) => await this.#try(peerId, address, stop)),
+      {
+        clock,
+        delayMs: ATTEMPT_DELAY_MS,
+        signal,
+        discard: (late) => late.abort(new Error('another address was faster')),
+      },
+    )
+    if (connection !== null) return connection
     const attempts = ledger.of(peerId)
     const fresh = attempts.slice(earlier === undefined ? 0 : attempts.indexOf(earlier) + 1)
     throw networkErrors.NZ_NETWORK_UNREACHABLE({
@@ -53,7 +61,7 @@ export class Dialer {
     })
   }
 
-  /** `null` when it failed; why is in the ledger. */
+  /** `null` when it failed, why is in the ledger; also when it was given up, which is no attempt to tell of. */
   async #try(peerId: string, address: string, signal: AbortSignal): Promise<Connection | null> {
     const { swarm, ledger, clock, isBlocked } = this.#services
     const startedMs = clock.monotonicMs()
@@ -73,7 +81,7 @@ export class Dialer {
     }
     using limit = deadline(clock, this.#options.dialTimeoutMs, { signal })
     try {
-      const connection = await swarm.dial(multiaddr(withPeerId(address, peerId)), {
+      const connection = await swarm.services.dials.dial(multiaddr(withPeerId(address, peerId)), {
         signal: limit.signal,
         onProgress: ({ type }) => (stage = stageOf(type) ?? stage),
       })
@@ -81,7 +89,7 @@ export class Dialer {
       record(null)
       return connection
     } catch (error) {
-      signal.throwIfAborted()
+      if (signal.aborted) return null
       const { hasClusterSecret } = this.#options
       record(codeOf({ error, stage, isOverTime: limit.isOver, hasClusterSecret }))
       return null

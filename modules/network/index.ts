@@ -14,7 +14,7 @@ import { Liveness } from './liveness.ts'
 import { Network } from './network.ts'
 import { networkErrors, networkEvents, NetworkService } from './service.ts'
 import { TokenBuckets } from './token-buckets.ts'
-import type { Libp2p } from '@libp2p/interface'
+import type { Swarm } from './transport-dials.ts'
 import type { Health, ModuleContext, NzError } from '../../kernel/index.ts'
 import type { AcceptLimits } from './accept-gate.ts'
 import type { NetworkConfig } from './config.ts'
@@ -147,7 +147,7 @@ function degraded({ code, why, message }: NzError): Health {
 async function createSwarm(
   { network, gate, sockets, blockList }: Parts,
   { storage, identity, config, ...stack }: SwarmParts & Pick<SwarmInit, 'datastore' | 'native' | 'backend'>,
-): Promise<Libp2p> {
+): Promise<Swarm> {
   const [swarmFile, listen, clusterKey] = await Promise.all([
     import('./swarm.ts'),
     config.listen ?? choosePorts(storage).then(listenEverywhere),

@@ -12,7 +12,7 @@ import { answerPings, PING_PROTOCOL, pingOver } from './ping.ts'
 import { Requests } from './requests.ts'
 import { networkErrors, networkEvents } from './service.ts'
 import { StreamServer } from './stream-server.ts'
-import type { Libp2p } from '@libp2p/interface'
+import type { Swarm } from './transport-dials.ts'
 import type { OpenPath } from './paths.ts'
 import type { Clock, EventBus, Logger, Random } from '../../kernel/index.ts'
 import type { AcceptGate } from './accept-gate.ts'
@@ -64,7 +64,7 @@ export class Network implements NetworkService {
   readonly #keeper: Keeper
   readonly #requests: Requests
   readonly #streams: StreamServer
-  #swarm: Libp2p | null = null
+  #swarm: Swarm | null = null
   #backend: BackendChoice = NOT_STARTED
 
   constructor(services: NetworkServices) {
@@ -105,7 +105,7 @@ export class Network implements NetworkService {
   }
 
   /** Takes over a swarm that has been put together and not started. */
-  async start(swarm: Libp2p, backend: BackendChoice): Promise<void> {
+  async start(swarm: Swarm, backend: BackendChoice): Promise<void> {
     this.#swarm = swarm
     this.#backend = backend
     const { gate, sockets } = this.#services
@@ -300,7 +300,7 @@ export class Network implements NetworkService {
   }
 
   /** Takes over what an earlier run had learnt of peers. */
-  async #recall(swarm: Libp2p): Promise<void> {
+  async #recall(swarm: Swarm): Promise<void> {
     for (const { id, addresses, metadata } of await swarm.peerStore.all()) {
       const agent = metadata.get('AgentVersion')
       this.#book.learnClaims(id.toString(), {

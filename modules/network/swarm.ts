@@ -4,13 +4,15 @@ import { privateKeyFromRaw } from '@libp2p/crypto/keys'
 import { tcp } from '@libp2p/tcp'
 import { webSockets } from '@libp2p/websockets'
 import { createLibp2p } from 'libp2p'
-import type { ConnectionGater, ConnectionProtector, Libp2p } from '@libp2p/interface'
+import type { ConnectionGater, ConnectionProtector } from '@libp2p/interface'
 import type { Datastore } from 'interface-datastore'
 import type { Libp2pOptions } from 'libp2p'
 import { typescriptMuxer } from './muxer/muxer.ts'
+import { transportDials } from './transport-dials.ts'
 import { noiseEncrypter } from './noise/encrypter.ts'
 import type { AcceptGate } from './accept-gate.ts'
 import type { Backend, NativeMuxer } from './muxer/backend.ts'
+import type { Swarm } from './transport-dials.ts'
 import type { GatedSockets } from './gated-listener.ts'
 
 export interface SwarmInit {
@@ -42,7 +44,7 @@ const MAX_PEER_AGE_MS = 30 * 86_400_000
 const UNLIMITED = 1_000_000
 
 /** A node that does not listen yet: `start()` it. */
-export async function createSwarm(init: SwarmInit): Promise<Libp2p> {
+export async function createSwarm(init: SwarmInit): Promise<Swarm> {
   const { handshakeTimeoutMs, sockets, clusterKey } = init
   return await createLibp2p({
     privateKey: privateKeyFromRaw(init.nodePrivateKey.slice()),
@@ -56,7 +58,7 @@ export async function createSwarm(init: SwarmInit): Promise<Libp2p> {
       sockets.gated(webSockets(), 'websocket'),
     ],
     ...(await stackOf(init)),
-    services: { identify: identify({ maxInboundStreams: 4, maxOutboundStreams: 4 }) },
+    services: { identify: identify({ maxInboundStreams: 4, maxOutboundStreams: 4 }), dials: transportDials() },
     connectionGater: init.gater,
     connectionMonitor: { enabled: false },
     connectionManager: {

@@ -1,8 +1,11 @@
 /** Two real network modules over loopback sockets. */
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { createServer } from 'node:net'
 import { after, describe, it } from 'node:test'
 import { isNzError } from '../../kernel/index.ts'
 import { startNetworkNode } from '../fake/network-node.ts'
+import type { AddressInfo } from 'node:net'
 import type { NetworkNode, NodeConfig } from '../fake/network-node.ts'
 
 const signal = AbortSignal.timeout(55_000)
@@ -56,6 +59,24 @@ describe('two nodes', () => {
     await assert.rejects(laptop.connect(desk.peerId.replace(/.$/, 'A'), { addresses: ['not an address'], signal }), {
       code: 'NZ_NETWORK_ADDRESS_INVALID',
     })
+  })
+
+  it('connect past an address that never answers, which is given up and told of as no failure', async () => {
+    const silent = createServer().listen(0, '127.0.0.1')
+    await once(silent, 'listening')
+    const { port } = silent.address() as AddressInfo
+    const [{ network: desk }, { network: laptop }] = await Promise.all([node({ dialTimeoutMs: 30_000 }), node()])
+    try {
+      const addresses = [`/ip4/127.0.0.1/tcp/${port}`, addressOf(laptop, 'tcp')]
+      const peer = await desk.connect(laptop.peerId, { addresses, signal })
+      assert.equal(peer.paths.length, 1)
+      assert.deepEqual(
+        desk.attempts(laptop.peerId).map(({ code }) => code),
+        [null],
+      )
+    } finally {
+      silent.close()
+    }
   })
 
   it('carry bytes both ways, half-close, and tell an end from a cut', async () => {

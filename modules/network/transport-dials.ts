@@ -1,0 +1,25 @@
+/**
+ * Dials of single addresses, past libp2p's dial queue: the queue joins all dials of one peer into one that tries address
+ * after address, and it writes each outcome to a book of addresses that this node does not use.
+ */
+import type { AbortOptions, Connection, Libp2p } from '@libp2p/interface'
+import type { Multiaddr } from '@multiformats/multiaddr'
+
+export interface DialOptions extends Required<AbortOptions> {
+  readonly onProgress: (event: { readonly type: string }) => void
+}
+
+export interface TransportDials {
+  /** Opens and upgrades a connection to exactly this address; it must name the peer. */
+  dial(address: Multiaddr, options: DialOptions): Promise<Connection>
+}
+
+/** libp2p with the service of this file. */
+export type Swarm = Libp2p<{ dials: TransportDials }>
+
+/** A service of libp2p: gets what is inside of it as all its services do. */
+export function transportDials(): (components: { readonly transportManager: TransportDials }) => TransportDials {
+  return ({ transportManager }) => ({
+    dial: async (address, options) => await transportManager.dial(address, options),
+  })
+}
