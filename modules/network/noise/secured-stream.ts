@@ -110,6 +110,8 @@ export class SecuredStream extends AbstractMessageStream implements DirectSource
   }
 
   [direct](sink: DirectSink): DirectPort {
+    // The negotiation of the muxer may still wait for the end of the turn: nothing may overtake it.
+    if (this.writeStatus === 'writable') this.processSendQueue()
     this.#sink = sink
     // Once the sink is put together.
     queueMicrotask(() => this.#passOn(sink))
@@ -117,6 +119,7 @@ export class SecuredStream extends AbstractMessageStream implements DirectSource
   }
 
   [takeOver](): TakenOver | null {
+    if (this.writeStatus === 'writable' && !this.#isTakenOver) this.processSendQueue()
     const isBusy = this.writeBuffer.byteLength > 0 || this.#socket.waitingBytes > 0
     if (this.#isTakenOver || isBusy || this.status !== 'open' || this.#sink !== null) return null
     this.#isTakenOver = true

@@ -53,6 +53,21 @@ describe('a secured stream', () => {
     assert.equal(port.rxRecords, 2)
   })
 
+  it('sends what waits to be flushed before what its direct port is given', async () => {
+    const [here, there] = await securedPair()
+    let heard = ''
+    there.addEventListener('message', ({ data }) => (heard += Buffer.from(data.subarray())))
+    for (const word of ['one ', 'two ']) {
+      here.send(Buffer.from(word))
+      // The second waits for the end of the turn.
+      await Promise.resolve()
+    }
+    assert.ok(isDirect(here))
+    here[direct]({ onPlaintext: () => undefined, onDrain: () => undefined }).write([Buffer.from('three')], 5)
+    await until(() => heard.length === 13)
+    assert.equal(heard, 'one two three')
+  })
+
   it('is taken over once, with what was not delivered, and seals and opens nothing afterwards', async () => {
     const [here, there] = await securedPair()
     here.send(Buffer.from('not read'))
