@@ -91,7 +91,7 @@ function echo(stream: Stream): void {
     if (!stream.send(data) && stream.readStatus === 'readable') stream.pause()
   })
   stream.addEventListener('drain', () => stream.readStatus === 'paused' && stream.resume())
-  stream.addEventListener('end', () => void stream.close().catch(() => undefined))
+  whenRead(stream, () => void stream.close().catch(() => undefined))
 }
 
 /** Reads nothing for a while, so that a writer meets the end of its window. */
@@ -99,13 +99,24 @@ function sink(stream: Stream): void {
   let count = 0
   setTimeout(() => {
     stream.addEventListener('message', ({ data }) => void (count += data.byteLength))
-    const answer = (): void => {
+    whenRead(stream, () => {
       stream.send(Buffer.from(String(count)))
       void stream.close().catch(() => undefined)
-    }
-    if (stream.readableEnded) answer()
-    else stream.addEventListener('end', answer)
+    })
   }, 100)
+}
+
+/** libp2p's `end` may come while bytes that the negotiation had read too many wait to be given back. */
+function whenRead(stream: Stream, onRead: () => void): void {
+  let isDone = false
+  const look = (): void => {
+    if (isDone || stream.remoteWriteStatus !== 'closed' || stream.readBufferLength > 0) return
+    isDone = true
+    onRead()
+  }
+  stream.addEventListener('message', () => void setImmediate(look))
+  stream.addEventListener('end', look)
+  setImmediate(look)
 }
 
 /** Writes with back-pressure; whether it ever had to wait. */
