@@ -58,6 +58,8 @@ export default defineModule({
       { intervalMs: config.keepAliveIntervalMs, timeoutMs: config.keepAliveTimeoutMs },
     )
     scope.defer(() => liveness.stop())
+    // libp2p takes a quarter of a second to load: the store opens meanwhile. What fails here fails again in `start`.
+    import('./swarm.ts').catch(() => undefined)
     let datastore: StoredDatastore | null = null
 
     return {
