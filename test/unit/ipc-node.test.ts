@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { z } from 'zod'
 import { defineEvents, kernelEvents } from '../../kernel/index.ts'
+import { createFakeNetwork } from '../fake/network.ts'
 import { startApiNode } from '../fake/node.ts'
 
 const { rang } = defineEvents('bell', { rang: z.strictObject({ times: z.number() }) })
@@ -31,6 +32,20 @@ describe('the group node', () => {
     const { uptimeMs: _a, memoryBytes: _b, cpuPercent: _c, ...same } = await node.local.nodeStatus({})
     assert.deepEqual({ ...status, ...same }, status)
     assert.equal((await node.client.nodeVersion({})).apiVersion, 1)
+  })
+
+  it('lists the peers that are connected or kept, not all that were ever met', async () => {
+    const mesh = createFakeNetwork()
+    await using node = await startApiNode({ mesh })
+    const somebody = mesh.add('12D3KooWsomebody')
+    const { peerId } = somebody
+    const { signal } = new AbortController()
+    const shown = async (): Promise<string[]> => (await node.client.nodeStatus({})).peers.map((peer) => peer.peerId)
+    await node.network.connect(peerId, { addresses: somebody.addresses(), signal })
+    assert.deepEqual(await shown(), [peerId])
+    await node.network.disconnect(peerId, { signal })
+    assert.equal(node.network.peer(peerId)?.state, 'disconnected')
+    assert.deepEqual(await shown(), [])
   })
 
   it('stops when asked, after having answered', async () => {

@@ -29,7 +29,8 @@ export function nodeHandlers(services: NodeServices): Handlers<typeof nodeContra
     async nodeStatus() {
       const { protection, self } = identity
       const { bufferedBytes, bufferBudgetBytes, txBytes, rxBytes } = network.counters()
-      const peers = network.peers()
+      // Those met long ago are many, and kept over restarts: `peers --all` lists them.
+      const peers = network.peers().filter(({ state }) => state !== 'disconnected')
       return {
         profile: home.paths.profile,
         pid: process.pid,

@@ -64,7 +64,7 @@ export const nodeContract = defineContract({
       rxBytes: bytes.describe('received from peers since the start'),
       connected: z.number().int().describe('peers connected now'),
       contacts: z.number().int().nullable().describe('peers in the contacts; null: they cannot be read'),
-      peers: z.array(PeerLine),
+      peers: z.array(PeerLine).describe('those that are connected or kept'),
       backend: z
         .strictObject({
           asked: z.enum(['auto', 'off', 'epoll', 'stock']).describe('network.native of the configuration'),
