@@ -87,7 +87,8 @@ class Hmac {
   digest(messageBytes: number, encoding: 'buffer'): Buffer
   digest(messageBytes: number, encoding: 'hex' | 'buffer'): string | Buffer {
     const message = this.#inner.subarray(0, BLOCK_BYTES + messageBytes)
-    this.#outer.set(hash('sha256', message, 'buffer'), BLOCK_BYTES)
+    // As text of one byte a character: it costs half of what another buffer would.
+    this.#outer.write(hash('sha256', message, 'binary'), BLOCK_BYTES, 'latin1')
     return hash('sha256', this.#outer, encoding)
   }
 }
