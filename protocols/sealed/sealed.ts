@@ -1,17 +1,13 @@
 /** Bytes sealed under a salt and a counter, and opened again. spec/NZ-STORAGE-01.md §3, NZ-LOG-01.md §3. */
-import { createCipheriv, createDecipheriv } from 'node:crypto'
+import { NONCE_BYTES, openSealed, sealInto, TAG_BYTES } from './aead.ts'
 import type { KeyObject } from 'node:crypto'
 
 export const SALT_BYTES = 16
-const CIPHER = 'chacha20-poly1305'
-const TAG_BYTES = 16
-const NONCE_BYTES = 12
 /** Where something is sealed for has at most this many bytes. */
 export const MAX_PLACE_BYTES = 256
 const FORMAT = 1
 const SALT_AT = 5
 const COUNTER_AT = SALT_AT + SALT_BYTES
-const CIPHER_OPTIONS = { authTagLength: TAG_BYTES }
 /** format u8 · generation u32 · salt 16 · counter u64 */
 export const HEADER_BYTES = 1 + 4 + SALT_BYTES + 8
 export const SEAL_OVERHEAD_BYTES = HEADER_BYTES + TAG_BYTES
@@ -54,14 +50,13 @@ export function sealWith(
   { place, plaintext }: { readonly place: Uint8Array; readonly plaintext: Uint8Array },
 ): Uint8Array {
   const encoded = encodeHeader(header)
-  const key = keyOf(header)
-  const cipher = createCipheriv(CIPHER, key, nonceOf(header), CIPHER_OPTIONS)
-  cipher.setAAD(associatedData(place, encoded), { plaintextLength: plaintext.byteLength })
   const sealed = new Uint8Array(SEAL_OVERHEAD_BYTES + plaintext.byteLength)
   sealed.set(encoded)
-  sealed.set(cipher.update(plaintext), HEADER_BYTES)
-  cipher.final()
-  sealed.set(cipher.getAuthTag(), HEADER_BYTES + plaintext.byteLength)
+  sealInto(sealed, HEADER_BYTES, plaintext, {
+    key: keyOf(header),
+    nonce: nonceOf(header),
+    associated: associatedData(place, encoded),
+  })
   return sealed
 }
 
@@ -74,19 +69,12 @@ export interface Unsealed {
 export function unsealWith(keyOf: KeyOf, sealed: Uint8Array, place: Uint8Array): Unsealed | null {
   const header = decodeHeader(sealed)
   if (header === null) return null
-  const key = keyOf(header)
-  const decipher = createDecipheriv(CIPHER, key, nonceOf(header), CIPHER_OPTIONS)
-  const end = sealed.byteLength - TAG_BYTES
-  decipher.setAuthTag(sealed.subarray(end))
-  decipher.setAAD(associatedData(place, sealed.subarray(0, HEADER_BYTES)), { plaintextLength: end - HEADER_BYTES })
-  const plaintext = decipher.update(sealed.subarray(HEADER_BYTES, end))
-  try {
-    decipher.final()
-  } catch {
-    // The one thing final() reports: the tag does not fit.
-    return null
-  }
-  return { header, plaintext }
+  const plaintext = openSealed(sealed.subarray(HEADER_BYTES), {
+    key: keyOf(header),
+    nonce: nonceOf(header),
+    associated: associatedData(place, sealed.subarray(0, HEADER_BYTES)),
+  })
+  return plaintext === null ? null : { header, plaintext }
 }
 
 const nonce = new DataView(new ArrayBuffer(NONCE_BYTES))
