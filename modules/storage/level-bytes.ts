@@ -73,12 +73,12 @@ export class Varints {
     return offset === null || size === null ? null : { offset, size }
   }
 
-  /** Passes over bytes with their length before them; `false` when there are not so many. */
-  skip(): boolean {
+  /** Bytes with their length before them, as a view; `null` when there are not so many. */
+  bytes(): Uint8Array | null {
     const length = this.next()
-    if (length === null || this.at + length > this.#end) return false
+    if (length === null || this.at + length > this.#end) return null
     this.at += length
-    return true
+    return this.#bytes.subarray(this.at - length, this.at)
   }
 
   get isAtEnd(): boolean {

@@ -7,10 +7,11 @@
  * LevelDB refuses to open one that is; what that edit did was not acted upon yet. Tables that a crash left half-written
  * are in no manifest, and LevelDB removes them.
  */
-import { open, readdir, readFile, rename, stat } from 'node:fs/promises'
+import { open, readdir, readFile, rename } from 'node:fs/promises'
 import { join } from 'node:path'
 import { hasChecksum, Varints } from './level-bytes.ts'
 import { damagedTables } from './table-check.ts'
+import type { TableNote } from './table-check.ts'
 
 const BLOCK_BYTES = 32_768
 /** masked CRC-32C u32 · length u16 · type u8 */
@@ -29,8 +30,8 @@ const TAG = {
 } as const
 
 export interface Manifest {
-  /** Numbers of the tables in use and their sizes. */
-  readonly tables: ReadonlyMap<number, number>
+  /** The tables in use, by their numbers. */
+  readonly tables: ReadonlyMap<number, TableNote>
   /** The log that is being written; 0 when there is none yet. */
   readonly log: number
   /** Where the last edit that is whole ends. */
@@ -39,11 +40,11 @@ export interface Manifest {
 
 /**
  * Has LevelDB go by the latest manifest whose files are all there, when that is not what its files say after a crash.
- * Numbers of the tables in use; `null` when no manifest is fit, and LevelDB itself says what is wrong.
+ * The tables in use, by their numbers; `null` when no manifest is fit, and LevelDB itself says what is wrong.
  *
  * @throws what the file system says
  */
-export async function settleManifest(dir: string): Promise<ReadonlySet<number> | null> {
+export async function settleManifest(dir: string): Promise<ReadonlyMap<number, TableNote> | null> {
   const names = await readdir(dir)
   const numbers = names.flatMap((name) => MANIFEST_NAME.exec(name)?.[1] ?? []).toSorted((a, b) => Number(b) - Number(a))
   const current = names.includes('CURRENT') ? (await readFile(join(dir, 'CURRENT'), 'latin1')).trim() : ''
@@ -58,7 +59,7 @@ export async function settleManifest(dir: string): Promise<ReadonlySet<number> |
     ) {
       if (manifest.wholeBytes < bytes.byteLength) await truncateFile(join(dir, name), manifest.wholeBytes)
       if (!isCurrent) await nameCurrent(dir, name)
-      return new Set(manifest.tables.keys())
+      return manifest.tables
     }
     // Those before the current one are older than what was acknowledged.
     if (isCurrent) return null
@@ -68,7 +69,7 @@ export async function settleManifest(dir: string): Promise<ReadonlySet<number> |
 
 /** `null` when these bytes hold no state of a database. Never throws for bad bytes. */
 export function readManifest(bytes: Uint8Array): Manifest | null {
-  const tables = new Map<number, number>()
+  const tables = new Map<number, TableNote>()
   const known = new Map<number, number>()
   let wholeBytes = 0
   for (const { edit, end } of logRecords(bytes)) {
@@ -106,33 +107,36 @@ function* logRecords(bytes: Uint8Array): Generator<{ readonly edit: Uint8Array; 
 }
 
 /** `false` when it is no edit. */
-function applyEdit(edit: Uint8Array, tables: Map<number, number>, known: Map<number, number>): boolean {
+function applyEdit(edit: Uint8Array, tables: Map<number, TableNote>, known: Map<number, number>): boolean {
   const reader = new Varints(edit, 0, edit.byteLength)
-  const added: (readonly [number, number])[] = []
+  const added: (readonly [number, TableNote])[] = []
   while (!reader.isAtEnd) {
     const tag = reader.next()
     if (tag === TAG.comparator) {
-      if (!reader.skip()) return false
+      if (reader.bytes() === null) return false
       continue
     }
     // A number, or the level of what follows.
     const first = reader.next()
     if (tag === null || first === null) return false
     if (tag === TAG.pointer) {
-      if (!reader.skip()) return false
+      if (reader.bytes() === null) return false
     } else if (tag === TAG.removed || tag === TAG.added) {
       const number = reader.next()
-      const size = tag === TAG.added ? reader.next() : 0
-      if (number === null || size === null) return false
-      if (tag === TAG.removed) tables.delete(number)
-      else if (reader.skip() && reader.skip()) added.push([number, size])
-      else return false
+      if (number === null) return false
+      if (tag === TAG.removed) {
+        tables.delete(number)
+        continue
+      }
+      const [bytes, firstKey, lastKey] = [reader.next(), reader.bytes(), reader.bytes()]
+      if (bytes === null || firstKey === null || lastKey === null) return false
+      added.push([number, { bytes, firstKey }])
     } else if (tag === TAG.log || tag === TAG.nextFile || tag === TAG.sequence || tag === TAG.previousLog) {
       known.set(tag, first)
     } else return false
   }
   // A table that changes its level is removed and added by one edit.
-  for (const [number, size] of added) tables.set(number, size)
+  for (const [number, table] of added) tables.set(number, table)
   return true
 }
 
@@ -143,21 +147,8 @@ async function isFit(
   { isCurrent, isCut }: { readonly isCurrent: boolean; readonly isCut: boolean },
 ): Promise<boolean> {
   if (isCurrent && !isCut) return true
-  const sizes = await Promise.all(
-    [...tables].map(async ([number, size]) => (await sizeOf(dir, number, 'ldb')) === size),
-  )
-  if (sizes.includes(false) || (log !== 0 && (await sizeOf(dir, log, 'log')) === null)) return false
-  return (await damagedTables(dir, new Set(tables.keys()))).length === 0
-}
-
-/** `null` when there is no such file. */
-async function sizeOf(dir: string, number: number, ending: string): Promise<number | null> {
-  try {
-    return (await stat(join(dir, `${String(number).padStart(6, '0')}.${ending}`))).size
-  } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return null
-    throw error
-  }
+  const hasLog = log === 0 || (await readdir(dir)).includes(`${String(log).padStart(6, '0')}.log`)
+  return hasLog && (await damagedTables(dir, tables)).length === 0
 }
 
 async function truncateFile(path: string, bytes: number): Promise<void> {

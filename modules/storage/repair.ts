@@ -25,10 +25,9 @@ export async function repairStore(store: EncryptedStore, services: StoreServices
     if (kind !== undefined && kind !== 'damaged') {
       throw storageErrors.NZ_STORAGE_UNAVAILABLE({ why: store.trouble?.why ?? '' })
     }
-    await openSomehow(store, services)
+    let found = await openSomehow(store, services)
     const before = new Set(store.damaged)
     let setAside = 0
-    let found = await scan(services.engine, services.keys)
     const damaged = [...found.damaged]
     for (;;) {
       const places = [...found.unreadable, ...found.duplicates, ...otherVersions(found, services)]
@@ -44,14 +43,16 @@ export async function repairStore(store: EncryptedStore, services: StoreServices
   })
 }
 
-async function openSomehow(store: EncryptedStore, { engine }: StoreServices): Promise<void> {
-  if (store.isEngineOpen) return
+async function openSomehow(store: EncryptedStore, { engine, keys }: StoreServices): Promise<Scan> {
   try {
-    await store.openEngine()
+    if (!store.isEngineOpen) await store.openEngine()
+    return await scan(engine, keys)
   } catch {
     // It is why we are here; salvage says what it cannot do.
+    await store.closeEngine()
     await engine.salvage()
     await store.openEngine()
+    return await scan(engine, keys)
   }
 }
 

@@ -16,15 +16,23 @@ const TRAILER_BYTES = 5
 const SNAPPY = 1
 const TABLE_NAME = /^\d+\.(?:ldb|sst)$/
 
+/** What the manifest says of a table, which tells it from all others. */
+export interface TableNote {
+  readonly bytes: number
+  readonly firstKey: Uint8Array
+}
+
 /**
- * Names of the tables in `dir` whose bytes are not those that were written; of those in use, when it is known which are.
- * A folder that is not there has none.
+ * Names of the tables in `dir` whose bytes are not those that were written. With the tables that are `inUse`, those
+ * alone are looked at, and one that is missing or is another one is damaged as well. A folder that is not there has
+ * none.
  */
-export async function damagedTables(dir: string, inUse?: ReadonlySet<number>): Promise<readonly string[]> {
+export async function damagedTables(dir: string, inUse?: ReadonlyMap<number, TableNote>): Promise<readonly string[]> {
   const damaged: string[] = []
-  const names = (await namesIn(dir)).filter(
-    (name) => TABLE_NAME.test(name) && (inUse === undefined || inUse.has(Number.parseInt(name, 10))),
-  )
+  const present = (await namesIn(dir)).filter((name) => TABLE_NAME.test(name))
+  const names = present.filter((name) => inUse?.has(numberOf(name)) ?? true)
+  const numbers = new Set(names.map(numberOf))
+  for (const number of inUse?.keys() ?? []) if (!numbers.has(number)) damaged.push(`table ${number}, which is missing`)
   const read = async (name: string | undefined): Promise<Uint8Array | null> =>
     name === undefined ? null : await readFile(join(dir, name))
   let next = read(names[0])
@@ -33,13 +41,17 @@ export async function damagedTables(dir: string, inUse?: ReadonlySet<number>): P
     // Read while this one is proven.
     next = read(names[at + 1])
     next.catch(() => undefined)
-    if (table !== null && !isIntactTable(table)) damaged.push(name)
+    if (table !== null && !isIntactTable(table, inUse?.get(numberOf(name)))) damaged.push(name)
   }
   return damaged
 }
 
-/** Whether every block of a table has its checksum. Never throws for bad bytes. */
-export function isIntactTable(table: Uint8Array): boolean {
+function numberOf(name: string): number {
+  return Number.parseInt(name, 10)
+}
+
+/** Whether every block of a table has its checksum, and it is the one of the note. Never throws for bad bytes. */
+export function isIntactTable(table: Uint8Array, note?: TableNote): boolean {
   if (table.byteLength < FOOTER_BYTES) return false
   const view = new DataView(table.buffer, table.byteOffset, table.byteLength)
   if (view.getBigUint64(table.byteLength - 8, true) !== MAGIC) return false
@@ -48,10 +60,26 @@ export function isIntactTable(table: Uint8Array): boolean {
   const index = footer.handle()
   if (metaindex === null || index === null || !isIntactBlock(view, metaindex) || !isIntactBlock(view, index))
     return false
-  const packed = table.subarray(index.offset, index.offset + index.size)
-  const opened = table[index.offset + index.size] === SNAPPY ? unsnappy(packed) : packed
+  const opened = openedBlock(table, index)
   const blocks = opened === null ? null : handlesIn(opened)
-  return blocks !== null && blocks.every((block) => isIntactBlock(view, block))
+  if (blocks === null || !blocks.every((block) => isIntactBlock(view, block))) return false
+  if (note === undefined) return true
+  const firstKey = firstKeyOf(table, blocks)
+  return table.byteLength === note.bytes && firstKey !== null && Buffer.compare(firstKey, note.firstKey) === 0
+}
+
+function openedBlock(table: Uint8Array, { offset, size }: BlockHandle): Uint8Array | null {
+  const packed = table.subarray(offset, offset + size)
+  return table[offset + size] === SNAPPY ? unsnappy(packed) : packed
+}
+
+/** `null` when there is none. */
+function firstKeyOf(table: Uint8Array, [first]: readonly BlockHandle[]): Uint8Array | null {
+  const block = first === undefined ? null : openedBlock(table, first)
+  if (block === null) return null
+  const reader = new Varints(block, 0, block.byteLength)
+  const [shared, own, size] = [reader.next(), reader.next(), reader.next()]
+  return shared === 0 && own !== null && size !== null ? block.subarray(reader.at, reader.at + own) : null
 }
 
 /** The blocks an index names; `null` when it is no index. */

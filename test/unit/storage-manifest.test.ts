@@ -1,6 +1,6 @@
 /** What is found of LevelDB's own files after a crash, and which of them is gone by. */
 import assert from 'node:assert/strict'
-import { appendFile, copyFile, cp, mkdtemp, readFile, rm, truncate, writeFile } from 'node:fs/promises'
+import { appendFile, copyFile, cp, mkdtemp, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, it } from 'node:test'
@@ -84,6 +84,20 @@ it('goes by the older manifest when what the newer needs did not reach the disk'
   const name = (await manifestOf(newer)).slice(newer.length)
   await writeFile(join(dir, name), manifest)
   assert.equal(await found(dir), KEYS - 2)
+})
+
+it('tells tables that were exchanged, of another size or of the same', async () => {
+  const dir = join(root, 'tables')
+  for (let at = 0; at < 4; at++) await write(dir, at)
+  const tables = (await readdir(dir)).filter((name) => name.endsWith('.ldb'))
+  const [one = '', other = ''] = tables
+  assert.notEqual(other, '')
+  await copyFile(join(dir, one), join(dir, 'aside'))
+  await copyFile(join(dir, other), join(dir, one))
+  await copyFile(join(dir, 'aside'), join(dir, other))
+  await assert.rejects(found(dir), /checksum mismatch/)
+  await rm(join(dir, one))
+  await assert.rejects(found(dir), /missing/)
 })
 
 it('leaves a torn last edit out', async () => {
