@@ -1,12 +1,13 @@
 /** The state folder: made for this user alone, or refused. */
 import { lstat, mkdir, readdir, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
+import { syncAncestors } from '../../kernel/index.ts'
 import { homeErrors } from './service.ts'
 
 const GROUP_AND_OTHERS = 0o077
 
 /**
- * Makes the folder (0700) when it is missing.
+ * Makes the folder (0700) when it is missing; its name and those of the folders above are durable when it resolves.
  *
  * @throws NZ_HOME_MODE when others may enter it, NZ_HOME_OWNER when it is not this user's, NZ_HOME_UNWRITABLE
  */
@@ -14,6 +15,7 @@ export async function makePrivateFolder(path: string): Promise<void> {
   let found
   try {
     await mkdir(path, { recursive: true, mode: 0o700 })
+    await syncAncestors(path)
     found = await stat(path)
   } catch (error) {
     throw homeErrors.NZ_HOME_UNWRITABLE({ cause: error, data: { path } })

@@ -4,7 +4,7 @@ import { constants } from 'node:fs'
 import { link, lstat, mkdir, open, rename, rm } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import type { Stats } from 'node:fs'
-import { isErrno, syncFolder } from '../../kernel/index.ts'
+import { isErrno, syncAncestors, syncFolder } from '../../kernel/index.ts'
 import { identityErrors } from './service.ts'
 
 /** No secret file of an identity comes near this. */
@@ -89,6 +89,7 @@ async function written(path: string, bytes: Uint8Array, place: (aside: string) =
   try {
     await mkdir(folder, { recursive: true, mode: 0o700 })
     await isFolderSafe(folder)
+    await syncAncestors(folder)
     const handle = await open(aside, 'wx', 0o600)
     try {
       await handle.writeFile(bytes)
