@@ -181,7 +181,7 @@ export class DiskModel {
 
   #open(call: SystemCall, path: string, flags: string, fd: number): void {
     this.#descriptors.delete(fd)
-    if (!this.#isBelow(path)) return
+    if (path !== this.#options.root && !this.#isBelow(path)) return
     let inode = this.#find(path)
     if (inode === undefined) {
       if (!flags.includes('O_CREAT')) throw new Error(`${path} was opened and is not known`)
