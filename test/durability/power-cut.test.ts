@@ -20,7 +20,7 @@ import { SealedHeaders } from './sealed-headers.ts'
 import { lossIn, openStoreOf, storeRootOf } from './store-folder.ts'
 import { WritePlan } from './write-plan.ts'
 import type { CutKind } from './disk-model.ts'
-import type { CallEvent, SystemCall } from './system-calls.ts'
+import type { CallEvent } from './system-calls.ts'
 
 const CUTS = process.env['NZ_FULL'] === '1' ? 10_000 : 1_000
 /** Cuts after which the loss of a class of syncs must have shown. */
@@ -70,7 +70,7 @@ describe('a power cut', { timeout: 3_600_000, ...needsTracing() }, () => {
         const [, writer, steps] = /^ack (\d+) (\d+)$/.exec(line) ?? []
         if (writer !== undefined) done[Number(writer)] = Number(steps)
       }
-      lives.push((await readCalls(trace)).filter(({ call }) => isOfInterest(call)))
+      lives.push(await readCalls(trace))
       await rm(trace)
     }
     await rename(home, `${home}.end`)
@@ -206,10 +206,3 @@ describe('a power cut', { timeout: 3_600_000, ...needsTracing() }, () => {
     })
   }
 })
-
-/** Leaves out what wakes threads and takes memory, so that cuts fall between operations on files. */
-function isOfInterest({ name, args, result }: SystemCall): boolean {
-  if (name === 'mmap') return args[4] !== '-1'
-  if (name === 'write') return args[2] !== '8'
-  return !name.startsWith('open') || result === null || result >= 0
-}

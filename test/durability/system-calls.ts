@@ -54,7 +54,7 @@ export interface CallEvent {
   readonly isEnd: boolean
 }
 
-/** Begin and end of every call in the order in which strace saw them. */
+/** Begin and end of the calls that concern files, in the order in which strace saw them. */
 export async function readCalls(file: string): Promise<readonly CallEvent[]> {
   const events: { call: SystemCall; isEnd: boolean }[] = []
   const open = new Map<string, { readonly text: string; readonly at: number }>()
@@ -82,10 +82,33 @@ export async function readCalls(file: string): Promise<readonly CallEvent[]> {
       events.push({ call, isEnd: true })
       continue
     }
+    if (!/\)\s+= /.test(text)) {
+      // The process was killed while strace wrote.
+      events.push({ call: parse(closed(text)), isEnd: false })
+      continue
+    }
     const call = parse(text)
     events.push({ call, isEnd: false }, { call, isEnd: true })
   }
-  return events
+  return events.filter(({ call }) => isOfInterest(call))
+}
+
+/** A 1 of eight bytes, for an eventfd. */
+const WAKING = '"\\x01\\x00\\x00\\x00\\x00\\x00\\x00\\x00"'
+
+/** Not what wakes threads and takes memory: cuts are to fall between operations on files. */
+function isOfInterest({ name, args, result }: SystemCall): boolean {
+  if (name === 'mmap') return args[4] !== '-1'
+  if (name === 'write') return args[1] !== WAKING
+  return !name.startsWith('open') || result === null || result >= 0
+}
+
+/** A call of which only the beginning was written. */
+function closed(text: string): string {
+  const begun = text.replace(/\s*<[^>]*>$/, '').replace(/,?\s*$/, '')
+  const isInString = (begun.split('"').length - 1) % 2 === 1
+  const whole = isInString ? `${begun.replace(/\\x?[0-9a-f]?$/, '')}"` : begun
+  return `${whole.endsWith(')') ? whole : `${whole})`} = ?`
 }
 
 function parse(text: string): SystemCall {
