@@ -9,16 +9,23 @@ import { ConfigLayersService } from '../modules/config/service.ts'
 import { backupErrors, RestoreService } from '../modules/backup/service.ts'
 import { LOCK_FILE, runningHolder } from '../modules/home/index.ts'
 import { createJournal, LOG_FILE_NAME } from '../modules/logs/index.ts'
-import { createIdentityAdmin, identityModule, openIdentityAdmin, passphraseSource } from '../modules/identity/index.ts'
+import {
+  createIdentityAdmin,
+  identityModule,
+  identityOfWords,
+  openIdentityAdmin,
+  passphraseSource,
+} from '../modules/identity/index.ts'
 import { identityEvents } from '../modules/identity/service.ts'
 import { IpcService } from '../modules/ipc/service.ts'
 import { LogsService } from '../modules/logs/service.ts'
+import { NetworkService } from '../modules/network/service.ts'
 import type { AnyModule, ConfigLayer, Logger, ResolvedConfig } from '../kernel/index.ts'
 import type * as Backup from '../modules/backup/index.ts'
 import type { HomeReport, RestoreComposition } from '../modules/backup/index.ts'
 import type { RestoreReport } from '../modules/backup/service.ts'
 import type { Diagnosis } from '../modules/doctor/service.ts'
-import type { IdentityAdmin } from '../modules/identity/service.ts'
+import type { IdentityAdmin, PassphraseSource } from '../modules/identity/service.ts'
 import type { BackendChoice } from '../modules/network/service.ts'
 import type { Journal, JournalInit, LogsConfig } from '../modules/logs/index.ts'
 import type { Home } from '../protocols/ipc/home.ts'
@@ -236,26 +243,54 @@ function isolated({ phrase, passphrase: given }: Pick<RecoveryInit, 'phrase' | '
       void (await createIdentityAdmin({ home, passphrase }).recover(phrase, { passphrase: await passphrase() })),
     adopt: async (home) => void (await createIdentityAdmin({ home, passphrase }).adopt()),
     async start(home) {
-      const loaded = await Promise.all([
-        import('../modules/home/index.ts'),
-        import('../modules/storage/index.ts'),
-        import('../modules/files/index.ts'),
-        import('../modules/backup/index.ts'),
-      ])
-      const identity: AnyModule = identityModule({ passphrase })
-      const modules = [identity, ...loaded.map((module) => module.default as AnyModule)]
-      // What was let in once is let in again, whatever limits the configuration has by then.
-      const config = {
-        home,
-        storage: { maxNamespaceRecords: 1_000_000, maxNamespaceBytes: 17_179_869_184 },
-        files: { maxFiles: 150_000, maxBytes: 2 ** 50 },
-      }
-      const kernel = new Kernel({ modules, config, log: silent })
-      await kernel.start()
+      const kernel = await startIsolated(home, { passphrase })
       return { restore: kernel.get(RestoreService), [Symbol.asyncDispose]: async () => await kernel.stop() }
+    },
+    async tryWhole(home) {
+      using identity = await identityOfWords(phrase)
+      const { IsolatedNetwork } = await import('../modules/backup/index.ts')
+      const network = new IsolatedNetwork(identity.self.peerId)
+      const kernel = await startIsolated(home, { passphrase, network })
+      await kernel.stop()
     },
     runningPid: async ({ stateDir }) => (await runningHolder(join(stateDir, LOCK_FILE)))?.pid ?? null,
   }
+}
+
+/** What keeps state, and with a network also what works on it. @throws when a module does not start */
+async function startIsolated(
+  home: Home,
+  { passphrase, network }: { readonly passphrase: PassphraseSource; readonly network?: NetworkService },
+): Promise<Kernel> {
+  const loaded = await Promise.all([
+    import('../modules/home/index.ts'),
+    import('../modules/storage/index.ts'),
+    import('../modules/files/index.ts'),
+    import('../modules/eventlog/index.ts'),
+    import('../modules/backup/index.ts'),
+  ])
+  const working =
+    network === undefined
+      ? []
+      : await Promise.all([
+          import('../modules/contacts/index.ts'),
+          import('../modules/forwards/index.ts'),
+          import('../modules/transfers/index.ts'),
+          import('../modules/trust/index.ts'),
+        ])
+  const identity: AnyModule = identityModule({ passphrase })
+  const modules = [identity, ...[...loaded, ...working].map((module) => module.default as AnyModule)]
+  // What was let in once is let in again, whatever limits the configuration has by then.
+  const config = {
+    home,
+    storage: { maxNamespaceRecords: 1_000_000, maxNamespaceBytes: 17_179_869_184 },
+    files: { maxFiles: 150_000, maxBytes: 2 ** 50 },
+    eventlog: { maxLogBytes: 1_099_511_627_776 },
+  }
+  const services = network === undefined ? [] : [provide(NetworkService, network)]
+  const kernel = new Kernel({ modules, config, services, log: silent })
+  await kernel.start()
+  return kernel
 }
 
 /** A command tells what it did itself. */

@@ -4,7 +4,7 @@ import type { Namespace } from '../storage/service.ts'
 import type { BackupEntry } from './service.ts'
 
 /** Archives that are remembered; the oldest are forgotten, their files stay. */
-export const MAX_REMEMBERED = 4_096
+export const MAX_REMEMBERED = 1_024
 
 const Remembered = z.strictObject({
   id: z.string(),

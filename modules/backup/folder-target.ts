@@ -53,7 +53,14 @@ export class FolderTarget implements Target {
   }
 
   async has(name: string): Promise<boolean> {
-    return await this.#failing(async () => (await readdir(this.#folder)).includes(name))
+    return await this.#failing(async () => {
+      try {
+        return (await readdir(this.#folder)).includes(name)
+      } catch (error) {
+        if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return false
+        throw error
+      }
+    })
   }
 
   async #removeLeftovers(): Promise<void> {

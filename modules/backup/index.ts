@@ -1,5 +1,6 @@
 /** Archives of everything durable, made while the node works, and the way back from them. */
 import { defineModule } from '../../kernel/index.ts'
+import { EventLogService } from '../eventlog/service.ts'
 import { FilesService } from '../files/service.ts'
 import { HomeService } from '../home/service.ts'
 import { IdentityService } from '../identity/service.ts'
@@ -14,6 +15,7 @@ import { Scheduler } from './scheduler.ts'
 import { backupEvents, BackupService, RestoreService } from './service.ts'
 import type { BackupPart } from '../../protocols/backup/part.ts'
 
+export { IsolatedNetwork } from './isolated-network.ts'
 export { combineShares, splitWords } from './shares.ts'
 export { restoreHome, verifyBackup } from './restore-home.ts'
 export type { HomeReport, RestoreComposition } from './restore-home.ts'
@@ -21,15 +23,21 @@ export type { HomeReport, RestoreComposition } from './restore-home.ts'
 export default defineModule({
   name: 'backup',
   config: backupConfig,
-  requires: { home: HomeService, identity: IdentityService, storage: StorageService, files: FilesService },
+  requires: {
+    home: HomeService,
+    identity: IdentityService,
+    storage: StorageService,
+    files: FilesService,
+    eventLog: EventLogService,
+  },
   provides: { backup: BackupService, restore: RestoreService },
   emits: backupEvents,
   capabilities: ['backup.read', 'backup.write'],
   restart: 'permanent',
 
-  async setup({ clock, random, events, log, scope }, { home, identity, storage, files }, config) {
+  async setup({ clock, random, events, log, scope }, { home, identity, storage, files, eventLog }, config) {
     // The store's first: what its records name must still be there when the others are opened.
-    const parts: readonly BackupPart[] = [storage.backup, files.backup, new ConfigBackupPart(home)]
+    const parts: readonly BackupPart[] = [storage.backup, files.backup, eventLog.backup, new ConfigBackupPart(home)]
     const catalogue = new Catalogue(storage.namespace('backup'))
     const services = { identity, parts, catalogue, clock, random, events, log, env: process.env }
     const backups = new Backups(services, config, recoveryKeyOf(identity).publicKey)

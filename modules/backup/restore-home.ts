@@ -16,6 +16,12 @@ export interface RestoreComposition {
   adopt(home: Home): Promise<void>
   /** A node on this home that reaches nobody and is reached by nobody. Its disposal stops it. */
   start(home: Home): Promise<{ readonly restore: RestoreService } & AsyncDisposable>
+  /**
+   * Starts all that a node of this home would run, on a network that reaches nobody, and stops it.
+   *
+   * @throws when anything does not start
+   */
+  tryWhole(home: Home): Promise<void>
   /** The process that runs this home; `null` when there is none. */
   runningPid(home: Home): Promise<number | null>
 }
@@ -68,7 +74,13 @@ export async function restoreHome({
 /** Restores into a home that is thrown away, starts a node on it, and compares. @throws as `restoreHome` */
 export async function verifyBackup(init: RestoreHomeInit): Promise<RestoreReport> {
   const folder = `${init.home.stateDir}.verifying`
-  return await inFolder(folder, init, async () => await restored(homeIn(folder, init.home), init))
+  return await inFolder(folder, init, async () => {
+    const home = homeIn(folder, init.home)
+    const report = await restored(home, init)
+    // After the comparison: what runs may change what it finds, such as invites whose time is over.
+    await init.composition.tryWhole(home)
+    return report
+  })
 }
 
 async function restored(staged: Home, { folder, at, composition, signal }: RestoreHomeInit): Promise<RestoreReport> {

@@ -101,9 +101,9 @@ export class ArchiveDecoder {
   readonly #verify: (manifest: Uint8Array, signature: Uint8Array) => boolean
   readonly #digest = createHash('sha256')
   readonly #seen: { name: string; isFull: boolean; items: number; bytes: number }[] = []
-  #pieces: Uint8Array[] = []
-  #held = 0
-  #wanted = MAGIC.byteLength
+  /** What is read now, of the size it must have, and how much of it is there. */
+  #wanted = new Uint8Array(MAGIC.byteLength)
+  #filled = 0
   #type: FrameType | 'magic' | null = 'magic'
   #expected: readonly FrameType[] = ['head']
   #manifest: { readonly bytes: Uint8Array; readonly manifest: Manifest } | null = null
@@ -115,20 +115,20 @@ export class ArchiveDecoder {
 
   /** @throws NZ_BACKUP_ARCHIVE_DAMAGED, NZ_BACKUP_VERSION_UNKNOWN */
   *push(bytes: Uint8Array): Generator<ArchiveEvent> {
-    this.#pieces.push(bytes)
-    this.#held += bytes.byteLength
-    while (this.#held >= this.#wanted) {
-      if (this.#expected.length === 0) {
-        if (this.#held > 0) throw damagedArchive('bytes follow its end')
-        return
-      }
-      yield* this.#take(this.#cut(this.#wanted))
+    let rest = bytes
+    while (rest.byteLength > 0) {
+      if (this.#expected.length === 0) throw damagedArchive('bytes follow its end')
+      const taken = rest.subarray(0, this.#wanted.byteLength - this.#filled)
+      this.#wanted.set(taken, this.#filled)
+      this.#filled += taken.byteLength
+      rest = rest.subarray(taken.byteLength)
+      if (this.#filled === this.#wanted.byteLength) yield* this.#take(this.#wanted)
     }
   }
 
   /** @throws NZ_BACKUP_ARCHIVE_DAMAGED when the archive is not whole */
   finish(): void {
-    if (this.#expected.length > 0 || this.#held > 0) throw damagedArchive('it has no end')
+    if (this.#expected.length > 0) throw damagedArchive('it has no end')
   }
 
   *#take(bytes: Uint8Array): Generator<ArchiveEvent> {
@@ -193,7 +193,6 @@ export class ArchiveDecoder {
 
   #proven(signature: Uint8Array): Manifest {
     this.#expected = []
-    this.#wanted = 1
     if (this.#manifest === null) throw damagedArchive('it has no manifest')
     const { bytes, manifest } = this.#manifest
     if (signature.byteLength !== SIGNATURE_BYTES || !this.#verify(bytes, signature)) {
@@ -213,23 +212,9 @@ export class ArchiveDecoder {
 
   #await(type: FrameType | null, bytes: number): void {
     this.#type = type
-    this.#wanted = bytes
-  }
-
-  /** An own buffer of `length` bytes from what is held. */
-  #cut(length: number): Uint8Array {
-    const whole = new Uint8Array(length)
-    let filled = 0
-    while (filled < length) {
-      const piece = this.#pieces[0] ?? new Uint8Array()
-      const taken = piece.subarray(0, length - filled)
-      whole.set(taken, filled)
-      filled += taken.byteLength
-      if (taken.byteLength === piece.byteLength) this.#pieces.shift()
-      else this.#pieces[0] = piece.subarray(taken.byteLength)
-    }
-    this.#held -= length
-    return whole
+    // An own buffer each time: items are given away.
+    this.#wanted = new Uint8Array(bytes)
+    this.#filled = 0
   }
 }
 

@@ -4,8 +4,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Kernel, provide, systemClock } from '../../kernel/index.ts'
 import { MemoryFolder } from '../../modules/files/memory-folder.ts'
+import { EventLogService } from '../../modules/eventlog/service.ts'
 import { FilesService } from '../../modules/files/service.ts'
 import { StorageService } from '../../modules/storage/service.ts'
+import { fakeLogs } from './event-logs.ts'
 import { openFiles } from './files.ts'
 import { diskOf, openStore } from './storage.ts'
 import type { Clock, Logger } from '../../kernel/index.ts'
@@ -69,6 +71,7 @@ export async function startApiNode(init: ApiNodeInit = {}): Promise<ApiNode> {
   }
   const storage = await openStore({ disk: diskOf(files), home })
   const stored = new MemoryFolder(clock ?? systemClock)
+  const logs = await fakeLogs(clock === undefined ? {} : { clock })
   const opened = await openFiles({ storage, folder: stored, ...(clock === undefined ? {} : { clock }) })
   const kernel = new Kernel({
     modules: [contactsModule, trustModule, forwardsModule, transfersModule, doctorModule, backupModule, ipcModule],
@@ -82,6 +85,7 @@ export async function startApiNode(init: ApiNodeInit = {}): Promise<ApiNode> {
       provide(LogsService, createJournal({ level: 'info', clock: systemClock })),
       provide(StorageService, storage),
       provide(FilesService, opened.files),
+      provide(EventLogService, logs.logs),
       provide(ConfigLayersService, { read: async () => [] }),
     ],
     ...(clock === undefined ? {} : { clock }),
@@ -99,6 +103,7 @@ export async function startApiNode(init: ApiNodeInit = {}): Promise<ApiNode> {
     async [Symbol.asyncDispose]() {
       await kernel.stop()
       await opened[Symbol.asyncDispose]()
+      await logs[Symbol.asyncDispose]()
       await storage.close()
       await rm(dir, { recursive: true, force: true })
     },
