@@ -2,6 +2,7 @@
 import { burst } from './burst.bench.ts'
 import { daemon } from './daemon.bench.ts'
 import { echo } from './echo.bench.ts'
+import { eventlog } from './eventlog.bench.ts'
 import { files } from './files.bench.ts'
 import { storeGet, storeOpen, storePut, storeRange, storeWriters } from './storage.bench.ts'
 import type { Scenario } from './scenario.ts'
@@ -18,4 +19,5 @@ export const scenarios: readonly Scenario[] = [
   storeRange,
   storeWriters,
   storeOpen,
+  eventlog,
 ]

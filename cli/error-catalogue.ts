@@ -19,6 +19,7 @@ export async function errorCatalogue(): Promise<ReadonlyMap<string, ErrorSpec>> 
     import('../modules/backup/service.ts'),
     import('../modules/files/service.ts'),
     import('../modules/eventlog/service.ts'),
+    import('../modules/documents/service.ts'),
     import('../protocols/ipc/errors.ts'),
   ])
   return knownErrors

@@ -30,6 +30,7 @@ import type { BackendChoice } from '../modules/network/service.ts'
 import type { Journal, JournalInit, LogsConfig } from '../modules/logs/index.ts'
 import type { Home } from '../protocols/ipc/home.ts'
 import type { NzClient } from '../sdk/client.ts'
+import type { ProvenExport } from '../modules/eventlog/service.ts'
 
 /** Every module of a node. Their order does not matter; their requirements do. */
 export async function nodeModules({ env }: Pick<NodeInit, 'env'>): Promise<readonly AnyModule[]> {
@@ -39,6 +40,7 @@ export async function nodeModules({ env }: Pick<NodeInit, 'env'>): Promise<reado
     import('../modules/storage/index.ts'),
     import('../modules/files/index.ts'),
     import('../modules/eventlog/index.ts'),
+    import('../modules/documents/index.ts'),
     import('../modules/backup/index.ts'),
     import('../modules/trust/index.ts'),
     import('../modules/network/index.ts'),
@@ -100,6 +102,17 @@ export async function composeNode(init: NodeInit): Promise<ComposedNode> {
 /** The local API of a node that runs in this process. */
 export function localClient({ kernel }: ComposedNode): NzClient {
   return kernel.get(IpcService).client
+}
+
+/**
+ * Whether lines are a whole export of an event log, signed by its node. Needs no node and no keys.
+ *
+ * @throws NZ_LOG_EXPORT_INVALID
+ */
+export async function checkLogExport(lines: AsyncIterable<string>): Promise<ProvenExport> {
+  const { checkExport } = await import('../modules/eventlog/index.ts')
+  const { verifyFor } = await import('../modules/identity/index.ts')
+  return await checkExport(lines, { verify: verifyFor })
 }
 
 /** The configuration that a node started now would have. Loads no network. */

@@ -49,6 +49,14 @@ export const commandGroups: CommandGroups = {
     const { storageCommands, storagePresenters } = await import('./storage.ts')
     return { commands: storageCommands, presenters: storagePresenters }
   },
+  eventlog: async () => {
+    const { eventLogCommands, eventLogPresenters } = await import('./eventlog.ts')
+    return { commands: eventLogCommands, presenters: eventLogPresenters }
+  },
+  documents: async () => {
+    const { documentsCommands, documentsPresenters } = await import('./documents.ts')
+    return { commands: documentsCommands, presenters: documentsPresenters }
+  },
   files: async () => {
     const { filesCommands, filesPresenters } = await import('./files.ts')
     return { commands: filesCommands, presenters: filesPresenters }
@@ -83,10 +91,12 @@ export const commandGroups: CommandGroups = {
 export const parentSummaries: Readonly<Record<string, string>> = {
   backup: 'Keep encrypted archives of everything, prove them, and come back from them',
   config: 'Read, check and change the configuration',
+  docs: 'Keep versioned documents that never lose a fork',
   files: 'Keep large files, encrypted, by name',
   forward: 'Carry a local TCP port to a service of a peer',
   identity: 'Create, back up, recover and protect the identity',
   kv: 'Keep small records of your own, encrypted',
+  log: 'Keep append-only logs that prove themselves',
   profile: 'Keep several identities apart on one machine',
   storage: 'Look after the encrypted store',
   trust: 'State, explain and replicate how far peers are trusted',

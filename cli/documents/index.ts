@@ -7,6 +7,7 @@ import { PartRootView } from '../../protocols/ipc/contract/backup.ts'
 import { ConfigEntryItem } from '../../protocols/ipc/contract/config.ts'
 import { TransferView } from '../../protocols/ipc/contract/transfers.ts'
 import { DamagedFileView, StoredFileView } from '../../protocols/ipc/contract/files.ts'
+import { LogProofView } from '../../protocols/ipc/contract/eventlog.ts'
 import { Diagnosis } from '../../protocols/ipc/contract/doctor.ts'
 import { IdentityDocument } from '../../protocols/ipc/contract/identity.ts'
 
@@ -149,6 +150,17 @@ export const documents = {
     files: z.number().int().describe('names that were looked at'),
     bytes: z.number().int().describe('bytes that were read'),
     damaged: z.array(DamagedFileView).describe('at most 1,000'),
+  }),
+  'nz.logProofs/1': z.strictObject({ proofs: z.array(LogProofView) }),
+  'nz.logExportProof/1': z.strictObject({
+    log: z.string(),
+    peerId: z.string().describe('the node that has signed the export'),
+    after: z.number().int().describe('entries behind this one were exported'),
+    last: z.number().int(),
+    hash: z.string().describe('hash of the last entry'),
+    entries: z.number().int(),
+    gaps: z.number().int(),
+    atMs: z.number().int().describe('when, as the node says, milliseconds since 1970'),
   }),
   'nz.profiles/1': z.strictObject({
     profiles: z.array(

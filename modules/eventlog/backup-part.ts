@@ -158,7 +158,7 @@ async function* itemsOf(
 }
 
 function encoded(item: Item): Uint8Array {
-  const bytes = encode(item)
+  const bytes = Uint8Array.from(encode(item))
   if (bytes.byteLength > MAX_ITEM_BYTES) throw new RangeError('an item of the backup is too large')
   return bytes
 }

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { isNzError } from '../../kernel/index.ts'
 import { isLogName, MAX_PAYLOAD_BYTES, hexOf } from '../../protocols/eventlog/entry.ts'
 import { LogBackup } from './backup-part.ts'
+import { exportLog } from './export.ts'
 import { readHead } from './head-file.ts'
 import { Log } from './log.ts'
 import { readLog, tailLog } from './reading.ts'
@@ -13,7 +14,9 @@ import { proveLog } from './verify.ts'
 import { SegmentDamage, walkSegment } from './walk.ts'
 import type { EventBus } from '../../kernel/index.ts'
 import type { BackupPart } from '../../protocols/backup/part.ts'
+import type { ExportLine } from '../../protocols/eventlog/export.ts'
 import type { LogWitness } from '../../protocols/eventlog/frame.ts'
+import type { Signer } from './export.ts'
 import type { LogLimits, LogServices } from './log.ts'
 import type {
   Appended,
@@ -38,6 +41,8 @@ const MAX_APPEND_BYTES = 4_194_304
 
 export interface EventLogsServices extends Omit<LogServices, 'onTrouble' | 'note' | 'noted'> {
   readonly notes: WitnessNotes
+  /** Signs exports. */
+  readonly signer: Signer
   readonly events: Pick<EventBus, 'emit'>
 }
 
@@ -117,6 +122,10 @@ export class EventLogs implements EventLogService {
     return tailLog(this.existing(name), options)
   }
 
+  export(name: string, options: ReadOptions): AsyncIterable<ExportLine> {
+    return exportLog(this.existing(name), this.#services, options)
+  }
+
   async verify(name: string, options: VerifyOptions): Promise<LogProof> {
     return await proveLog(this.existing(name), await this.#noted(name), options)
   }
@@ -149,7 +158,7 @@ export class EventLogs implements EventLogService {
     if (setAside > 0 || lost.length > 0) {
       await log.append([{ kind: 'statement', payload: Buffer.from(JSON.stringify({ repaired })) }])
     }
-    this.#services.log.warn('eventlog.repaired', { log: name, ...repaired })
+    this.#services.log.warn('eventlog.repaired', { name, ...repaired })
     this.#services.events.emit(eventLogEvents.repaired, { log: name, setAside, lost: lost.length })
     return repaired
   }
@@ -218,7 +227,7 @@ export class EventLogs implements EventLogService {
       return await this.#services.notes.of(name)
     } catch (error) {
       if (!isNzError(error)) throw error
-      this.#services.log.warn('eventlog.notCompared', { log: name, error })
+      this.#services.log.warn('eventlog.notCompared', { name, error })
       return null
     }
   }

@@ -13,6 +13,8 @@ import { eventLogEvents, EventLogService } from './service.ts'
 import { WitnessNotes } from './witness.ts'
 import type { Clock, Logger, Timer } from '../../kernel/index.ts'
 
+export { checkExport } from './export.ts'
+
 const bytes = { unit: 'bytes' }
 const ms = { unit: 'ms' }
 
@@ -92,7 +94,7 @@ export default defineModule({
     const notes = new WitnessNotes(storage.namespace('eventlog'))
     const logs = new EventLogs(
       join(home.paths.stateDir, 'eventlog'),
-      { keys, clock, random, log, events, notes },
+      { keys, clock, random, log, events, notes, signer: identity },
       limits,
     )
     const recorder = new Recorder(
@@ -109,7 +111,7 @@ export default defineModule({
         scope.defer(stop)
         await logs.open()
         logs.attach(recorder)
-        if (record.enabled) recorder.start()
+        if (record.enabled) await recorder.start()
         const upkeep = every(upkeepIntervalMs, { clock, log }, async () => {
           await logs.keepWitnesses()
           const isThere =

@@ -120,7 +120,7 @@ export class Log {
       await this.keepWitness()
     } catch (error) {
       this.#trouble = { kind: 'disk', why: diskReason(error) }
-      this.#services.log.error('eventlog.notOpened', { log: this.place.name, error })
+      this.#services.log.error('eventlog.notOpened', { name: this.place.name, error })
     }
     return true
   }
@@ -196,12 +196,14 @@ export class Log {
     if (signal.aborted || this.#isClosed || (this.head?.sequence ?? 0) > sequence) return
     if (this.#followers.size >= MAX_FOLLOWERS) throw eventLogErrors.NZ_LOG_BUSY({ why: 'too many follow this log' })
     const { promise, resolve } = Promise.withResolvers<void>()
+    const onAbort = (): void => resolve()
     this.#followers.add(resolve)
-    signal.addEventListener('abort', () => resolve(), { once: true })
+    signal.addEventListener('abort', onAbort, { once: true })
     try {
       await promise
     } finally {
       this.#followers.delete(resolve)
+      signal.removeEventListener('abort', onAbort)
     }
   }
 
@@ -223,7 +225,7 @@ export class Log {
       await this.#services.note(head)
       this.#notedHash = head.hash
     } catch (error) {
-      this.#services.log.warn('eventlog.notNoted', { log: this.place.name, error })
+      this.#services.log.warn('eventlog.notNoted', { name: this.place.name, error })
     }
   }
 
@@ -231,7 +233,7 @@ export class Log {
     const isKnown = this.#damaged.some(({ segment, from }) => segment === damage.segment && from === damage.from)
     if (isKnown || this.#damaged.length >= MAX_DAMAGES) return
     this.#damaged.push(damage)
-    this.#services.log.error('eventlog.damaged', { log: this.place.name, ...damage })
+    this.#services.log.error('eventlog.damaged', { name: this.place.name, ...damage })
     this.#services.onTrouble(this.place.name, damage, damage.why)
   }
 
@@ -240,6 +242,13 @@ export class Log {
     if (this.#isClosed) throw eventLogErrors.NZ_LOG_UNAVAILABLE({ why: 'the node stops' })
     if (this.#trouble?.kind !== 'damaged') return
     throw eventLogErrors.NZ_LOG_DAMAGED({ why: this.#trouble.why, data: { log: this.place.name } })
+  }
+
+  /** @throws NZ_LOG_DAMAGED, NZ_LOG_UNAVAILABLE when it is not known how far the log goes */
+  requireReadable(): void {
+    if (this.head !== null) return
+    this.requireSound()
+    throw eventLogErrors.NZ_LOG_UNAVAILABLE({ why: this.#trouble?.why ?? 'it was not opened' })
   }
 
   status(): LogStatus {
@@ -330,7 +339,7 @@ export class Log {
     const why = diskReason(error)
     if (this.#trouble === null) {
       this.#trouble = { kind: 'disk', why }
-      this.#services.log.error('eventlog.readOnly', { log: this.place.name, error })
+      this.#services.log.error('eventlog.readOnly', { name: this.place.name, error })
       this.#services.onTrouble(this.place.name, 'readOnly', why)
     }
     return eventLogErrors.NZ_LOG_READ_ONLY({ why, cause: error, data: { log: this.place.name } })

@@ -31,6 +31,7 @@ export class Recorder {
   readonly #pending: NewEntry[] = []
   #wake = (): void => {}
   #room = (): void => {}
+  #tried = (): void => {}
   #recorded = 0
   #dropped = 0
   #isOn = false
@@ -46,12 +47,18 @@ export class Recorder {
     return { isOn: this.#isOn, log, recorded: this.#recorded, dropped: this.#dropped, waiting: this.#pending.length }
   }
 
-  /** Records what has happened since the process started, as far as the bus remembers it, and goes on. */
-  start(): void {
+  /**
+   * Records what has happened since the process started, as far as the bus remembers it, and goes on. Resolves when the
+   * first of it is on disk, or when the disk has refused it.
+   */
+  async start(): Promise<void> {
     const { names } = this.#options
     this.#isOn = true
     this.#pending.push(statement({ recording: 'started', names: names.length === 0 ? null : [...names] }))
+    const { promise, resolve } = Promise.withResolvers<void>()
+    this.#tried = resolve
     this.#work = Promise.all([this.#take(), this.#put()])
+    await promise
   }
 
   /** Writes what waits, once more, and ends. */
@@ -100,11 +107,13 @@ export class Recorder {
         await this.#services.write(batch)
       } catch (error) {
         failures += 1
+        this.#tried()
         if (failures === 1) this.#services.log.warn('eventlog.recordingWaits', { error })
         if (signal.aborted) return
         await this.#pause(failures)
         continue
       }
+      this.#tried()
       failures = 0
       this.#pending.splice(0, batch.length)
       this.#recorded += batch.filter(({ kind }) => kind === 'event').length

@@ -2,11 +2,11 @@
  * A damaged log goes on: of each damaged segment the proven beginning stays, followed by a statement of what is lost;
  * the file as it was lies in the folder `damaged`. A crash half-way leaves a log that is repaired anew. NZ-LOG-01 §5.
  */
-import { copyFile, mkdir, readFile, rename } from 'node:fs/promises'
+import { copyFile, mkdir, open, rename } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { genesisHash, hashOf, hexOf, UID_BYTES } from '../../protocols/eventlog/entry.ts'
 import { encodeStatement } from '../../protocols/eventlog/frame.ts'
-import { ASIDE_FOLDER, segmentPath, syncFolder, writeNewFile } from './segment-file.ts'
+import { ASIDE_FOLDER, segmentPath, syncFolder, writeAll, writeNewFile } from './segment-file.ts'
 import { proveSegment } from './verify.ts'
 import { SegmentDamage, walkSegment } from './walk.ts'
 import type { Clock, Random } from '../../kernel/index.ts'
@@ -101,18 +101,14 @@ class Repair {
       return
     }
     const { segment } = proof
-    const kept = proof.chain === null ? null : (await readFile(segment.path)).subarray(0, proof.end)
-    const begin = proof.chain ?? this.#chain ?? { next: segment.first, previous: await this.#firstPrevious(uid) }
-    const start = kept ?? this.#start(segment, uid, begin)
+    const begin = proof.chain ?? this.#chain ?? { next: segment.first, previous: this.#firstPrevious(uid) }
+    const start = proof.chain === null ? [this.#start(segment, uid, begin)] : []
     // Where nobody knows the hash of what was lost, the chain goes on from what is left.
     const after = { next, previous: previous === null ? begin.previous : hashOf(previous) }
-    const parts = [start, ...this.#gap(segment.number, begin, after)]
-    await this.#replace(segment, Buffer.concat(parts))
-    this.#take(
-      segment,
-      after,
-      parts.reduce((sum, { byteLength }) => sum + byteLength, 0),
-    )
+    const added = Buffer.concat([...start, ...this.#gap(segment.number, begin, after)])
+    const kept = proof.chain === null ? 0 : proof.end
+    await this.#replace(segment, { kept, added })
+    this.#take(segment, after, kept + added.byteLength)
   }
 
   /** A head over what is there now. */
@@ -170,22 +166,41 @@ class Repair {
     return this.#log.writer.frame('start', number, statement)
   }
 
-  async #firstPrevious(uid: string): Promise<Uint8Array> {
+  #firstPrevious(uid: string): Uint8Array {
     const { head, place } = this.#log
-    return await Promise.resolve(head === null ? genesisHash(place.name, hashOf(uid)) : hashOf(head.first.previous))
+    return head === null ? genesisHash(place.name, hashOf(uid)) : hashOf(head.first.previous)
   }
 
-  /** The file as it was is kept; the new one takes its name in one step. */
-  async #replace({ path }: Segment, bytes: Uint8Array): Promise<void> {
+  /** The file as it was is set aside; one of its first `kept` bytes and `added` takes its name in one step. */
+  async #replace(
+    { path }: Segment,
+    { kept, added }: { readonly kept: number; readonly added: Uint8Array },
+  ): Promise<void> {
     const { dir } = this.#log.place
     const folder = join(dir, ASIDE_FOLDER)
     await mkdir(folder, { recursive: true, mode: 0o700 })
     await copyFile(path, join(folder, `${basename(path)}.${hexOf(this.#services.random.bytes(4))}`))
     await syncFolder(folder)
-    await writeNewFile(join(dir, 'repair.tmp'), bytes)
-    await rename(join(dir, 'repair.tmp'), path)
+    const aside = join(dir, 'repair.tmp')
+    await copyFile(path, aside)
+    await changeTail(aside, { kept, added })
+    await rename(aside, path)
     await syncFolder(dir)
     this.setAside += 1
+  }
+}
+
+async function changeTail(
+  path: string,
+  { kept, added }: { readonly kept: number; readonly added: Uint8Array },
+): Promise<void> {
+  const handle = await open(path, 'r+')
+  try {
+    await handle.truncate(kept)
+    await writeAll(handle, added, kept)
+    await handle.sync()
+  } finally {
+    await handle.close()
   }
 }
 

@@ -3,6 +3,9 @@ import { z } from 'zod'
 import { defineErrors, defineEvents, defineService } from '../../kernel/index.ts'
 import type { BackupPart } from '../../protocols/backup/part.ts'
 import type { EntryKind } from '../../protocols/eventlog/entry.ts'
+import type { ExportLine } from '../../protocols/eventlog/export.ts'
+
+export type { ProvenExport } from '../../protocols/eventlog/export.ts'
 
 /** Every method that names a log throws NZ_LOG_NAME_INVALID for what cannot be a name. */
 export interface EventLogService {
@@ -32,6 +35,8 @@ export interface EventLogService {
    * @throws NZ_LOG_NOT_FOUND, NZ_LOG_READ_ONLY
    */
   repair(log: string): Promise<LogRepair>
+  /** What was acknowledged by now, as lines that anybody can check, signed by this node. NZ-LOG-01 §7. @throws as `read` */
+  export(log: string, options: ReadOptions): AsyncIterable<ExportLine>
   /** @throws NZ_LOG_NOT_FOUND */
   status(log: string): LogStatus
   list(): readonly LogStatus[]

@@ -81,11 +81,15 @@ export async function* walkSegment(init: WalkInit): AsyncGenerator<Step> {
 class Walk {
   readonly #init: WalkInit
   readonly #end: number
+  /** What is associated with each type of frame here. */
+  readonly #places: Readonly<Record<FrameType, Uint8Array>>
   #chain: ChainPoint | null
 
   constructor(init: WalkInit, end: number) {
     this.#init = init
     this.#end = end
+    const placeOf = (type: FrameType): Uint8Array => framePlace(type, init.logId, init.segment.number)
+    this.#places = { start: placeOf('start'), entry: placeOf('entry'), gap: placeOf('gap') }
     this.#chain = init.from?.chain ?? null
   }
 
@@ -95,14 +99,17 @@ class Walk {
   }
 
   async step(bytes: ByteReader): Promise<Step> {
-    const { keys, logId, segment } = this.#init
+    const { keys } = this.#init
     const { offset } = bytes
-    const head = await bytes.take(FRAME_HEAD_BYTES)
+    if (!bytes.has(FRAME_HEAD_BYTES)) await bytes.fill(FRAME_HEAD_BYTES)
+    const head = bytes.take(FRAME_HEAD_BYTES)
     const frame = head === null ? null : decodeFrameHead(head)
     if (frame === null) throw this.damage('something is no part of the log', offset)
-    const sealed = offset + FRAME_HEAD_BYTES + frame.length > this.#end ? null : await bytes.take(frame.length)
+    const isWithin = offset + FRAME_HEAD_BYTES + frame.length <= this.#end
+    if (isWithin && !bytes.has(frame.length)) await bytes.fill(frame.length)
+    const sealed = isWithin ? bytes.take(frame.length) : null
     if (sealed === null) throw this.damage('the segment ends too early', offset)
-    const place = framePlace(frame.type, logId, segment.number)
+    const place = this.#places[frame.type]
     const opened = unsealWith(({ generation, salt }) => keys.sealing('segment', generation, salt), sealed, place)
     if (opened === null) throw this.damage('something was changed or moved', offset)
     const step = this.#stepOf(frame.type, opened.plaintext, bytes.offset)
@@ -138,7 +145,7 @@ class Walk {
   }
 }
 
-/** Bytes of a file in order; what `take` gives is good until the next `take`. */
+/** Bytes of a file in order; what `take` gives is good until the next `fill`. */
 class ByteReader {
   readonly #handle: FileHandle
   #buffer = Buffer.alloc(READ_BYTES)
@@ -152,17 +159,22 @@ class ByteReader {
     this.offset = offset
   }
 
-  /** `null` when the file has fewer. `length` was bounded by the caller. */
-  async take(length: number): Promise<Uint8Array | null> {
-    if (this.#to - this.#from < length) await this.#fill(length)
-    if (this.#to - this.#from < length) return null
+  /** Whether so many can be taken without reading. */
+  has(length: number): boolean {
+    return this.#to - this.#from >= length
+  }
+
+  /** `null` when the file has fewer, or was not asked for them. */
+  take(length: number): Uint8Array | null {
+    if (!this.has(length)) return null
     const bytes = this.#buffer.subarray(this.#from, this.#from + length)
     this.#from += length
     this.offset += length
     return bytes
   }
 
-  async #fill(length: number): Promise<void> {
+  /** Reads at least so many, if the file has them. `length` was bounded by the caller. */
+  async fill(length: number): Promise<void> {
     const held = this.#buffer.subarray(this.#from, this.#to)
     const roomy = length > this.#buffer.byteLength ? Buffer.alloc(length + READ_BYTES) : this.#buffer
     roomy.set(held)

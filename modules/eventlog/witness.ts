@@ -10,9 +10,9 @@ import type { Namespace } from '../storage/service.ts'
 const NOTE_TTL_MS = 315_576_000_000
 
 export class WitnessNotes {
-  readonly #notes: Namespace
+  readonly #notes: Pick<Namespace, 'get' | 'put' | 'range'>
 
-  constructor(notes: Namespace) {
+  constructor(notes: Pick<Namespace, 'get' | 'put' | 'range'>) {
     this.#notes = notes
   }
 

@@ -8,6 +8,8 @@ import { BackupService } from '../backup/service.ts'
 import { ConfigLayersService } from '../config/service.ts'
 import { ContactsService, InvitesService } from '../contacts/service.ts'
 import { DoctorService } from '../doctor/service.ts'
+import { DocumentsService } from '../documents/service.ts'
+import { EventLogService } from '../eventlog/service.ts'
 import { FilesService } from '../files/service.ts'
 import { ForwardsService } from '../forwards/service.ts'
 import { HomeService } from '../home/service.ts'
@@ -23,6 +25,8 @@ import { Dispatcher } from './dispatch.ts'
 import { backupHandlers } from './handlers/backup.ts'
 import { doctorHandlers } from './handlers/doctor.ts'
 import { eventsHandlers } from './handlers/events.ts'
+import { documentsHandlers } from './handlers/documents.ts'
+import { eventLogHandlers } from './handlers/eventlog.ts'
 import { filesHandlers } from './handlers/files.ts'
 import { forwardsHandlers } from './handlers/forwards.ts'
 import { identityHandlers } from './handlers/identity.ts'
@@ -69,6 +73,8 @@ export default defineModule({
     files: FilesService,
     backup: BackupService,
     trust: TrustService,
+    eventlog: EventLogService,
+    documents: DocumentsService,
   },
   provides: { ipc: IpcService },
   emits: {},
@@ -96,6 +102,8 @@ export default defineModule({
       ...filesHandlers({ ...services, clock }),
       ...backupHandlers(services),
       ...trustHandlers({ ...services, clock }),
+      ...eventLogHandlers({ ...services, clock }),
+      ...documentsHandlers(services),
       ...streamsHandlers(new AppStreams({ ...services, clock, signal: stopping.signal })),
     }
     const dispatcher = new Dispatcher({ contract, handlers, clock, log })

@@ -1,5 +1,10 @@
 /** What is chained in a log: entries, the hash that binds each to its predecessor, and names. spec/NZ-LOG-01.md §1, §2. */
 import { createHash } from 'node:crypto'
+import { entryKinds } from './names.ts'
+import type { EntryKind } from './names.ts'
+
+export { entryKinds, isLogName } from './names.ts'
+export type { EntryKind } from './names.ts'
 
 export const HASH_BYTES = 32
 export const UID_BYTES = 16
@@ -7,10 +12,6 @@ export const UID_BYTES = 16
 export const MAX_PAYLOAD_BYTES = 262_144
 /** kind u8 · sequence u64 · time u64 · hash of the predecessor */
 export const ENTRY_FIXED_BYTES = 1 + 8 + 8 + HASH_BYTES
-
-/** Who speaks: an application, the event bus of the node, or the log about itself. */
-export const entryKinds = ['entry', 'event', 'statement'] as const
-export type EntryKind = (typeof entryKinds)[number]
 
 export interface PlainEntry {
   readonly kind: EntryKind
@@ -57,12 +58,6 @@ export function entryHash(encoded: Uint8Array): Uint8Array {
 /** What the first entry of a log has for its predecessor: two logs never share a chain. */
 export function genesisHash(name: string, uid: Uint8Array): Uint8Array {
   return new Uint8Array(createHash('sha256').update('nzcore log 1\n').update(uid).update(name).digest())
-}
-
-const LOG_NAME = /^[a-z0-9][a-z0-9._-]{0,63}$/
-
-export function isLogName(name: string): boolean {
-  return LOG_NAME.test(name)
 }
 
 export function isSameHash(a: Uint8Array, b: Uint8Array): boolean {

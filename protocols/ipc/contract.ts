@@ -6,6 +6,8 @@ import { filesContract } from './contract/files.ts'
 import { forwardsContract } from './contract/forwards.ts'
 import { identityContract } from './contract/identity.ts'
 import { doctorContract } from './contract/doctor.ts'
+import { documentsContract } from './contract/documents.ts'
+import { eventLogContract } from './contract/eventlog.ts'
 import { eventsContract } from './contract/events.ts'
 import { logsContract } from './contract/logs.ts'
 import { networkContract } from './contract/network.ts'
@@ -31,6 +33,8 @@ export const contract = defineContract({
   ...streamsContract,
   ...doctorContract,
   ...storageContract,
+  ...eventLogContract,
+  ...documentsContract,
   ...filesContract,
   ...backupContract,
   ...trustContract,

@@ -1,14 +1,18 @@
 /** Event logs in a folder of their own, with the store that notes them in the test's hands. */
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdir, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { systemClock, systemRandom } from '../../kernel/index.ts'
 import { EventLogs } from '../../modules/eventlog/event-logs.ts'
 import { LogKeys } from '../../modules/eventlog/keys.ts'
 import { WitnessNotes } from '../../modules/eventlog/witness.ts'
+import { openDiskStore } from './disk-store.ts'
+import { fakeIdentity } from './identity.ts'
 import { memoryDisk, openStore } from './storage.ts'
 import type { Clock, Random } from '../../kernel/index.ts'
 import type { LogLimits } from '../../modules/eventlog/log.ts'
+import type { StateFiles } from '../../modules/home/state-files.ts'
+import type { IdentityService } from '../../modules/identity/service.ts'
 import type { LogItem } from '../../modules/eventlog/service.ts'
 import type { Storage } from '../../modules/storage/storage.ts'
 import type { MemoryDisk } from './storage.ts'
@@ -29,6 +33,7 @@ export interface FakeLogsInit extends Partial<LogLimits> {
   /** First byte of the root key. */
   readonly seed?: number
   readonly dir?: string
+  readonly signer?: IdentityService
   readonly disk?: MemoryDisk
 }
 
@@ -50,8 +55,9 @@ export async function shown(items: AsyncIterable<LogItem>): Promise<readonly str
 }
 
 export async function fakeLogs(init: FakeLogsInit = {}): Promise<FakeLogs> {
-  const { clock = systemClock, random = systemRandom, seed = 1, disk = memoryDisk(), ...limits } = init
-  const dir = init.dir ?? (await mkdtemp(join(tmpdir(), 'nz-log-')))
+  const { clock = systemClock, random = systemRandom, seed = 1, disk = memoryDisk(), ...more } = init
+  const { dir: given, signer = fakeIdentity(1), ...limits } = more
+  const dir = given ?? (await mkdtemp(join(tmpdir(), 'nz-log-')))
   const told: string[] = []
   const log = { debug() {}, info() {}, warn() {}, error() {} }
   const open = async (more: Partial<LogLimits>): Promise<{ logs: EventLogs; storage: Storage }> => {
@@ -61,7 +67,7 @@ export async function fakeLogs(init: FakeLogsInit = {}): Promise<FakeLogs> {
     const events = { emit: ({ name }: { name: string }) => void told.push(name) }
     const bounds = { segmentBytes: 16_777_216, segmentAgeMs: 86_400_000, maxLogBytes: 1_073_741_824 }
     const options = { ...bounds, ...limits, ...more }
-    const logs = new EventLogs(join(dir, 'eventlog'), { keys, clock, random, log, events, notes }, options)
+    const logs = new EventLogs(join(dir, 'eventlog'), { keys, clock, random, log, events, notes, signer }, options)
     await logs.open()
     return { logs, storage }
   }
@@ -85,7 +91,30 @@ export async function fakeLogs(init: FakeLogsInit = {}): Promise<FakeLogs> {
     },
     async [Symbol.asyncDispose]() {
       await close()
-      if (init.dir === undefined) await rm(dir, { recursive: true, force: true })
+      if (given === undefined) await rm(dir, { recursive: true, force: true })
+    },
+  }
+}
+
+/** Logs and the store that notes them in one folder, as a daemon has them. */
+export async function openDiskLogs(
+  dir: string,
+  state: StateFiles,
+): Promise<AsyncDisposable & { readonly logs: EventLogs }> {
+  await mkdir(dir, { recursive: true })
+  const storage = await openDiskStore(dir, state)
+  const log = { debug() {}, info() {}, warn() {}, error() {} }
+  const services = { clock: systemClock, random: systemRandom, log, signer: fakeIdentity(1), events: { emit() {} } }
+  const notes = new WitnessNotes(storage.namespace('eventlog'))
+  const keys = new LogKeys(new Uint8Array(32).fill(1))
+  const limits = { segmentBytes: 65_536, segmentAgeMs: 86_400_000, maxLogBytes: 1_073_741_824 }
+  const logs = new EventLogs(join(dir, 'eventlog'), { ...services, keys, notes }, limits)
+  await logs.open()
+  return {
+    logs,
+    async [Symbol.asyncDispose]() {
+      await logs.close()
+      await storage.close()
     },
   }
 }

@@ -31,6 +31,11 @@ import { memoryHome } from './home.ts'
 import { fakeIdentity } from './identity.ts'
 import { createFakeNetwork } from './network.ts'
 import type { FakeNetwork } from './network.ts'
+import { Documents } from '../../modules/documents/documents.ts'
+import { DocumentsService } from '../../modules/documents/service.ts'
+import { Shelf } from '../../modules/documents/shelf.ts'
+import type { IdentityService as Identity } from '../../modules/identity/service.ts'
+import type { StorageService as Store } from '../../modules/storage/service.ts'
 
 export interface ApiNode extends AsyncDisposable {
   readonly kernel: Kernel
@@ -78,6 +83,7 @@ export async function startApiNode(init: ApiNodeInit = {}): Promise<ApiNode> {
     config: { ipc, contacts: { name: `node${seed}` } },
     log,
     services: [
+      provide(DocumentsService, documentsOf({ storage, identity, clock: clock ?? systemClock })),
       provide(HomeService, { ...home, paths: { ...home.paths, socketPath } }),
       provide(IdentityService, identity),
       provide(IdentityFactsService, { facts: async () => ({ ...identity, createdAtMs: 0, isBackedUp: false }) }),
@@ -108,4 +114,9 @@ export async function startApiNode(init: ApiNodeInit = {}): Promise<ApiNode> {
       await rm(dir, { recursive: true, force: true })
     },
   }
+}
+
+function documentsOf({ storage, ...services }: { storage: Store; identity: Identity; clock: Clock }): Documents {
+  const shelf = new Shelf(storage.namespace('documents'))
+  return new Documents({ ...services, shelf, events: { emit: () => undefined } }, { maxVersions: 1_000, maxHeads: 16 })
 }

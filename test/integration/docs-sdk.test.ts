@@ -21,6 +21,7 @@ const expected: ReadonlyArray<{ readonly about: string; readonly prints: RegExp 
   { about: 'two nodes', prints: /same words[\s\S]*\nhello\nremember the milk\nrcp_/ },
   { about: 'stored files', prints: /^0057061a 17\nremember the milk\n17 milk\nnotes\/today\n$/ },
   { about: 'events', prints: /^kernel\.started/m },
+  { about: 'event logs and documents', prints: /door opened\n.*door closed\nsomebody was quicker/ },
 ]
 
 describe('docs/sdk.md', () => {

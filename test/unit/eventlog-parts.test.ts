@@ -68,7 +68,7 @@ it('records what happens, also what happened before, and only what is wanted', a
     written.push(...entries)
   }
   const recorder = new Recorder({ events: bus, clock, log, write }, { log: 'events', names: ['test'] })
-  recorder.start()
+  await recorder.start()
   bus.emit(testEvents.ticked, { n: 1 })
   bus.emit(others.happened, {})
   await settled()
@@ -93,7 +93,7 @@ it('waits for a disk that refuses within its bound, then says how many events it
     written.push(...entries)
   }
   const recorder = new Recorder({ events: bus, clock, log, write }, { log: 'events', names: [] })
-  recorder.start()
+  await recorder.start()
   const count = MAX_PENDING + 500
   for (let n = 1; n <= count; n++) {
     bus.emit(testEvents.ticked, { n })
