@@ -7,6 +7,9 @@ import type { MessageStream } from '@libp2p/interface'
 /** A method of a secured stream that can be taken over; others do not have it. */
 export const takeOver = Symbol('nzcore.noise.takeOver')
 
+/** What a secured stream travels on, to be looked at before anything is taken over. */
+export const below = Symbol('nzcore.noise.below')
+
 /** The owner zeroes the keys. */
 export interface CipherKey {
   /** 32 bytes, ChaCha20-Poly1305. */
@@ -27,6 +30,7 @@ export interface TakenOver {
 }
 
 export interface TakeOverSource extends MessageStream {
+  readonly [below]: MessageStream
   /**
    * Everything, once. From then on the secured stream neither seals nor opens: its cipher states are poisoned in the
    * same step, because a nonce used twice is a catastrophe. `null` when something of it is under way (bytes sealed and
@@ -36,5 +40,5 @@ export interface TakeOverSource extends MessageStream {
 }
 
 export function canBeTakenOver(stream: MessageStream): stream is TakeOverSource {
-  return typeof Reflect.get(stream, takeOver) === 'function'
+  return typeof Reflect.get(stream, takeOver) === 'function' && Reflect.has(stream, below)
 }

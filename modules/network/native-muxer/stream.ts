@@ -1,0 +1,150 @@
+/** A libp2p stream of the native session: bytes go straight into the ring and come straight out of batches. */
+import { StreamMessageEvent } from '@libp2p/interface'
+import { AbstractStream } from '@libp2p/utils'
+import type { AbstractStreamInit, SendResult } from '@libp2p/utils'
+import type { Uint8ArrayList } from 'uint8arraylist'
+import type { NativeSession } from '../../../native/binding.ts'
+import type { DirectlyReadable } from '../muxer/muxed-stream.ts'
+
+/** Written bytes behind which a mark is set, and marks that may be under way: what waits in the session for the peer. */
+const MARK_BYTES = 128 * 1024
+const MAX_MARKS = 4
+/** Used bytes are told to the session in portions; what is held back is far below a window. */
+const REPORT_BYTES = 32 * 1024
+/** Pieces that wait for a reader; more are put together, so that single bytes do not cost hundreds. */
+const MAX_WAITING_PIECES = 1_024
+
+export interface NativeStreamInit extends AbstractStreamInit {
+  /** As on the wire. */
+  readonly number: number
+  readonly session: NativeSession
+}
+
+export class NativeStream extends AbstractStream implements DirectlyReadable {
+  readonly number: number
+  readonly #session: NativeSession
+  #unmarkedBytes = 0
+  #marks = 0
+  #unreportedBytes = 0
+  #waitingPieces = 0
+  #sink: ((bytes: Uint8Array) => void) | null = null
+
+  constructor({ number, session, ...init }: NativeStreamInit) {
+    super(init)
+    this.number = number
+    this.#session = session
+  }
+
+  override send(data: Uint8Array | Uint8ArrayList): boolean {
+    const isQueued = this.writeBuffer.byteLength > 0 || this.writableNeedsDrain || this.sendingData
+    if (isQueued || this.writeStatus !== 'writable' || !(data instanceof Uint8Array)) return super.send(data)
+    if (this.maxWriteBufferLength !== undefined) return super.send(data)
+    const sentBytes = this.#write(data)
+    if (sentBytes < data.byteLength) this.writeBuffer.append(data.subarray(sentBytes))
+    else if (this.#marks < MAX_MARKS) return true
+    this.writableNeedsDrain = true
+    return false
+  }
+
+  override sendData(data: Uint8ArrayList): SendResult {
+    let sentBytes = 0
+    for (const part of data) {
+      const partBytes = this.#write(part)
+      sentBytes += partBytes
+      if (partBytes < part.byteLength) return { sentBytes, canSendMore: false }
+    }
+    return { sentBytes, canSendMore: this.#marks < MAX_MARKS }
+  }
+
+  /** What was written before a mark has left the session. */
+  marked(): void {
+    this.#marks -= 1
+    this.drained()
+  }
+
+  /** There is room where there was none. */
+  drained(): void {
+    if (this.writableNeedsDrain && this.#marks < MAX_MARKS) this.safeDispatchEvent('drain')
+  }
+
+  /** Bytes from the peer; the stream's to keep. */
+  deliver(bytes: Uint8Array): void {
+    if (this.#sink !== null) return this.#sink(bytes)
+    if (this.readStatus === 'closing' || this.readStatus === 'closed') return this.took(bytes.byteLength)
+    const isWanted = this.readStatus === 'readable' && this.listenerCount('message') > 0
+    if (isWanted && this.readBuffer.byteLength === 0) {
+      this.dispatchEvent(new StreamMessageEvent(bytes))
+      this.took(bytes.byteLength)
+      return
+    }
+    // A view keeps the whole slab it was cut from.
+    this.readBuffer.append(bytes.byteLength * 2 >= bytes.buffer.byteLength ? bytes : bytes.slice())
+    this.#waitingPieces += 1
+    if (this.#waitingPieces > MAX_WAITING_PIECES) this.#putTogether()
+    this.dispatchReadBuffer()
+  }
+
+  readDirectly(sink: (bytes: Uint8Array) => void): void {
+    this.#sink = sink
+    for (const bytes of this.readBuffer.sublist()) sink(bytes)
+    this.readBuffer.consume(this.readBuffer.byteLength)
+    this.maybeDispatchEnd()
+  }
+
+  took(byteLength: number): void {
+    this.#unreportedBytes += byteLength
+    if (this.#unreportedBytes < REPORT_BYTES) return
+    this.#session.consumed(this.number, this.#unreportedBytes)
+    this.#unreportedBytes = 0
+  }
+
+  override sendReset(): void {
+    this.#session.reset(this.number)
+  }
+
+  /** Without room given back the peer stops by itself. */
+  override sendPause(): void {}
+  override sendResume(): void {}
+
+  override async sendCloseWrite(): Promise<void> {
+    this.#session.closeWrite(this.number)
+  }
+
+  override async sendCloseRead(): Promise<void> {}
+
+  protected override dispatchReadBuffer(): void {
+    const { byteLength } = this.readBuffer
+    super.dispatchReadBuffer()
+    const takenBytes = byteLength - this.readBuffer.byteLength
+    if (takenBytes <= 0) return
+    this.#waitingPieces = 0
+    this.took(takenBytes)
+  }
+
+  /** How many bytes the session took: fewer when it holds as many for the peer as it may, or when the ring is full. */
+  #write(bytes: Uint8Array): number {
+    let sentBytes = 0
+    while (sentBytes < bytes.byteLength && this.#marks < MAX_MARKS) {
+      const room = MARK_BYTES - this.#unmarkedBytes
+      const isWhole = sentBytes === 0 && bytes.byteLength <= room
+      const piece = isWhole ? bytes : bytes.subarray(sentBytes, sentBytes + room)
+      const taken = this.#session.write(this.number, piece)
+      sentBytes += taken
+      this.#unmarkedBytes += taken
+      if (this.#unmarkedBytes >= MARK_BYTES) {
+        this.#session.mark(this.number)
+        this.#marks += 1
+        this.#unmarkedBytes = 0
+      }
+      if (taken < piece.byteLength) break
+    }
+    return sentBytes
+  }
+
+  #putTogether(): void {
+    const whole = this.readBuffer.slice()
+    this.readBuffer.consume(whole.byteLength)
+    this.readBuffer.append(whole)
+    this.#waitingPieces = 1
+  }
+}

@@ -1,0 +1,111 @@
+/** What the addon (src/binding.cc) exports, and the shape of what it shares. */
+
+/** Events, five words each: type, session, stream, a, b (src/session.h, `EventType`). */
+export const EVENT = {
+  data: 0,
+  stream: 1,
+  end: 2,
+  reset: 3,
+  mark: 4,
+  goAway: 5,
+  rtt: 6,
+  flushed: 7,
+  closed: 8,
+  ringSpace: 9,
+} as const
+
+export const EVENT_WORDS = 5
+/** Events of one callback (src/batch.h). */
+export const MAX_EVENTS = 4_096
+/** Batches up to this size are copied into the small area (src/binding.cc). */
+export const SMALL_BYTES = 16 * 1024
+
+/** Why a connection is over (src/session.h, `Failure`). */
+export const FAILURES = [
+  'none',
+  'ended',
+  'io',
+  'record-unauthentic',
+  'record-malformed',
+  'frame-invalid',
+  'window-exceeded',
+  'flood',
+  'exhausted',
+  'aborted',
+  'broken',
+] as const
+
+export type Failure = (typeof FAILURES)[number]
+
+/** The counters of a connection (src/counters.h). */
+export const COUNTERS = [
+  'receivedBytes',
+  'sentBytes',
+  'receivedRecords',
+  'sentRecords',
+  'receivedFrames',
+  'sentFrames',
+  'receiveCompletions',
+  'sendCompletions',
+  'windowStalls',
+  'droppedBytes',
+  'openStreams',
+  'rttUs',
+  'queuedBytes',
+  'receiveWindowBytes',
+] as const
+
+export type CounterName = (typeof COUNTERS)[number]
+
+/** Numbers of 64 bits that one connection has. */
+export const COUNTER_SLOT_WORDS = 16
+
+export interface AddonStart {
+  readonly commands: ArrayBuffer
+  readonly control: ArrayBuffer
+  readonly counters: ArrayBuffer
+  readonly events: ArrayBuffer
+  readonly small: ArrayBuffer
+  readonly onBatch: (eventCount: number, slab: ArrayBuffer | undefined) => void
+  readonly mayUseUring: boolean
+  readonly windowBudgetBytes: number
+  readonly keepAliveMs: number
+}
+
+export interface AddonAttach {
+  readonly id: number
+  /** From `duplicate`; the addon's from the call on, also when it fails. */
+  readonly fd: number
+  readonly isClient: boolean
+  /** 32 bytes each; copied. */
+  readonly sendKey: Uint8Array
+  readonly sendCount: number
+  readonly receiveKey: Uint8Array
+  readonly receiveCount: number
+  readonly maxRecords: number
+  readonly sealed: Uint8Array
+  readonly plaintext: Uint8Array
+  readonly counterSlot: number
+  readonly mergesMessages: boolean
+  readonly maxInboundStreams: number
+  readonly maxBacklog: number
+  readonly maxWindowBytes: number
+}
+
+export interface Addon {
+  start(options: AddonStart): {
+    /** 1: io_uring, 2: epoll, negative: an errno. */
+    readonly backend: number
+    readonly uringError?: number
+    readonly handle?: object
+  }
+  /** A second descriptor of the same socket, or a negative errno. */
+  duplicate(handle: object, fd: number): number
+  /** Closes a duplicate that is not attached. */
+  release(fd: number): void
+  /** 0 or an errno. */
+  attach(handle: object, options: AddonAttach): number
+  wake(handle: object): void
+  hold(handle: object, isHeld: boolean): void
+  stop(handle: object): void
+}

@@ -1,0 +1,90 @@
+/**
+ * The only loader of the native session engine (src/), and its face. Loading never throws: what is missing is a value.
+ *
+ * Lifetimes:
+ * - One engine and one I/O thread for each Node environment (main thread or worker), started by the first `startEngine`
+ *   and stopped by `stop`, by the end of the environment, or by the end of the process in the middle of anything.
+ * - A socket's descriptor is duplicated: the addon closes its own, JS its own, in any order. `onClosed` is the last word
+ *   of a connection and comes after the addon's descriptor is closed; `abort` brings it about.
+ * - Chunks given to `onData` are the receiver's to keep. Small ones are copies; larger ones are views of an ArrayBuffer
+ *   that lives as long as one of its views (a kept view keeps up to 512 KiB, so what is kept long is worth a copy).
+ * - Bytes given to `write` are copied before it returns.
+ * - Keys are copied into OpenSSL's contexts, which wipe them when the connection closes; the caller zeroes its own.
+ * - No call of the engine calls back before it returns, and no listener is called after `stop` or its `onClosed`.
+ */
+import { existsSync, readFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { dirname, join } from 'node:path'
+import { Engine } from './engine.ts'
+import type { Addon } from './addon.ts'
+
+export { Engine } from './engine.ts'
+export type { AttachInit, NativeSession, SessionListener } from './engine.ts'
+export type { CounterName, Failure } from './addon.ts'
+
+export type Loaded =
+  | { readonly supported: true; readonly addon: Addon; readonly path: string }
+  | {
+      readonly supported: false
+      readonly code: 'platform' | 'not-built' | 'not-loadable'
+      /** In words for an operator. */
+      readonly reason: string
+    }
+
+const MADE_FOR = ['linux-x64', 'linux-arm64']
+
+let loaded: Loaded | null = null
+
+/** The addon: the one built here, else the one that came with the package. The answer is kept. */
+export function loadAddon(): Loaded {
+  loaded ??= load()
+  return loaded
+}
+
+function load(): Loaded {
+  const target = `${process.platform}-${process.arch}`
+  if (!MADE_FOR.includes(target))
+    return { supported: false, code: 'platform', reason: `not made for ${target}, only for ${MADE_FOR.join(', ')}` }
+  const path = addonPaths(target).find((each) => existsSync(each))
+  if (path === undefined)
+    return { supported: false, code: 'not-built', reason: whyNotBuilt() ?? 'it was not built when nzcore was installed' }
+  try {
+    return { supported: true, addon: createRequire(import.meta.url)(path) as Addon, path }
+  } catch (error) {
+    const why = error instanceof Error ? (error.message.split('\n')[0] ?? '') : String(error)
+    return { supported: false, code: 'not-loadable', reason: `it does not load: ${why.slice(0, 200)}` }
+  }
+}
+
+function addonPaths(target: string): string[] {
+  const root = packageRoot()
+  return [join(root, 'native/build/nzcore.node'), join(root, 'native/prebuilds', target, 'nzcore.node')]
+}
+
+/** What the last build could not do (build.mjs). */
+function whyNotBuilt(): string | null {
+  try {
+    return readFileSync(join(packageRoot(), 'native/build/missing'), 'utf8').trim()
+  } catch {
+    return null
+  }
+}
+
+/** This file is native/binding.ts, or dist/native/binding.js. */
+function packageRoot(): string {
+  const above = dirname(import.meta.dirname)
+  return existsSync(join(above, 'package.json')) ? above : dirname(above)
+}
+
+export type Started =
+  | { readonly started: true; readonly engine: Engine; readonly uringError: number }
+  /** The kernel, or what stands in front of it, refuses even epoll. */
+  | { readonly started: false; readonly errno: number }
+
+/** A running engine; `stop` it. Holds no process alive while it has no connection. */
+export function startEngine(
+  addon: Addon,
+  { mayUseUring, ...limits }: { readonly mayUseUring: boolean; readonly windowBudgetBytes?: number },
+): Started {
+  return Engine.start(addon, { mayUseUring, ...limits })
+}
