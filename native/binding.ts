@@ -19,7 +19,7 @@ import { Engine } from './engine.ts'
 import type { Addon } from './addon.ts'
 
 export { Engine } from './engine.ts'
-export type { AttachInit, NativeSession, SessionListener } from './engine.ts'
+export type { AttachInit, NativeSession, SessionListener, TakenSession } from './engine.ts'
 export type { CounterName, Failure } from './addon.ts'
 
 export type Loaded =
@@ -47,7 +47,11 @@ function load(): Loaded {
     return { supported: false, code: 'platform', reason: `not made for ${target}, only for ${MADE_FOR.join(', ')}` }
   const path = addonPaths(target).find((each) => existsSync(each))
   if (path === undefined)
-    return { supported: false, code: 'not-built', reason: whyNotBuilt() ?? 'it was not built when nzcore was installed' }
+    return {
+      supported: false,
+      code: 'not-built',
+      reason: whyNotBuilt() ?? 'it was not built when nzcore was installed',
+    }
   try {
     return { supported: true, addon: createRequire(import.meta.url)(path) as Addon, path }
   } catch (error) {

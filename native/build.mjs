@@ -8,12 +8,28 @@
  */
 import { spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { cpus } from 'node:os'
 import { dirname, join } from 'node:path'
 
 const FLAGS = ['-std=c++20', '-O2', '-fno-exceptions', '-fno-rtti', '-fPIC', '-fvisibility=hidden', '-Wall', '-Wextra']
-const LINK_FLAGS = ['-shared', '-static-libstdc++', '-static-libgcc', '-Wl,--exclude-libs,ALL', '-Wl,-z,now', '-lpthread']
+const LINK_FLAGS = [
+  '-shared',
+  '-static-libstdc++',
+  '-static-libgcc',
+  '-Wl,--exclude-libs,ALL',
+  '-Wl,-z,now',
+  '-lpthread',
+]
 const COMPILE_TIMEOUT_MS = 300_000
 
 const folder = import.meta.dirname
@@ -87,7 +103,8 @@ async function compileAll(compiler, headers, sources, into) {
 
 /** @returns {Promise<string>} */
 async function findCompiler(architecture) {
-  const cross = architecture === process.arch ? [] : [architecture === 'arm64' ? 'aarch64-linux-gnu-g++' : 'x86_64-linux-gnu-g++']
+  const cross =
+    architecture === process.arch ? [] : [architecture === 'arm64' ? 'aarch64-linux-gnu-g++' : 'x86_64-linux-gnu-g++']
   const own = [process.env.CXX, 'g++', 'c++', 'clang++'].filter((name) => name !== undefined && name !== '')
   const candidates = cross.length > 0 ? cross : own
   for (const name of candidates) {
@@ -116,7 +133,8 @@ function findHeaders() {
 /** Changes when the result would. */
 function stampOf(words) {
   const hash = createHash('sha256')
-  for (const name of readdirSync(join(folder, 'src')).sort()) hash.update(name).update(readFileSync(join(folder, 'src', name)))
+  for (const name of readdirSync(join(folder, 'src')).sort())
+    hash.update(name).update(readFileSync(join(folder, 'src', name)))
   hash.update(JSON.stringify([...words, ...FLAGS, ...LINK_FLAGS, process.arch]))
   return hash.digest('hex')
 }

@@ -64,14 +64,17 @@ class CommandReader {
 
   bool is_empty() const { return control_.load(Control::tail) == head_; }
 
-  // Calls `run(command, bytes)` for what is there, until about `max_bytes` are read. False when the ring is not what
+  // Fixes what `read` may read. A connection that is attached before its first command is written is found by whoever
+  // looks here first and for new connections then.
+  void look() { tail_ = control_.load(Control::tail); }
+
+  // Calls `run(command, bytes)` for what was there, until about `max_bytes` are read. False when the ring is not what
   // JS promises; nothing of it is to be trusted then.
   template <typename Run>
   bool read(size_t max_bytes, Run run) {
-    const uint32_t tail = control_.load(Control::tail);
-    if (tail - head_ > size_) return false;
+    if (tail_ - head_ > size_) return false;
     size_t read_bytes = 0;
-    while (head_ != tail && read_bytes < max_bytes) {
+    while (head_ != tail_ && read_bytes < max_bytes) {
       const size_t offset = head_ & (size_ - 1);
       Command command;
       std::memcpy(&command, ring_ + offset, kCommandBytes);
@@ -80,7 +83,7 @@ class CommandReader {
         length = size_ - offset;
       } else {
         if (command.type == CommandType::write) length += (size_t{command.argument} + 15) & ~size_t{15};
-        if (length > tail - head_ || offset + length > size_) return false;
+        if (length > tail_ - head_ || offset + length > size_) return false;
         run(command, ring_ + offset + kCommandBytes);
       }
       head_ += static_cast<uint32_t>(length);
@@ -95,6 +98,7 @@ class CommandReader {
   const size_t size_;
   ControlBlock control_;
   uint32_t head_ = 0;
+  uint32_t tail_ = 0;
 };
 
 }  // namespace nz

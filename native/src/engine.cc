@@ -136,6 +136,7 @@ void Engine::run() {
     if (!is_paused) was_full_.store(false, std::memory_order_release);
     control_.store(Control::is_sleeping, 0);
     now_us_ = monotonic_us();
+    commands_.look();
     take_attached();
     run_commands();
     if (now_us_ >= next_tick_us_) tick();

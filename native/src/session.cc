@@ -39,8 +39,27 @@ void Session::erase(uint32_t id) {
   change_queued(0, stream.queued());
   counters_.take(Counter::open_streams, 1);
   if (stream.is_inbound) inbound_streams_ -= 1;
+  const bool makes_room = stream.awaits_ack;
   if (last_ == &stream) last_ = nullptr;
   streams_.erase(found);
+  if (!makes_room) return;
+  unacknowledged_ -= 1;
+  greet_next();
+}
+
+// The next stream that waited for others to be acknowledged.
+void Session::greet_next() {
+  while (!awaiting_turn_.empty() && unacknowledged_ < kMaxUnacknowledged) {
+    const uint32_t id = awaiting_turn_.front();
+    awaiting_turn_.pop_front();
+    Stream* stream = find(id);
+    if (stream == nullptr || !stream->awaits_turn) continue;
+    stream->awaits_turn = false;
+    stream->awaits_ack = true;
+    unacknowledged_ += 1;
+    owe(id, *stream);
+    if (stream->queued() > 0) make_ready(id, *stream);
+  }
 }
 
 void Session::change_queued(size_t more, size_t fewer) {
@@ -57,8 +76,15 @@ void Session::open_stream(uint32_t id) {
   stream.greeting = yamux::kSyn;
   stream.window_began_us = now_us_;
   counters_.add(Counter::open_streams, 1);
+  if (unacknowledged_ >= kMaxUnacknowledged) {
+    stream.awaits_turn = true;
+    awaiting_turn_.push_back(id);
+    return;
+  }
+  stream.awaits_ack = true;
+  unacknowledged_ += 1;
   owe(id, stream);
-  // At once, as others do it: some peers take no data frame for a greeting.
+  // At once and by itself, as others do it.
   send_control(id, stream);
 }
 
@@ -91,7 +117,7 @@ void Session::close_write(uint32_t id) {
   Stream* stream = find(id);
   if (stream == nullptr || stream->is_write_closed) return;
   stream->is_write_closed = true;
-  owe(id, *stream);
+  if (!stream->awaits_turn) owe(id, *stream);
 }
 
 void Session::reset(uint32_t id) {

@@ -81,6 +81,8 @@ struct SessionLimits {
   uint32_t max_window_bytes = 16 * 1024 * 1024;
 };
 
+// Streams this side may have opened that the peer has not acknowledged: what others keep to as well.
+inline constexpr uint32_t kMaxUnacknowledged = 256;
 inline constexpr size_t kMaxPendingPongs = 64;
 inline constexpr size_t kMaxPendingResets = 1'024;
 inline constexpr size_t kMaxMarks = 16;
@@ -158,6 +160,8 @@ class Session {
     std::deque<uint64_t> marks;
     uint16_t greeting = 0;  // SYN or ACK, until a frame carried it
     bool is_inbound = false;
+    bool awaits_turn = false;  // not greeted yet: too many are not acknowledged
+    bool awaits_ack = false;
     bool owes_control = false;  // is in owing_
     bool owes_window = false;
     bool is_ready = false;  // is in ready_
@@ -192,6 +196,7 @@ class Session {
   size_t send_bytes(uint32_t id, Stream& stream, const uint8_t* bytes, size_t size);
   bool send_queue(uint32_t id, Stream& stream);
   void owe(uint32_t id, Stream& stream);
+  void greet_next();
   void make_ready(uint32_t id, Stream& stream);
   void answer_marks(uint32_t id, Stream& stream);
   void maybe_finish(uint32_t id, Stream& stream);
@@ -224,6 +229,8 @@ class Session {
   Stream* last_ = nullptr;
   uint32_t inbound_streams_ = 0;
   uint32_t backlog_ = 0;
+  uint32_t unacknowledged_ = 0;
+  std::deque<uint32_t> awaiting_turn_;
   size_t queued_bytes_ = 0;
 
   std::vector<uint32_t> owing_;

@@ -125,6 +125,11 @@ void Session::read_stream_header(const Header& header) {
   const uint32_t id = header.stream;
   if ((header.flags & yamux::kSyn) != 0 && !admit(header)) return;
   Stream* stream = find(id);
+  if (stream != nullptr && stream->awaits_ack && (header.flags & yamux::kAck) != 0) {
+    stream->awaits_ack = false;
+    unacknowledged_ -= 1;
+    greet_next();
+  }
   body_stream_ = id;
   body_is_wanted_ = false;
   body_ends_stream_ = (header.flags & yamux::kFin) != 0;

@@ -44,7 +44,7 @@ bool Session::wants_output() const {
 
 void Session::pump() {
   if (!pump_answers() || !pump_streams()) return;
-  if (!is_shutting_down_ || has_sent_go_away_ || queued_bytes_ > 0) return;
+  if (!is_shutting_down_ || has_sent_go_away_ || queued_bytes_ > 0 || !awaiting_turn_.empty()) return;
   has_sent_go_away_ = builder_.control({Type::go_away, 0, 0, go_away_reason_});
 }
 
@@ -135,6 +135,7 @@ bool Session::send_window(uint32_t id, Stream& stream) {
 }
 
 size_t Session::send_bytes(uint32_t id, Stream& stream, const uint8_t* bytes, size_t size) {
+  if (stream.awaits_turn || (stream.greeting == yamux::kSyn && !send_window(id, stream))) return 0;
   const size_t allowed = static_cast<size_t>(std::min<uint64_t>(size, stream.send_window));
   if (allowed == 0) return 0;
   const size_t sent = builder_.data(id, stream.greeting, bytes, allowed);
@@ -174,7 +175,7 @@ void Session::owe(uint32_t id, Stream& stream) {
 }
 
 void Session::make_ready(uint32_t id, Stream& stream) {
-  if (stream.is_ready || stream.send_window == 0) return;
+  if (stream.is_ready || stream.awaits_turn || stream.send_window == 0) return;
   stream.is_ready = true;
   ready_.push_back(id);
 }

@@ -152,13 +152,14 @@ class UringBuffers {
   uint8_t* at(uint16_t id) { return static_cast<uint8_t*>(memory_) + kRingBytes + id * kBytes; }
 
   void give(uint16_t id) {
-    auto* ring = static_cast<io_uring_buf_ring*>(memory_);
-    io_uring_buf& slot = ring->bufs[tail_ & (kCount - 1)];
+    // The header's flexible array lies elsewhere in C++ than in C, where its empty struct has no size.
+    auto* slots = static_cast<io_uring_buf*>(memory_);
+    io_uring_buf& slot = slots[tail_ & (kCount - 1)];
     slot.addr = reinterpret_cast<uint64_t>(at(id));
     slot.len = kBytes;
     slot.bid = id;
     tail_ += 1;
-    std::atomic_ref<uint16_t>(ring->tail).store(tail_, std::memory_order_release);
+    std::atomic_ref<uint16_t>(slots[0].resv).store(tail_, std::memory_order_release);
   }
 
  private:
