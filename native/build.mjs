@@ -98,7 +98,7 @@ async function compileAll(compiler, headers, sources, into) {
     }
   }
   await Promise.all(cpus().map(work))
-  return objects.sort()
+  return objects
 }
 
 /** @returns {Promise<string>} */

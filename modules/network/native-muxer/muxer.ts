@@ -102,8 +102,8 @@ export class SessionMuxer extends AbstractStreamMuxer<NativeStream> {
     return {
       onStream: (number) => this.#onStream(number),
       onData: (number, chunk) => this.#open.get(number)?.deliver(chunk),
-      onEnd: (number) => this.#open.get(number)?.onRemoteCloseWrite(),
-      onReset: (number) => this.#open.get(number)?.onRemoteReset(),
+      onEnd: (number) => this.#open.get(number)?.ended(),
+      onReset: (number) => this.#open.get(number)?.wasReset(),
       onMark: (number) => this.#open.get(number)?.marked(),
       onGoAway: (reason) => this.#onGoAway(reason),
       onRoom: () => this.#open.forEach((stream) => stream.drained()),

@@ -1,10 +1,13 @@
 /** A libp2p stream of the native session: bytes go straight into the ring and come straight out of batches. */
 import { StreamMessageEvent } from '@libp2p/interface'
 import { AbstractStream } from '@libp2p/utils'
+import { readDirectly } from '../muxer/directly-readable.ts'
+import { orAbort } from '../or-abort.ts'
+import type { AbortOptions } from '@libp2p/interface'
 import type { AbstractStreamInit, SendResult } from '@libp2p/utils'
 import type { Uint8ArrayList } from 'uint8arraylist'
 import type { NativeSession } from '../../../native/binding.ts'
-import type { DirectlyReadable } from '../muxer/muxed-stream.ts'
+import type { DirectlyReadable } from '../muxer/directly-readable.ts'
 
 /** Written bytes behind which a mark is set, and marks that may be under way: what waits in the session for the peer. */
 const MARK_BYTES = 128 * 1024
@@ -26,13 +29,25 @@ export class NativeStream extends AbstractStream implements DirectlyReadable {
   #unmarkedBytes = 0
   #marks = 0
   #unreportedBytes = 0
+  /** Of a `close` that waits. */
+  #onAllLeft: (() => void) | null = null
   #waitingPieces = 0
   #sink: ((bytes: Uint8Array) => void) | null = null
+  /** What the peer sent right behind its opening, until whoever takes the stream up has had the rest of the turn. */
+  #early: Array<() => void> | null = null
 
   constructor({ number, session, ...init }: NativeStreamInit) {
     super(init)
     this.number = number
     this.#session = session
+    if (this.direction === 'outbound') return
+    // Opening, bytes and end may come in one batch; libp2p's iterators miss an end that came before they began.
+    this.#early = []
+    setImmediate(() => {
+      const early = this.#early ?? []
+      this.#early = null
+      for (const tell of early) tell()
+    })
   }
 
   override send(data: Uint8Array | Uint8ArrayList): boolean {
@@ -59,6 +74,7 @@ export class NativeStream extends AbstractStream implements DirectlyReadable {
   /** What was written before a mark has left the session. */
   marked(): void {
     this.#marks -= 1
+    if (this.#marks === 0) this.#onAllLeft?.()
     this.drained()
   }
 
@@ -67,8 +83,24 @@ export class NativeStream extends AbstractStream implements DirectlyReadable {
     if (this.writableNeedsDrain && this.#marks < MAX_MARKS) this.safeDispatchEvent('drain')
   }
 
+  /** The peer writes no more. */
+  ended(): void {
+    if (this.#early === null) this.onRemoteCloseWrite()
+    else this.#early.push(() => this.onRemoteCloseWrite())
+  }
+
+  wasReset(): void {
+    if (this.#early === null) this.onRemoteReset()
+    else this.#early.push(() => this.onRemoteReset())
+  }
+
   /** Bytes from the peer; the stream's to keep. */
   deliver(bytes: Uint8Array): void {
+    if (this.#early !== null) return void this.#early.push(() => this.#deliver(bytes))
+    this.#deliver(bytes)
+  }
+
+  #deliver(bytes: Uint8Array): void {
     if (this.#sink !== null) return this.#sink(bytes)
     if (this.readStatus === 'closing' || this.readStatus === 'closed') return this.took(bytes.byteLength)
     const isWanted = this.readStatus === 'readable' && this.listenerCount('message') > 0
@@ -84,7 +116,7 @@ export class NativeStream extends AbstractStream implements DirectlyReadable {
     this.dispatchReadBuffer()
   }
 
-  readDirectly(sink: (bytes: Uint8Array) => void): void {
+  [readDirectly](sink: (bytes: Uint8Array) => void): void {
     this.#sink = sink
     for (const bytes of this.readBuffer.sublist()) sink(bytes)
     this.readBuffer.consume(this.readBuffer.byteLength)
@@ -106,8 +138,19 @@ export class NativeStream extends AbstractStream implements DirectlyReadable {
   override sendPause(): void {}
   override sendResume(): void {}
 
-  override async sendCloseWrite(): Promise<void> {
+  /** The end follows the last byte by itself; when bytes wait for the peer, this waits with them. */
+  override async sendCloseWrite({ signal }: AbortOptions = {}): Promise<void> {
+    const isHeldUp = this.#marks > 0
+    if (isHeldUp) {
+      this.#session.mark(this.number)
+      this.#marks += 1
+    }
     this.#session.closeWrite(this.number)
+    if (!isHeldUp) return
+    const left = Promise.withResolvers<void>()
+    this.#onAllLeft = left.resolve
+    this.addEventListener('close', this.#onAllLeft, { once: true })
+    await orAbort(left.promise, signal)
   }
 
   override async sendCloseRead(): Promise<void> {}

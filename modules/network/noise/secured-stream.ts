@@ -10,7 +10,7 @@ import { MAX_MESSAGE_BYTES } from '../../../protocols/noise/handshake.ts'
 import { LENGTH_BYTES } from '../../../protocols/noise/record.ts'
 import { direct } from './direct.ts'
 import { recordSocketOf } from './record-socket.ts'
-import { takeOver } from './take-over.ts'
+import { below, takeOver } from './take-over.ts'
 import type { AbortOptions, MessageStream, StreamCloseEvent } from '@libp2p/interface'
 import type { SendResult } from '@libp2p/utils'
 import type { Uint8ArrayList } from 'uint8arraylist'
@@ -116,6 +116,10 @@ export class SecuredStream extends AbstractMessageStream implements DirectSource
     // Once the sink is put together.
     queueMicrotask(() => this.#passOn(sink))
     return this.#directPort()
+  }
+
+  get [below](): MessageStream {
+    return this.#connection
   }
 
   [takeOver](): TakenOver | null {
