@@ -104,9 +104,9 @@ describe('two nodes', () => {
     const cut = await desk.openStream(laptop.peerId, '/echo/1', { signal })
     await cut.write(Uint8Array.of(7))
     assert.deepEqual(await cut.read(), Uint8Array.of(7))
-    const reading = cut.read()
+    const reading = assert.rejects(cut.read(), isCode('NZ_NETWORK_STREAM_RESET'))
     await laptop.disconnect(desk.peerId, { signal })
-    await assert.rejects(reading, isCode('NZ_NETWORK_STREAM_RESET'))
+    await reading
     assert.equal(cut.signal.aborted, true)
   })
 
