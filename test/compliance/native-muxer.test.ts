@@ -4,20 +4,12 @@
  * does to the one happens to the other.
  */
 import './mocha-globals.ts'
-import { once } from 'node:events'
-import { connect as connectTcp, createServer } from 'node:net'
 import { after, describe } from 'node:test'
-import { AbstractMultiaddrConnection } from '@libp2p/utils'
-import { multiaddr } from '@multiformats/multiaddr'
 import { nativeFactory } from '../../modules/network/native-muxer/native-muxer.ts'
-import { SecuredStream } from '../../modules/network/noise/secured-stream.ts'
-import { CipherState } from '../../protocols/noise/cipher-state.ts'
-import { RecordReader } from '../../protocols/noise/record.ts'
 import { MUXER_OPTIONS, startTestEngine, whyNoNative } from '../fake/native-libp2p.ts'
-import type { AddressInfo, Socket } from 'node:net'
-import type { AbortOptions, MultiaddrConnection, StreamMuxer, StreamMuxerFactory } from '@libp2p/interface'
-import type { SendResult } from '@libp2p/utils'
-import type { Uint8ArrayList } from 'uint8arraylist'
+import { securedStream, SocketConnection, socketPair } from '../fake/native-pair.ts'
+import type { Socket } from 'node:net'
+import type { MultiaddrConnection, StreamMuxer, StreamMuxerFactory } from '@libp2p/interface'
 import type { Engine } from '../../native/binding.ts'
 
 const skip = whyNoNative()
@@ -68,7 +60,7 @@ function factoryOver(socket: Socket, engine: Engine): StreamMuxerFactory {
         else below.abort(error)
       })
       below.addEventListener('close', () => void stand.close())
-      const muxer = factory.createStreamMuxer(secured(below, stand.direction))
+      const muxer = factory.createStreamMuxer(securedStream(below))
       muxers.push(muxer)
       actSlow(stand, () => muxers.slice(-2).filter((each) => each !== muxer))
       return muxer
@@ -88,58 +80,4 @@ function actSlow(stand: MultiaddrConnection, others: () => readonly StreamMuxer[
       for (const { streams } of others()) for (const stream of streams) stream.pause()
     },
   })
-}
-
-function secured(connection: SocketConnection, direction: 'inbound' | 'outbound'): SecuredStream {
-  const [own, other] = direction === 'outbound' ? [1, 2] : [2, 1]
-  const state = (key: number): CipherState => new CipherState(new Uint8Array(32).fill(key))
-  return new SecuredStream({ connection, sender: state(own), receiver: state(other), reader: new RecordReader() })
-}
-
-/** A connection as @libp2p/tcp makes them. */
-class SocketConnection extends AbstractMultiaddrConnection {
-  readonly socket: Socket
-
-  constructor(socket: Socket, { log, direction }: MultiaddrConnection) {
-    super({ log, direction, remoteAddr: multiaddr(`/ip4/127.0.0.1/tcp/${socket.remotePort ?? 0}`) })
-    this.socket = socket
-    socket.on('data', (chunk) => this.onData(chunk))
-    socket.on('error', (error) => this.abort(error))
-    socket.once('close', () => this.onTransportClosed())
-  }
-
-  override sendData(data: Uint8ArrayList): SendResult {
-    for (const part of data) this.socket.write(part)
-    return { sentBytes: data.byteLength, canSendMore: true }
-  }
-
-  override async sendClose(options?: AbortOptions): Promise<void> {
-    if (this.socket.destroyed) return
-    this.socket.destroySoon()
-    await once(this.socket, 'close', options)
-  }
-
-  override sendReset(): void {
-    if (this.socket.writableEnded) this.socket.destroy()
-    else this.socket.resetAndDestroy()
-  }
-
-  override sendPause(): void {
-    this.socket.pause()
-  }
-
-  override sendResume(): void {
-    this.socket.resume()
-  }
-}
-
-async function socketPair(): Promise<readonly [Socket, Socket]> {
-  const server = createServer()
-  server.listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const accepted = once(server, 'connection')
-  const dialler = connectTcp((server.address() as AddressInfo).port, '127.0.0.1')
-  const [[listener]] = (await Promise.all([accepted, once(dialler, 'connect')])) as [[Socket], unknown]
-  server.close()
-  return [dialler, listener]
 }

@@ -46,7 +46,8 @@ function take(connection: MessageStream, socket: Socket, handle: Handle): Uint8A
     parts.push(readBuffer.slice())
     readBuffer.consume(readBuffer.byteLength)
   }
-  socket.setTimeout(0)
+  // JS sees no more of its traffic, so to JS it would look idle.
+  socket.removeAllListeners('timeout')
   socket.pause()
   for (let chunk: unknown = socket.read(); chunk instanceof Uint8Array; chunk = socket.read()) parts.push(chunk)
   handle.readStop()

@@ -1,0 +1,112 @@
+/**
+ * The native session in its environment: workers that come and go, a process that ends in the middle of a transfer, a
+ * killed peer, no descriptors left, connections by the thousand.
+ *
+ * NZ_FULL: 10,000 connections in place of 300.
+ */
+import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { readdirSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { resolve } from 'node:path'
+import { after, describe, it } from 'node:test'
+import { Worker } from 'node:worker_threads'
+import { startTestEngine, whyNoNative } from '../fake/native-libp2p.ts'
+import { nativePair } from '../fake/native-pair.ts'
+import type { Socket } from 'node:net'
+
+const skip = whyNoNative()
+const isFull = process.env['NZ_FULL'] !== undefined
+const CONNECTIONS = isFull ? 10_000 : 300
+const child = resolve(import.meta.dirname, '../fake/native-child.ts')
+
+const descriptors = (): number => readdirSync('/proc/self/fd').length
+
+for (const choice of ['auto', 'epoll'] as const)
+  describe(`the native session (${choice})`, { skip, timeout: 240_000 }, () => {
+    if (skip !== false) return
+    const engine = startTestEngine(choice)
+    after(() => engine.stop())
+
+    it('opens and closes connections without leaving a descriptor, a session or memory behind', async () => {
+      const round = async (count: number): Promise<void> => {
+        for (let i = 0; i < count; i++) {
+          const pair = await nativePair(engine)
+          const stream = await pair.dialler.createStream()
+          stream.send(Uint8Array.of(1, 2, 3))
+          // In order, abruptly, and by the other side.
+          if (i % 3 === 0) await pair.dialler.close()
+          if (i % 3 === 1) pair.dialler.abort(new Error('enough'))
+          await pair.close(i % 2 === 0)
+        }
+        while (engine.size > 0) await new Promise((settle) => setTimeout(settle, 5))
+      }
+      await round(30)
+      const before = { descriptors: descriptors(), rss: process.memoryUsage.rss() }
+      await round(CONNECTIONS)
+      assert.equal(engine.size, 0)
+      assert.ok(descriptors() <= before.descriptors + 2, `${descriptors()} descriptors, ${before.descriptors} before`)
+      const grown = process.memoryUsage.rss() - before.rss
+      assert.ok(grown < 64 * 1024 * 1024 + CONNECTIONS * 2_048, `${grown} bytes more after ${CONNECTIONS} connections`)
+    })
+
+    it('leaves a connection to the fallback when there is no descriptor for it', async () => {
+      const full = await nativePair(engine, { hasNoDescriptors: true })
+      assert.equal(full.fallbacks, 2)
+      await full.close(false)
+    })
+
+    it('tells a killed peer from one that closes', async () => {
+      const server = createServer()
+      server.listen(0, '127.0.0.1')
+      await once(server, 'listening')
+      const { port } = server.address() as { port: number }
+      const accepted = once(server, 'connection') as Promise<[Socket]>
+      const peer = spawn(process.execPath, [child, 'dial', choice, String(port)], { stdio: 'ignore' })
+      const [socket] = await accepted
+      const pair = await nativePair(engine, { accepted: socket })
+      const [stream] = (await once(pair.listener as unknown as EventTarget, 'stream')) as [{ detail: EventTarget }]
+      const closed = once(stream.detail, 'close')
+      peer.kill('SIGKILL')
+      await closed
+      while (engine.size > 0) await new Promise((settle) => setTimeout(settle, 5))
+      server.close()
+    })
+  })
+
+describe('an environment with the native session', { skip, timeout: 120_000 }, () => {
+  if (skip !== false) return
+
+  it('ends as a worker, at any moment, again and again', async () => {
+    for (let i = 0; i < 6; i++) {
+      const worker = new Worker(child, { argv: ['transfer', i % 2 === 0 ? 'auto' : 'epoll'] })
+      await once(worker, 'message')
+      if (i % 3 === 0) await new Promise((settle) => setTimeout(settle, i * 5))
+      assert.equal(typeof (await worker.terminate()), 'number')
+    }
+  })
+
+  for (const end of ['exit', 'throw', 'stop', 'idle'] as const)
+    it(`ends as a process in the middle of a transfer: ${end}`, async () => {
+      for (const choice of ['auto', 'epoll']) {
+        const running = spawn(process.execPath, [child, end, choice], { stdio: ['ignore', 'pipe', 'pipe'] })
+        let text = ''
+        running.stdout.on('data', (chunk: Buffer) => (text += chunk.toString()))
+        running.stderr.on('data', (chunk: Buffer) => (text += chunk.toString()))
+        const [status, signal] = (await once(running, 'close')) as [number | null, NodeJS.Signals | null]
+        assert.equal(signal, null, text)
+        assert.equal(status, end === 'throw' ? 1 : 0, text)
+      }
+    })
+
+  it('needs no connection to end, and is kept alive by one', async () => {
+    const running = spawn(process.execPath, [child, 'held', 'auto'], { stdio: ['ignore', 'pipe', 'inherit'] })
+    const [first] = (await once(running.stdout, 'data')) as [Buffer]
+    assert.equal(first.toString().trim(), 'open')
+    await new Promise((settle) => setTimeout(settle, 300))
+    assert.equal(running.exitCode, null)
+    running.kill('SIGTERM')
+    await once(running, 'close')
+  })
+})
