@@ -24,7 +24,7 @@ it('a socket that was taken is never read again, and gives what was read before'
   // Unread bytes make this a reset.
   far.on('error', () => undefined)
   near.destroy()
-  await once(far.resume(), 'close')
+  await new Promise((settle) => far.resume().once('close', settle))
 })
 
 it('anything else is left alone: other connections, sockets that have something to write or are over', async () => {
