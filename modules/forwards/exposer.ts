@@ -7,6 +7,7 @@ import { shortFrame } from '../../protocols/framing/short-frames.ts'
 import type { Clock, Logger } from '../../kernel/index.ts'
 import type { ForwardRefusal } from '../../protocols/forward/header.ts'
 import type { ContactsService } from '../contacts/service.ts'
+import type { TrustService } from '../trust/service.ts'
 import type { PeerStream } from '../network/service.ts'
 import { readFrame } from './frame-stream.ts'
 import { splice } from './splice.ts'
@@ -27,6 +28,7 @@ export interface Offer {
 
 export interface ExposerServices {
   readonly contacts: Pick<ContactsService, 'get'>
+  readonly trust: Pick<TrustService, 'may'>
   readonly offer: (service: string) => Offer | undefined
   readonly onRefused: (peerId: string, service: string, code: ForwardRefusal) => void
   readonly clock: Clock
@@ -75,9 +77,13 @@ export async function serveForward(
 }
 
 /** A stranger learns nothing of what is offered: it is refused whatever it asks for. */
-function admit(peerId: string, service: string | null, { contacts, offer }: ExposerServices): Offer | ForwardRefusal {
+function admit(
+  peerId: string,
+  service: string | null,
+  { contacts, trust, offer }: ExposerServices,
+): Offer | ForwardRefusal {
   if (service === null) return 'NZ_FORWARD_PROTOCOL'
-  if (contacts.get(peerId) === undefined) return 'NZ_FORWARD_REFUSED'
+  if (contacts.get(peerId) === undefined || !trust.may(peerId, 'send')) return 'NZ_FORWARD_REFUSED'
   const found = offer(service)
   if (found === undefined) return 'NZ_FORWARD_SERVICE_UNKNOWN'
   if (found.allow !== null && !found.allow.includes(peerId)) return 'NZ_FORWARD_REFUSED'

@@ -2,6 +2,7 @@
 import { isIP } from 'node:net'
 import { isNzError } from '../../kernel/index.ts'
 import { isServiceName } from '../../protocols/forward/header.ts'
+import type { TrustService } from '../trust/service.ts'
 import type { EventBus, Logger, Random } from '../../kernel/index.ts'
 import type { PeerStream } from '../network/service.ts'
 import { serveForward } from './exposer.ts'
@@ -15,6 +16,7 @@ import { Tally } from './tally.ts'
 
 export interface ForwardsServices extends LocalListenerServices {
   readonly list: ForwardList
+  readonly trust: Pick<TrustService, 'may'>
   readonly events: EventBus
   readonly log: Logger
   readonly random: Random
@@ -59,11 +61,12 @@ export class Forwards implements ForwardsService {
   }
 
   async serve(stream: PeerStream, options: { readonly signal: AbortSignal }): Promise<void> {
-    const { contacts, clock, log, events } = this.#services
+    const { contacts, trust, clock, log, events } = this.#services
     await serveForward(
       stream,
       {
         contacts,
+        trust,
         clock,
         log,
         offer: (service) => this.#offered(service),

@@ -5,6 +5,7 @@ import { FORWARD_PROTOCOL } from '../../protocols/forward/header.ts'
 import { contactsEvents, ContactsService } from '../contacts/service.ts'
 import { NetworkService } from '../network/service.ts'
 import { StorageService } from '../storage/service.ts'
+import { TrustService } from '../trust/service.ts'
 import { ForwardList } from './forward-list.ts'
 import { Forwards } from './forwards.ts'
 import { forwardsEvents, ForwardsService } from './service.ts'
@@ -15,16 +16,16 @@ const MAX_STREAMS_PER_PEER = 64
 export default defineModule({
   name: 'forwards',
   config: z.strictObject({}),
-  requires: { storage: StorageService, network: NetworkService, contacts: ContactsService },
+  requires: { storage: StorageService, network: NetworkService, contacts: ContactsService, trust: TrustService },
   provides: { forwards: ForwardsService },
   emits: forwardsEvents,
   capabilities: [],
   restart: 'permanent',
 
-  setup({ events, scope, clock, random, log }, { storage, network, contacts }) {
+  setup({ events, scope, clock, random, log }, { storage, network, contacts, trust }) {
     let isStarted = false
     const list: ForwardList = new ForwardList(storage, { onLoaded: () => void (isStarted && takeUpLate()) })
-    const forwards = new Forwards({ list, network, contacts, events, clock, random, log })
+    const forwards = new Forwards({ list, network, contacts, trust, events, clock, random, log })
     const takeUp = async (): Promise<void> => {
       if (!list.isReadable) return
       const known = knownPeers(contacts)

@@ -4,6 +4,7 @@ import type { streamsContract } from '../../protocols/ipc/contract/streams.ts'
 import type { Duplex, ResultOf } from '../../protocols/ipc/endpoint.ts'
 import { ipcErrors } from '../../protocols/ipc/errors.ts'
 import type { Contact, ContactsService } from '../contacts/service.ts'
+import type { TrustService } from '../trust/service.ts'
 import type { NetworkService, PeerStream } from '../network/service.ts'
 
 /** Protocols that programs of this node serve at once. */
@@ -19,6 +20,7 @@ type AppDuplex = Duplex<Opened>
 export interface AppStreamsInit {
   readonly network: NetworkService
   readonly contacts: ContactsService
+  readonly trust: Pick<TrustService, 'may'>
   readonly clock: Clock
   readonly signal: AbortSignal
 }
@@ -114,8 +116,10 @@ export class AppStreams {
   }
 
   async #incoming(served: Served, stream: PeerStream): Promise<void> {
-    const contact = this.#init.contacts.get(stream.peerId)
-    if (contact === undefined) throw ipcErrors.NZ_STREAMS_STRANGER({ data: { peerId: stream.peerId } })
+    const { contacts, trust } = this.#init
+    const contact = contacts.get(stream.peerId)
+    if (contact === undefined || !trust.may(stream.peerId, 'send'))
+      throw ipcErrors.NZ_STREAMS_STRANGER({ data: { peerId: stream.peerId } })
     const { duplex, over } = await this.#nextAcceptor(served, stream.signal)
     try {
       await duplex.send(openedBy(contact, stream.protocol))

@@ -5,6 +5,7 @@ import { HomeService } from '../home/service.ts'
 import { IdentityService } from '../identity/service.ts'
 import { NetworkService } from '../network/service.ts'
 import { StorageService } from '../storage/service.ts'
+import { TrustService } from '../trust/service.ts'
 import { Board } from './board.ts'
 import { Inboxes } from './inboxes.ts'
 import { Listeners } from './listeners.ts'
@@ -25,13 +26,14 @@ export default defineModule({
     identity: IdentityService,
     network: NetworkService,
     contacts: ContactsService,
+    trust: TrustService,
   },
   provides: { transfers: TransfersService },
   emits: transfersEvents,
   capabilities: [],
   restart: 'permanent',
 
-  setup(context, { home, storage, identity, network, contacts }, settings) {
+  setup(context, { home, storage, identity, network, contacts, trust }, settings) {
     let isStarted = false
     const takeUpLate = async (): Promise<void> => {
       await receiving.takeUp().catch((error: unknown) => context.log.error('transfers.notTakenUp', { error }))
@@ -47,7 +49,7 @@ export default defineModule({
     const receipts = new ReceiptSigner(identity)
     const sending = new Sending({ context, network, contacts, board, receipts }, settings)
     const receiving: Receiving = new Receiving(
-      { context, network, contacts, state, board, inboxes, listeners, receipts },
+      { context, network, contacts, trust, state, board, inboxes, listeners, receipts },
       settings,
     )
     const peerOf = (from: string | undefined): string | null =>

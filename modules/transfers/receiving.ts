@@ -12,6 +12,7 @@ import { waitingSnapshot } from './waiting.ts'
 import type { ModuleContext, Timer } from '../../kernel/index.ts'
 import type { End, Offer } from '../../protocols/transfer/messages.ts'
 import type { ContactsService } from '../contacts/service.ts'
+import type { TrustService } from '../trust/service.ts'
 import type { NetworkService, PeerStream } from '../network/service.ts'
 import type { Admitted } from './incoming-stream.ts'
 import type { Board } from './board.ts'
@@ -29,6 +30,7 @@ export interface ReceivingServices {
   readonly context: ModuleContext
   readonly network: NetworkService
   readonly contacts: ContactsService
+  readonly trust: Pick<TrustService, 'may'>
   readonly state: TransferState
   readonly board: Board
   readonly inboxes: Inboxes
@@ -151,9 +153,11 @@ export class Receiving {
   }
 
   async #admit(peerId: string, offer: Offer, active: Active): ReturnType<IncomingAdmit> {
-    const { contacts, state, receipts } = this.#services
+    const { contacts, trust, state, receipts } = this.#services
     const contact = contacts.get(peerId)
-    if (contact === undefined) throw transfersErrors.NZ_TRANSFERS_NOT_CONTACT({ data: { peerId } })
+    if (contact === undefined || !trust.may(peerId, 'send')) {
+      throw transfersErrors.NZ_TRANSFERS_NOT_CONTACT({ data: { peerId } })
+    }
     this.#admission.offer(peerId)
     const id = Buffer.from(offer.id).toString('hex')
     if ((offer.size ?? 0) > this.#settings.maxTransferBytes) throw transfersErrors.NZ_TRANSFERS_TOO_LARGE()

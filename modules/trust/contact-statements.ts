@@ -1,14 +1,13 @@
 /** A contact is trusted MEDIUM and may vouch once, unless its owner has said otherwise (NZ-TRUST-01 §7). */
 import { isNzError } from '../../kernel/index.ts'
 import { contactsEvents } from '../contacts/service.ts'
+import { CONTACT_LEVEL, CONTACT_VOUCH_DEPTH } from './ledger.ts'
 import { keyOfPeerId } from './peer-key.ts'
+import { trustLevels } from './service.ts'
 import type { EventBus, Logger } from '../../kernel/index.ts'
 import type { ContactsService } from '../contacts/service.ts'
 import type { TrustLedger } from './ledger.ts'
 import type { TrustService } from './service.ts'
-
-export const CONTACT_LEVEL = 'MEDIUM'
-export const CONTACT_VOUCH_DEPTH = 1
 
 export interface ContactStatementsServices {
   readonly contacts: Pick<ContactsService, 'list'>
@@ -62,7 +61,7 @@ type Stating = Pick<ContactStatementsServices, 'trust' | 'log'>
 async function state(services: Stating, peerId: string): Promise<void> {
   const { trust } = services
   await guarded(services, peerId, async () => {
-    await trust.set(peerId, { level: CONTACT_LEVEL, vouchDepth: CONTACT_VOUCH_DEPTH })
+    await trust.set(peerId, { level: trustLevels[CONTACT_LEVEL], vouchDepth: CONTACT_VOUCH_DEPTH })
   })
 }
 

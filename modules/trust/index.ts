@@ -1,6 +1,6 @@
 /** How far this node trusts peers: its statements and everybody's, replicated, and the policy that follows. */
 import { z } from 'zod'
-import { defineModule } from '../../kernel/index.ts'
+import { defineModule, isNzError } from '../../kernel/index.ts'
 import { ContactsService } from '../contacts/service.ts'
 import { IdentityService } from '../identity/service.ts'
 import { NetworkService } from '../network/service.ts'
@@ -9,11 +9,13 @@ import { hangUpOnRevoked } from './hang-up.ts'
 import { followContacts, stateContacts } from './contact-statements.ts'
 import { LatestTime } from './latest-time.ts'
 import { TrustLedger } from './ledger.ts'
+import { peerIdOfKey } from './peer-key.ts'
 import { policyConfig } from './policy.ts'
 import { Replication } from './replication.ts'
 import { trustEvents, TrustService } from './service.ts'
 import { createTrust, mayDo } from './trust.ts'
 import { UpdateStore } from './update-store.ts'
+import type { Key } from '../../protocols/trust/update.ts'
 
 /** How often the latest time is looked at and, when it is due, kept. */
 const KEEP_TIME_EVERY_MS = 60_000
@@ -31,7 +33,7 @@ export default defineModule({
     const { events, scope, clock, random, log } = context
     const time = new LatestTime(clock, storage.namespace('trust/state'))
     const store = new UpdateStore(storage.namespace('trust/updates'))
-    const ledger = new TrustLedger({ identity, store, time })
+    const ledger = new TrustLedger({ identity, store, time, isContact: (peer) => isContact(contacts, peer) })
     const { signal } = scope
     const may: TrustService['may'] = (peerId, act) => mayDo(ledger, policy, peerId, act)
     const replication = new Replication({ ledger, network, events, clock, random, log, may }, { signal })
@@ -68,3 +70,13 @@ export default defineModule({
     }
   },
 })
+
+/** Nobody counts as a contact while the address book cannot be read. */
+function isContact(contacts: Pick<ContactsService, 'get'>, peer: Key): boolean {
+  try {
+    return contacts.get(peerIdOfKey(peer)) !== undefined
+  } catch (error) {
+    if (isNzError(error)) return false
+    throw error
+  }
+}

@@ -2,7 +2,7 @@
 import { isNzError } from '../../kernel/index.ts'
 import { storageErrors } from '../storage/service.ts'
 import { trustErrors } from './service.ts'
-import { effectiveTrust, issuersOfInterest } from '../../protocols/trust/effective.ts'
+import { effectiveTrust, issuersOfInterest, levelWeights } from '../../protocols/trust/effective.ts'
 import { TrustReplica } from '../../protocols/trust/replica.ts'
 import { createUpdate, keyOf, NO_PREVIOUS } from '../../protocols/trust/update.ts'
 import type { EffectiveTrust } from '../../protocols/trust/effective.ts'
@@ -18,7 +18,12 @@ export interface LedgerServices {
   readonly identity: Pick<IdentityService, 'self' | 'signAsNode' | 'verify'>
   readonly store: UpdateStore
   readonly time: LatestTime
+  readonly isContact: (peer: Key) => boolean
 }
+
+/** How far a contact is trusted of whom this node has said nothing yet (NZ-TRUST-01 §7). */
+export const CONTACT_LEVEL = 2
+export const CONTACT_VOUCH_DEPTH = 1
 
 export class TrustLedger {
   readonly #services: LedgerServices
@@ -68,7 +73,11 @@ export class TrustLedger {
 
   /** What follows from all updates for a peer, now. */
   effective(peer: Key): EffectiveTrust {
-    return effectiveTrust(this.replica, this.self, peer, this.#services.time.nowS())
+    const effective = effectiveTrust(this.replica, this.self, peer, this.#services.time.nowS())
+    if (effective.because !== 'none' && effective.because !== 'path') return effective
+    const isUnspoken = this.replica.log(this.self)?.hasSpokenOf(peer) !== true && this.#services.isContact(peer)
+    if (!isUnspoken || effective.level >= CONTACT_LEVEL || effective.isForked) return effective
+    return { ...effective, level: CONTACT_LEVEL, weight: levelWeights[CONTACT_LEVEL], because: 'own', paths: [] }
   }
 
   nowS(): number {

@@ -9,6 +9,7 @@ import { transferSettings } from '../../modules/transfers/settings.ts'
 import { memoryHome } from './home.ts'
 import { fakeIdentity } from './identity.ts'
 import { diskOf, openStore } from './storage.ts'
+import { trustingAll } from './trust.ts'
 import type { Clock, EventBus } from '../../kernel/index.ts'
 import type { Contact, ContactsService } from '../../modules/contacts/service.ts'
 import type { NetworkService } from '../../modules/network/service.ts'
@@ -63,7 +64,7 @@ export async function transfersNode(mesh: FakeNetwork, init: TransfersNodeInit):
   const home = init.home ?? memoryHome(files)
   const disk = diskOf(home.files)
   const storage = await openStore({ disk, home, clock, events: context.events })
-  const services = { home, storage, identity, network, contacts: bookOf(book) }
+  const services = { home, storage, identity, network, contacts: bookOf(book), trust: trustingAll }
   const instance = await transfersModule.setup(context, services, transferSettings.parse(settings))
   await instance.start?.({ signal: scope.signal })
   return {

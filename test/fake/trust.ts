@@ -1,6 +1,7 @@
 /** Trust updates without real signatures: for what is decided after the signature was verified. */
 import { hash } from 'node:crypto'
 import { createUpdate, NO_PREVIOUS } from '../../protocols/trust/update.ts'
+import type { TrustService } from '../../modules/trust/service.ts'
 import type { Key, Statement, TrustLevel, TrustUpdate } from '../../protocols/trust/update.ts'
 
 /** The same key for the same name. */
@@ -29,4 +30,21 @@ export function chainOf(
     chain.push(unsignedUpdate(issuer, after + at + 1, chain.at(-1)?.id ?? previous, say(at)))
   }
   return chain
+}
+
+const absent = (): never => {
+  throw new Error('only the policy is asked here')
+}
+
+/** The service of a node whose policy allows everything to everybody. */
+export const trustingAll: TrustService = {
+  may: () => true,
+  explain: absent,
+  status: absent,
+  statements: absent,
+  updates: absent,
+  set: absent,
+  withdraw: absent,
+  revoke: absent,
+  reconcile: absent,
 }

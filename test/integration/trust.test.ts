@@ -1,6 +1,6 @@
 /** Trust between three real daemons: stated on one, explained on another; kept over restarts; a revocation hangs up. */
 import assert from 'node:assert/strict'
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
@@ -85,6 +85,18 @@ describe('trust between daemons', () => {
     })
     test.diagnostic(`known on the laptop after ${tookMs.toFixed(0)} ms, the commands that ask included`)
     assert.match(await run('laptop', 'trust', 'explain', ids['tablet'] ?? ''), /desk says HIGH/)
+  })
+
+  it('takes nothing from a contact that is not trusted enough', async () => {
+    const file = join(folder, 'note.txt')
+    await writeFile(file, 'a note')
+    await mkdir(join(folder, 'inbox'))
+    await run('desk', 'receive', '--to', join(folder, 'inbox'), '--detach')
+    await run('desk', 'trust', 'set', 'laptop', 'unknown')
+    const refused = await machines.laptop.run('send', 'desk', 'note.txt', file)
+    assert.equal(refused.code, 7, refused.stdout + refused.stderr)
+    await run('desk', 'trust', 'set', 'laptop', 'medium', '--vouch', '1')
+    await run('laptop', 'send', 'desk', 'note.txt', file)
   })
 
   it('tells a daemon that was off when it returns', async () => {

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { connect } from 'node:net'
+import { trustingAll } from '../fake/trust.ts'
 import type { Socket } from 'node:net'
 import { describe, it } from 'node:test'
 import { runCli } from '../fake/cli.ts'
@@ -46,7 +47,7 @@ async function startForwards(
     finish: () => undefined,
   }
   const { network, contacts, storage } = node
-  const instance = await forwardsModule.setup(context, { storage, network, contacts }, {})
+  const instance = await forwardsModule.setup(context, { storage, network, contacts, trust: trustingAll }, {})
   await instance.start?.({ signal })
   const refused: string[] = []
   context.events.on(forwardsEvents.refused, ({ peerId }) => void refused.push(peerId), { signal: scope.signal })
