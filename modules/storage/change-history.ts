@@ -1,7 +1,7 @@
 /** The last acknowledged changes of a store, shared by all who watch: a slow one falls behind it and is told of a gap. */
 import type { WatchItem } from './service.ts'
 
-/** Changes that are remembered. */
+/** Changes that are remembered; up to twice as many are in memory. */
 export const MAX_CHANGES = 1_024
 
 export interface Change {
@@ -12,7 +12,7 @@ export interface Change {
 }
 
 export class ChangeHistory {
-  readonly #changes: Change[] = []
+  #changes: Change[] = []
   /** Changes up to this one are no longer known. */
   #forgottenUntil = 0
   #last = 0
@@ -20,7 +20,7 @@ export class ChangeHistory {
 
   /** Nothing is known of what came up to `sequence`. */
   startAt(sequence: number): void {
-    this.#changes.length = 0
+    this.#changes = []
     this.#forgottenUntil = sequence
     this.#last = sequence
     this.#wake()
@@ -28,8 +28,10 @@ export class ChangeHistory {
 
   add(changes: readonly Change[]): void {
     this.#changes.push(...changes)
-    const over = this.#changes.splice(0, Math.max(0, this.#changes.length - MAX_CHANGES))
-    this.#forgottenUntil = Math.max(this.#forgottenUntil, over.at(-1)?.sequence ?? 0)
+    const over = this.#changes.length - MAX_CHANGES
+    this.#forgottenUntil = Math.max(this.#forgottenUntil, this.#changes[over - 1]?.sequence ?? 0)
+    // Moved away many at a time: every single one would move all that stay.
+    if (over >= MAX_CHANGES) this.#changes = this.#changes.slice(over)
     this.#last = Math.max(this.#last, changes.at(-1)?.sequence ?? 0)
     this.#wake()
   }
