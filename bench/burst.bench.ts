@@ -9,7 +9,19 @@ export const burst: Scenario = {
     const count = size === 'full' ? 10_000 : 500
     const rounds = size === 'full' ? FULL_ROUNDS : SMALL_ROUNDS
     const results = await measureRounds({
-      variants: isCompared ? ['nzcore', 'libp2p', 'tcp', 'tcp-corked', 'tls'] : ['nzcore'],
+      variants: isCompared
+        ? [
+            'nzcore',
+            'nzcore-typescript',
+            'typescript-streams',
+            'libp2p',
+            'libp2p-batched',
+            'libp2p-lp',
+            'tcp',
+            'tcp-corked',
+            'tls',
+          ]
+        : ['nzcore'],
       work: { kind: 'send', count, size: 1_024 },
       rounds,
       signal,

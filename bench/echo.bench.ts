@@ -9,17 +9,18 @@ export const echo: Scenario = {
     const count = size === 'full' ? 1_000 : 50
     const rounds = size === 'full' ? FULL_ROUNDS : SMALL_ROUNDS
     const results = await measureRounds({
-      variants: isCompared ? ['nzcore', 'libp2p', 'tcp', 'tls'] : ['nzcore'],
+      variants: isCompared ? ['nzcore', 'nzcore-typescript', 'typescript-streams', 'libp2p', 'tcp', 'tls'] : ['nzcore'],
       work: { kind: 'echo', count, size: 64 },
       rounds,
       signal,
     })
-    const figures = results.map(({ variant, ms, roundTripMs }) => ({
+    const figures = results.map(({ variant, ms, roundTripMs, cpuMs, peakMb }) => ({
       name: variant,
       median: (roundTripMs?.p50 ?? 0) * 1_000,
       min: (ms.min / count) * 1_000,
       max: (roundTripMs?.p99 ?? 0) * 1_000,
       unit: 'µs' as const,
+      cost: { cpuMs, peakMb },
     }))
     return {
       scenario: 'echo',

@@ -10,12 +10,19 @@ const transport = await transports[name]()
 // Whoever started this process has gone: nobody would end it.
 process.on('disconnect', () => process.exit(0))
 
+process.on('message', (order: unknown) => {
+  if (order !== 'usage') return
+  const { userCPUTime, systemCPUTime, maxRSS } = process.resourceUsage()
+  reply({ cpuMs: (userCPUTime + systemCPUTime) / 1_000, peakMb: (maxRSS * 1_024) / 1_000_000 })
+})
+
 if (role === 'server') {
   const server = await transport.serve(serveWork, { folder })
   reply({ address: server.address })
 } else {
   const client = await transport.connect(address, { folder })
-  process.on('message', (order: Order) => {
+  process.on('message', (order: Order | 'usage') => {
+    if (order === 'usage') return
     void measureWork(client, order.work, order.timeoutMs).then(reply, (error: unknown) =>
       reply({ error: String(error) }),
     )

@@ -17,6 +17,8 @@ export interface Server {
 }
 
 export interface Client {
+  /** A new connection, secured and ready for streams, beside those that stand; closes it again. */
+  dial(): Promise<void>
   /** A new stream; a connection that already stands is used where the transport has one for many streams. */
   open(): Promise<Pipe>
   close(): Promise<void>

@@ -13,14 +13,27 @@ export interface Order {
   readonly timeoutMs: number
 }
 
-export type Reply = { readonly address: string } | { readonly error: string } | Measured
+/** What a process has used since it began. */
+export interface Usage {
+  readonly cpuMs: number
+  readonly peakMb: number
+}
+
+export type Reply = { readonly address: string } | { readonly error: string } | Measured | Usage
+
+/** A measurement with what both processes of the pair used for it. */
+export interface Costed extends Measured {
+  readonly cpuMs: number
+  /** Of the larger of the two, since it began. */
+  readonly peakMb: number
+}
 
 const READY_TIMEOUT_MS = 20_000
 const WORK_TIMEOUT_MS = 60_000
 
 export interface Pair extends AsyncDisposable {
   readonly name: TransportName
-  run(work: Work): Promise<Measured>
+  run(work: Work): Promise<Costed>
 }
 
 export async function startPair(name: TransportName): Promise<Pair> {
@@ -43,15 +56,17 @@ export async function startPair(name: TransportName): Promise<Pair> {
     await rm(base, { recursive: true, force: true })
   }
   try {
-    const { address } = await start('server', name, join(base, 'server'))
+    const { address, child: server } = await start('server', name, join(base, 'server'))
     const { child } = await start('client', name, join(base, 'client'), address)
     return {
       name,
       async run(work) {
+        const before = await usageOf(server, child)
         child.send({ work, timeoutMs: WORK_TIMEOUT_MS } satisfies Order)
         const said = await replyOf(child, WORK_TIMEOUT_MS + READY_TIMEOUT_MS)
         if (!('ms' in said)) throw new Error(`${name}: ${'error' in said ? said.error : 'no measurement'}`)
-        return said
+        const after = await usageOf(server, child)
+        return { ...said, cpuMs: after.cpuMs - before.cpuMs, peakMb: after.peakMb }
       },
       [Symbol.asyncDispose]: stop,
     }
@@ -59,6 +74,18 @@ export async function startPair(name: TransportName): Promise<Pair> {
     await stop()
     throw error
   }
+}
+
+async function usageOf(...children: readonly ChildProcess[]): Promise<Usage> {
+  let [cpuMs, peakMb] = [0, 0]
+  for (const child of children) {
+    child.send('usage')
+    const said = await replyOf(child, READY_TIMEOUT_MS)
+    if (!('cpuMs' in said)) throw new Error('a process of the bench does not say what it uses')
+    cpuMs += said.cpuMs
+    peakMb = Math.max(peakMb, said.peakMb)
+  }
+  return { cpuMs, peakMb }
 }
 
 async function replyOf(child: ChildProcess, timeoutMs: number): Promise<Reply> {

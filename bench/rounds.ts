@@ -20,6 +20,10 @@ export interface VariantResult {
   readonly ms: Summary
   /** Of all round trips of all rounds, for `echo`; `null` for `send`. */
   readonly roundTripMs: { readonly p50: number; readonly p99: number } | null
+  /** Of both processes, median of the rounds. */
+  readonly cpuMs: number
+  /** Resident memory of the larger process at its peak. */
+  readonly peakMb: number
 }
 
 export async function measureRounds({ variants, work, rounds, signal }: RoundsInit): Promise<readonly VariantResult[]> {
@@ -28,6 +32,8 @@ export async function measureRounds({ variants, work, rounds, signal }: RoundsIn
     for (const name of variants) pairs.push(await startPair(name))
     const times = pairs.map((): number[] => [])
     const roundTrips = pairs.map((): number[] => [])
+    const cpuTimes = pairs.map((): number[] => [])
+    const peaks = pairs.map(() => 0)
     for (let round = -1; round < rounds; round++) {
       // Another one goes first each time: whoever follows a heavy one may find a warm or a tired machine.
       for (let turn = 0; turn < pairs.length; turn++) {
@@ -36,6 +42,8 @@ export async function measureRounds({ variants, work, rounds, signal }: RoundsIn
         const measured = await pairs[index]?.run(work)
         if (measured === undefined || round < 0) continue
         times[index]?.push(measured.ms)
+        cpuTimes[index]?.push(measured.cpuMs)
+        peaks[index] = measured.peakMb
         roundTrips[index]?.push(...measured.roundTripsMs)
       }
     }
@@ -46,6 +54,8 @@ export async function measureRounds({ variants, work, rounds, signal }: RoundsIn
         work.kind === 'echo'
           ? { p50: quantile(roundTrips[i] ?? [], 0.5), p99: quantile(roundTrips[i] ?? [], 0.99) }
           : null,
+      cpuMs: summaryOf(cpuTimes[i] ?? []).median,
+      peakMb: peaks[i] ?? 0,
     }))
   } finally {
     for (const pair of pairs) await pair[Symbol.asyncDispose]()

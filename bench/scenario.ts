@@ -15,9 +15,11 @@ export interface Figure {
   readonly median: number
   readonly min: number
   readonly max: number
-  readonly unit: 'ms' | 'µs' | 'messages/s' | 'records/s' | 'MB/s' | 'MB'
+  readonly unit: 'ms' | 'µs' | 'messages/s' | 'dials/s' | 'streams/s' | 'records/s' | 'MB/s' | 'MB'
   /** This figure over the one of the first row, so that more is better for rates and less for times. */
   readonly ratio: number | null
+  /** CPU time of both processes in one round, and the peak memory of the larger one, where they were measured. */
+  readonly cost?: { readonly cpuMs: number; readonly peakMb: number }
 }
 
 export interface ScenarioResult {
@@ -39,12 +41,13 @@ export const FULL_ROUNDS = 9
 /** Rates: `perRound` of something in each round, divided by the time of the round. */
 export function ratesOf(results: readonly VariantResult[], perRound: number, unit: Figure['unit']): readonly Figure[] {
   return withRatios(
-    results.map(({ variant, ms }) => ({
+    results.map(({ variant, ms, cpuMs, peakMb }) => ({
       name: variant,
       median: perRound / (ms.median / 1_000),
       min: perRound / (ms.max / 1_000),
       max: perRound / (ms.min / 1_000),
       unit,
+      cost: { cpuMs, peakMb },
     })),
   )
 }
@@ -59,14 +62,19 @@ export function withRatios(figures: readonly Omit<Figure, 'ratio'>[]): readonly 
 
 /** The figures as lines of a Markdown table, which is also readable on a terminal. */
 export function tableOf({ title, rounds, figures }: ScenarioResult): string {
-  const cells = figures.map(({ name, median, min, max, unit, ratio }) => [
+  const hasCost = figures.some(({ cost }) => cost !== undefined)
+  const cells = figures.map(({ name, median, min, max, unit, ratio, cost }) => [
     name,
     `${digits(median)} ${unit}`,
     `${digits(min)} – ${digits(max)}`,
     ratio === null ? '' : `${ratio.toFixed(2)}×`,
+    ...(hasCost
+      ? [cost === undefined ? '' : `${digits(cost.cpuMs)} ms`, cost === undefined ? '' : `${digits(cost.peakMb)} MB`]
+      : []),
   ])
-  const rows = [['', 'median', 'lowest – highest', 'to first'], ...cells]
-  const widths = [0, 1, 2, 3].map((column) => Math.max(...rows.map((row) => (row[column] ?? '').length)))
+  const head = ['', 'median', 'lowest – highest', 'to first', ...(hasCost ? ['CPU a round', 'peak memory'] : [])]
+  const rows = [head, ...cells]
+  const widths = head.map((_, column) => Math.max(...rows.map((row) => (row[column] ?? '').length)))
   const lines = rows.map((row) => `| ${row.map((cell, i) => cell.padEnd(widths[i] ?? 0)).join(' | ')} |`)
   const rule = `|${widths.map((width) => '-'.repeat(width + 2)).join('|')}|`
   return [`${title} (${rounds} rounds)`, '', lines[0], rule, ...lines.slice(1)].join('\n')

@@ -1,17 +1,21 @@
 /** Every scenario, in the order they are run and printed. */
 import { burst } from './burst.bench.ts'
 import { daemon } from './daemon.bench.ts'
+import { dial } from './dial.bench.ts'
 import { echo } from './echo.bench.ts'
 import { eventlog } from './eventlog.bench.ts'
 import { files } from './files.bench.ts'
 import { storeGet, storeOpen, storePut, storeRange, storeWriters } from './storage.bench.ts'
 import type { Scenario } from './scenario.ts'
+import { streams } from './streams.bench.ts'
 import { throughput } from './throughput.bench.ts'
 
 export const scenarios: readonly Scenario[] = [
   burst,
   echo,
   throughput,
+  dial,
+  streams,
   daemon,
   files,
   storePut,

@@ -6,8 +6,12 @@ import { MessageCheck, messageOf } from './messages.ts'
 import type { Client, Pipe } from './pipe.ts'
 
 export interface Work {
-  /** `send`: all messages one way, then one answer; `echo`: each message comes back before the next one goes. */
-  readonly kind: 'send' | 'echo'
+  /**
+   * `send`: all messages one way, then one answer; `echo`: each message comes back before the next one goes; `streams`:
+   * each message on a stream of its own, `MAX_OPEN_STREAMS` at a time, and back; `dial`: `count` connections, one after
+   * the other.
+   */
+  readonly kind: 'send' | 'echo' | 'streams' | 'dial'
   readonly count: number
   /** Bytes a message, at least 4. */
   readonly size: number
@@ -18,6 +22,9 @@ export interface Measured {
   /** Round trips in milliseconds, for `echo`. */
   readonly roundTripsMs: readonly number[]
 }
+
+/** Streams that one connection has open at a time; fewer than any variant allows. */
+const MAX_OPEN_STREAMS = 32
 
 const HEADER_BYTES = 12
 
@@ -58,6 +65,8 @@ export function serveWork(pipe: Pipe): void {
 
 /** @throws Error when the answer is wrong or does not come within `timeoutMs` */
 export async function measureWork(client: Client, work: Work, timeoutMs: number): Promise<Measured> {
+  if (work.kind === 'dial') return await dials(client, work)
+  if (work.kind === 'streams') return await streams(client, work)
   const pipe = await client.open()
   const { promise: tooLate, reject } = Promise.withResolvers<never>()
   const timer = setTimeout(() => reject(new Error(`no answer within ${timeoutMs} ms`)), timeoutMs)
@@ -68,6 +77,27 @@ export async function measureWork(client: Client, work: Work, timeoutMs: number)
     clearTimeout(timer)
     await pipe.close()
   }
+}
+
+async function dials(client: Client, { count }: Work): Promise<Measured> {
+  const startedAt = performance.now()
+  for (let i = 0; i < count; i++) await client.dial()
+  return { ms: performance.now() - startedAt, roundTripsMs: [] }
+}
+
+async function streams(client: Client, { count, size }: Work): Promise<Measured> {
+  let next = 0
+  const startedAt = performance.now()
+  const line = async (): Promise<void> => {
+    while (next < count) {
+      next += 1
+      const pipe = await client.open()
+      await echo(pipe, { kind: 'echo', count: 1, size })
+      await pipe.close()
+    }
+  }
+  await Promise.all(Array.from({ length: MAX_OPEN_STREAMS }, line))
+  return { ms: performance.now() - startedAt, roundTripsMs: [] }
 }
 
 async function send(pipe: Pipe, work: Work): Promise<Measured> {

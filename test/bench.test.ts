@@ -37,8 +37,8 @@ describe('figures', () => {
   it('turn times into rates, the slowest round being the lowest rate', () => {
     const times = { median: 100, min: 50, max: 200 }
     const results = [
-      { variant: 'tcp', ms: times, roundTripMs: null },
-      { variant: 'tls', ms: { median: 200, min: 200, max: 200 }, roundTripMs: null },
+      { variant: 'tcp', ms: times, roundTripMs: null, cpuMs: 12, peakMb: 90 },
+      { variant: 'tls', ms: { median: 200, min: 200, max: 200 }, roundTripMs: null, cpuMs: 3, peakMb: 80 },
     ] as const
     const figures = ratesOf(results, 1_000, 'messages/s')
     assert.deepEqual(figures[0], {
@@ -48,11 +48,12 @@ describe('figures', () => {
       max: 20_000,
       unit: 'messages/s',
       ratio: null,
+      cost: { cpuMs: 12, peakMb: 90 },
     })
     assert.equal(figures[1]?.ratio, 0.5)
     assert.match(
       tableOf({ scenario: 's', title: 'T', rounds: 7, figures }),
-      /\| tls +\| 5000 messages\/s .*\| 0\.50× +\|/,
+      /\| tls +\| 5000 messages\/s .*\| 0\.50× +\| 3\.00 ms +\| 80\.0 MB +\|/,
     )
   })
 })

@@ -3,7 +3,11 @@ import type { Transport } from '../pipe.ts'
 
 export const transports = {
   nzcore: async () => (await import('./nzcore.ts')).nzcore,
+  'nzcore-typescript': async () => (await import('./nzcore.ts')).nzcoreTypescript,
+  'typescript-streams': async () => (await import('./libp2p.ts')).typescriptStreams,
   libp2p: async () => (await import('./libp2p.ts')).libp2p,
+  'libp2p-batched': async () => (await import('./libp2p.ts')).libp2pBatched,
+  'libp2p-lp': async () => (await import('./libp2p.ts')).libp2pLengthPrefixed,
   tcp: async () => (await import('./socket.ts')).tcpNaive,
   'tcp-corked': async () => (await import('./socket.ts')).tcpCorked,
   tls: async () => (await import('./socket.ts')).tls,

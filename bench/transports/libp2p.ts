@@ -1,27 +1,36 @@
-/** Stock js-libp2p over TCP, Noise and yamux, used as its documentation does: one `send` a message. */
+/** js-libp2p over TCP, used as its documentation does, with its own stack or ours below the same `Stream`. */
 import { noise } from '@libp2p/noise'
 import { tcp } from '@libp2p/tcp'
+import { lpStream } from '@libp2p/utils'
 import { yamux } from '@libp2p/yamux'
 import { multiaddr } from '@multiformats/multiaddr'
 import { createLibp2p } from 'libp2p'
+import { typescriptMuxer } from '../../modules/network/muxer/muxer.ts'
+import { noiseEncrypter } from '../../modules/network/noise/encrypter.ts'
 import type { Stream } from '@libp2p/interface'
-import type { Libp2p } from 'libp2p'
+import type { Libp2p, Libp2pOptions } from 'libp2p'
 import type { Pipe, Transport } from '../pipe.ts'
 
 const PROTOCOL = '/nzcore-bench/1'
+const MESSAGES_PER_SEND = 64
 
-async function createNode(listen: readonly string[]): Promise<Libp2p> {
+type Stack = Pick<Libp2pOptions, 'connectionEncrypters' | 'streamMuxers'>
+
+const stock: Stack = { connectionEncrypters: [noise()], streamMuxers: [yamux()] }
+const typescript: Stack = { connectionEncrypters: [noiseEncrypter()], streamMuxers: [typescriptMuxer()] }
+
+async function createNode(stack: Stack, listen: readonly string[]): Promise<Libp2p> {
   return await createLibp2p({
     addresses: { listen: [...listen] },
     transports: [tcp()],
-    connectionEncrypters: [noise()],
-    streamMuxers: [yamux()],
+    ...stack,
     // Five connections a second from one address is the default, and would be what the bench measures.
-    connectionManager: { inboundConnectionThreshold: 1_000 },
+    connectionManager: { inboundConnectionThreshold: 1_000_000 },
   })
 }
 
-function pipeOf(stream: Stream): Pipe {
+/** One `send` a message. */
+function sending(stream: Stream): Pipe {
   return {
     write(bytes) {
       if (stream.send(bytes)) return undefined
@@ -43,19 +52,65 @@ function pipeOf(stream: Stream): Pipe {
   }
 }
 
-export const libp2p: Transport = {
-  async serve(onPipe) {
-    const node = await createNode(['/ip4/127.0.0.1/tcp/0'])
-    await node.handle(PROTOCOL, (stream) => onPipe(pipeOf(stream)))
-    return { address: String(node.getMultiaddrs()[0]), close: async () => await node.stop() }
-  },
-  async connect(address) {
-    const node = await createNode([])
-    const peer = multiaddr(address)
-    await node.dial(peer)
-    return {
-      open: async () => pipeOf(await node.dialProtocol(peer, PROTOCOL)),
-      close: async () => await node.stop(),
-    }
-  },
+/** `MESSAGES_PER_SEND` messages a `send`. */
+function batching(stream: Stream): Pipe {
+  const pipe = sending(stream)
+  let held: Uint8Array[] = []
+  const send = (): Promise<void> | undefined => {
+    const batch = Buffer.concat(held)
+    held = []
+    return batch.byteLength === 0 ? undefined : pipe.write(batch)
+  }
+  return {
+    ...pipe,
+    write(bytes) {
+      held.push(bytes)
+      return held.length < MESSAGES_PER_SEND ? undefined : send()
+    },
+    flush: () => void send(),
+  }
 }
+
+/** libp2p's own way to send messages: a promise and a length for each. */
+function lengthPrefixing(stream: Stream): Pipe {
+  const messages = lpStream(stream, { maxDataLength: 1_048_576 })
+  return {
+    write: async (bytes) => await messages.write(bytes),
+    flush() {},
+    onBytes(listener) {
+      void (async () => {
+        for (;;) listener((await messages.read()).subarray())
+      })().catch(() => undefined)
+    },
+    async close() {
+      stream.abort(new Error('the bench has ended'))
+    },
+  }
+}
+
+function libp2pOf(stack: Stack, pipeOf: (stream: Stream) => Pipe): Transport {
+  return {
+    async serve(onPipe) {
+      const node = await createNode(stack, ['/ip4/127.0.0.1/tcp/0'])
+      const limits = { maxInboundStreams: 1_000 }
+      await node.handle(PROTOCOL, (stream) => onPipe(pipeOf(stream)), limits)
+      return { address: String(node.getMultiaddrs()[0]), close: async () => await node.stop() }
+    },
+    async connect(address) {
+      const node = await createNode(stack, [])
+      const peer = multiaddr(address)
+      const connection = await node.dial(peer)
+      return {
+        open: async () => pipeOf(await connection.newStream(PROTOCOL, { maxOutboundStreams: 1_000 })),
+        dial: async () => await (await node.dial(peer, { force: true })).close(),
+        close: async () => await node.stop(),
+      }
+    },
+  }
+}
+
+export const libp2p = libp2pOf(stock, sending)
+export const libp2pBatched = libp2pOf(stock, batching)
+export const libp2pLengthPrefixed = libp2pOf(stock, lengthPrefixing)
+/** Our TypeScript stack under libp2p's `Stream`: what a program that knows nothing of nzcore gets. */
+export const typescriptStreams = libp2pOf(typescript, sending)

@@ -4,8 +4,10 @@ import type { Logger } from '../../kernel/index.ts'
 import home from '../../modules/home/index.ts'
 import identity from '../../modules/identity/index.ts'
 import network from '../../modules/network/index.ts'
+import storage from '../../modules/storage/index.ts'
 import { NetworkService } from '../../modules/network/service.ts'
 import type { PeerStream } from '../../modules/network/service.ts'
+import type { NativeChoice } from '../../modules/network/muxer/backend.ts'
 import { homeOf } from '../../protocols/ipc/home.ts'
 import type { Pipe, Transport } from '../pipe.ts'
 
@@ -18,10 +20,16 @@ const log: Logger = {
   error: (event, fields) => void process.stderr.write(`${event} ${JSON.stringify(fields)}\n`),
 }
 
-async function startNode(folder: string, listen: readonly string[]): Promise<Kernel> {
+/** Connections of one program of this machine in a second; the default would be what `dial` measures. */
+const MANY = { handshakesPerSecondFromLoopback: 1_000_000 }
+
+async function startNode(folder: string, listen: readonly string[], native: NativeChoice): Promise<Kernel> {
   const kernel = new Kernel({
-    modules: [home, identity, network],
-    config: { home: { ...homeOf({ env: { NZ_HOME: folder } }) }, network: { listen: [...listen] } },
+    modules: [home, identity, storage, network],
+    config: {
+      home: { ...homeOf({ env: { NZ_HOME: folder } }) },
+      network: { listen: [...listen], native, limits: MANY },
+    },
     log,
   })
   await kernel.start()
@@ -43,31 +51,43 @@ function pipeOf(stream: PeerStream): Pipe {
   }
 }
 
-export const nzcore: Transport = {
-  async serve(onPipe, { folder }) {
-    const kernel = await startNode(folder, ['/ip4/127.0.0.1/tcp/0'])
-    const service = kernel.get(NetworkService)
-    service.handleStreams(
-      PROTOCOL,
-      async (stream, { signal }) => {
-        onPipe(pipeOf(stream))
-        const { promise, resolve } = Promise.withResolvers<void>()
-        for (const each of [signal, stream.signal]) each.addEventListener('abort', () => resolve(), { once: true })
-        await promise
-      },
-      { signal: new AbortController().signal },
-    )
-    return { address: service.addresses()[0] ?? '', close: async () => await kernel.stop() }
-  },
-  async connect(address, { folder }) {
-    const kernel = await startNode(folder, [])
-    const service = kernel.get(NetworkService)
-    const peerId = address.slice(address.lastIndexOf('/') + 1)
-    const signal = AbortSignal.timeout(10_000)
-    await service.connect(peerId, { addresses: [address], signal })
-    return {
-      open: async () => pipeOf(await service.openStream(peerId, PROTOCOL, { signal: AbortSignal.timeout(10_000) })),
-      close: async () => await kernel.stop(),
-    }
-  },
+function nodeOf(native: NativeChoice): Transport {
+  return {
+    async serve(onPipe, { folder }) {
+      const kernel = await startNode(folder, ['/ip4/127.0.0.1/tcp/0'], native)
+      const service = kernel.get(NetworkService)
+      service.handleStreams(
+        PROTOCOL,
+        async (stream, { signal }) => {
+          onPipe(pipeOf(stream))
+          const { promise, resolve } = Promise.withResolvers<void>()
+          for (const each of [signal, stream.signal]) each.addEventListener('abort', () => resolve(), { once: true })
+          await promise
+        },
+        { signal: new AbortController().signal },
+      )
+      return { address: service.addresses()[0] ?? '', close: async () => await kernel.stop() }
+    },
+    async connect(address, { folder }) {
+      const kernel = await startNode(folder, [], native)
+      const service = kernel.get(NetworkService)
+      const peerId = address.slice(address.lastIndexOf('/') + 1)
+      const signal = AbortSignal.timeout(10_000)
+      await service.connect(peerId, { addresses: [address], signal })
+      const dial = async (): Promise<void> => {
+        await service.disconnect(peerId, { signal: AbortSignal.timeout(10_000) })
+        await service.connect(peerId, { addresses: [address], signal: AbortSignal.timeout(10_000) })
+      }
+      return {
+        dial,
+        open: async () => pipeOf(await service.openStream(peerId, PROTOCOL, { signal: AbortSignal.timeout(10_000) })),
+        close: async () => await kernel.stop(),
+      }
+    },
+  }
 }
+
+/** As a node has it: native where the machine allows it. */
+export const nzcore: Transport = nodeOf('auto')
+/** With its TypeScript stack. */
+export const nzcoreTypescript: Transport = nodeOf('off')

@@ -63,14 +63,12 @@ function tcp(messagesPerWrite: number): Transport {
       return await listening(createTcpServer((socket) => onPipe(pipeOf(socket, 1))))
     },
     async connect(address) {
-      return {
-        async open() {
-          const socket = connectTcp(Number(address), LOOPBACK)
-          await once(socket, 'connect')
-          return pipeOf(socket, messagesPerWrite)
-        },
-        async close() {},
+      const open = async (): Promise<Pipe> => {
+        const socket = connectTcp(Number(address), LOOPBACK)
+        await once(socket, 'connect')
+        return pipeOf(socket, messagesPerWrite)
       }
+      return { open, dial: async () => await (await open()).close(), async close() {} }
     },
   }
 }
@@ -85,19 +83,17 @@ export const tls: Transport = {
     )
   },
   async connect(address) {
-    return {
-      async open() {
-        const socket = connectTls({
-          ...TLS,
-          host: LOOPBACK,
-          port: Number(address),
-          pskCallback: () => ({ psk: TLS_KEY, identity: 'bench' }),
-          checkServerIdentity: () => undefined,
-        })
-        await once(socket, 'secureConnect')
-        return pipeOf(socket, 1)
-      },
-      async close() {},
+    const open = async (): Promise<Pipe> => {
+      const socket = connectTls({
+        ...TLS,
+        host: LOOPBACK,
+        port: Number(address),
+        pskCallback: () => ({ psk: TLS_KEY, identity: 'bench' }),
+        checkServerIdentity: () => undefined,
+      })
+      await once(socket, 'secureConnect')
+      return pipeOf(socket, 1)
     }
+    return { open, dial: async () => await (await open()).close(), async close() {} }
   },
 }

@@ -104,6 +104,13 @@ export const documents = {
             max: z.number(),
             unit: z.string(),
             ratio: z.number().nullable().describe('to the first figure; null for the first'),
+            cost: z
+              .strictObject({
+                cpuMs: z.number().describe('of both processes in one round, in milliseconds'),
+                peakMb: z.number().describe('resident memory of the larger process at its peak, in MB'),
+              })
+              .optional()
+              .describe('what it took, where that was measured'),
           }),
         ),
       }),

@@ -1,0 +1,24 @@
+/** Connections, one after the other, secured and ready for streams: how many a second. */
+import { measureRounds } from './rounds.ts'
+import { FULL_ROUNDS, ratesOf, SMALL_ROUNDS } from './scenario.ts'
+import type { Scenario } from './scenario.ts'
+
+export const dial: Scenario = {
+  name: 'dial',
+  async run({ size, isCompared, signal }) {
+    const count = size === 'full' ? 50 : 5
+    const rounds = size === 'full' ? FULL_ROUNDS : SMALL_ROUNDS
+    const results = await measureRounds({
+      variants: isCompared ? ['nzcore', 'typescript-streams', 'libp2p', 'tcp', 'tls'] : ['nzcore'],
+      work: { kind: 'dial', count, size: 4 },
+      rounds,
+      signal,
+    })
+    return {
+      scenario: 'dial',
+      title: `${count} connections, one after the other, each closed again (tls without certificates)`,
+      rounds,
+      figures: ratesOf(results, count, 'dials/s'),
+    }
+  },
+}
