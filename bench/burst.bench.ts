@@ -8,7 +8,7 @@ export const burst: Scenario = {
   async run({ size, isCompared, signal }) {
     const count = size === 'full' ? 10_000 : 500
     const rounds = size === 'full' ? FULL_ROUNDS : SMALL_ROUNDS
-    const results = await measureRounds({
+    const { results, failures } = await measureRounds({
       variants: isCompared
         ? [
             'nzcore',
@@ -30,6 +30,7 @@ export const burst: Scenario = {
       scenario: 'burst',
       title: `${count.toLocaleString('en-US')} messages of 1 KiB, one stream`,
       rounds,
+      failures,
       figures: ratesOf(results, count, 'messages/s'),
     }
   },

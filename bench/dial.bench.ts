@@ -8,7 +8,7 @@ export const dial: Scenario = {
   async run({ size, isCompared, signal }) {
     const count = size === 'full' ? 50 : 5
     const rounds = size === 'full' ? FULL_ROUNDS : SMALL_ROUNDS
-    const results = await measureRounds({
+    const { results, failures } = await measureRounds({
       variants: isCompared ? ['nzcore', 'typescript-streams', 'libp2p', 'tcp', 'tls'] : ['nzcore'],
       work: { kind: 'dial', count, size: 4 },
       rounds,
@@ -18,6 +18,7 @@ export const dial: Scenario = {
       scenario: 'dial',
       title: `${count} connections, one after the other, each closed again (tls without certificates)`,
       rounds,
+      failures,
       figures: ratesOf(results, count, 'dials/s'),
     }
   },

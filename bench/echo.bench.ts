@@ -8,7 +8,7 @@ export const echo: Scenario = {
   async run({ size, isCompared, signal }) {
     const count = size === 'full' ? 1_000 : 50
     const rounds = size === 'full' ? FULL_ROUNDS : SMALL_ROUNDS
-    const results = await measureRounds({
+    const { results, failures } = await measureRounds({
       variants: isCompared ? ['nzcore', 'nzcore-typescript', 'typescript-streams', 'libp2p', 'tcp', 'tls'] : ['nzcore'],
       work: { kind: 'echo', count, size: 64 },
       rounds,
@@ -26,6 +26,7 @@ export const echo: Scenario = {
       scenario: 'echo',
       title: '64 bytes there and back (median of all; lowest mean of a round, 99th percentile of all)',
       rounds,
+      failures,
       figures: withRatios(figures),
     }
   },

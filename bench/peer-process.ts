@@ -1,9 +1,11 @@
 /** One side of a bench in a process of its own, told what to do by the process that measures (processes.ts). */
+import { join } from 'node:path'
 import { isTransportName, transports } from './transports/index.ts'
 import { measureWork, serveWork } from './work.ts'
+import type { Client } from './pipe.ts'
 import type { Order, Reply } from './processes.ts'
 
-const [role, name = '', folder = '', address = ''] = process.argv.slice(2)
+const [role, name = '', folder = '', address = '', count = '1'] = process.argv.slice(2)
 if (!isTransportName(name)) throw new Error(`no such transport: ${name}`)
 const transport = await transports[name]()
 
@@ -20,11 +22,17 @@ if (role === 'server') {
   const server = await transport.serve(serveWork, { folder })
   reply({ address: server.address })
 } else {
-  const client = await transport.connect(address, { folder })
+  const clients: Client[] = []
+  for (let i = 0; i < Number(count); i++) {
+    clients.push(await transport.connect(address, { folder: i === 0 ? folder : join(folder, String(i)) }))
+  }
   process.on('message', (order: Order | 'usage') => {
     if (order === 'usage') return
-    void measureWork(client, order.work, order.timeoutMs).then(reply, (error: unknown) =>
-      reply({ error: String(error) }),
+    const { work, timeoutMs } = order
+    void Promise.all(clients.map(async (client) => await measureWork(client, work, timeoutMs))).then(
+      (measured) =>
+        reply({ ms: Math.max(...measured.map(({ ms }) => ms)), roundTripsMs: measured[0]?.roundTripsMs ?? [] }),
+      (error: unknown) => reply({ error: String(error) }),
     )
   })
   reply({ address: '' })

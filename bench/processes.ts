@@ -28,7 +28,12 @@ export interface Costed extends Measured {
   readonly peakMb: number
 }
 
+/** As a node runs (cli/node-flags.ts), and the alternatives with it: buffers are freed early. */
+const NODE_FLAGS = ['--max-semi-space-size=1']
+
+/** Of one process; longer where it makes many connections. */
 const READY_TIMEOUT_MS = 20_000
+const READY_TIMEOUT_MS_PER_CLIENT = 400
 const WORK_TIMEOUT_MS = 60_000
 
 export interface Pair extends AsyncDisposable {
@@ -36,14 +41,18 @@ export interface Pair extends AsyncDisposable {
   run(work: Work): Promise<Costed>
 }
 
-export async function startPair(name: TransportName): Promise<Pair> {
+/** `clients`: how many the client process is, each with a connection of its own. */
+export async function startPair(name: TransportName, clients = 1): Promise<Pair> {
   const children: ChildProcess[] = []
   const base = await mkdtemp(join(tmpdir(), 'nzb-'))
   const start = async (...args: string[]): Promise<{ child: ChildProcess; address: string }> => {
     const program = join(import.meta.dirname, `peer-process${extname(import.meta.filename)}`)
-    const child = fork(program, args, { stdio: ['ignore', 'ignore', 'inherit', 'ipc'] })
+    const child = fork(program, args, {
+      execArgv: [...process.execArgv, ...NODE_FLAGS],
+      stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+    })
     children.push(child)
-    const said = await replyOf(child, READY_TIMEOUT_MS)
+    const said = await replyOf(child, READY_TIMEOUT_MS + clients * READY_TIMEOUT_MS_PER_CLIENT)
     if (!('address' in said)) throw new Error(`${name} does not start: ${JSON.stringify(said)}`)
     return { child, address: said.address }
   }
@@ -57,7 +66,7 @@ export async function startPair(name: TransportName): Promise<Pair> {
   }
   try {
     const { address, child: server } = await start('server', name, join(base, 'server'))
-    const { child } = await start('client', name, join(base, 'client'), address)
+    const { child } = await start('client', name, join(base, 'client'), address, String(clients))
     return {
       name,
       async run(work) {

@@ -1,6 +1,7 @@
 /** Variants measured in turn, round by round, so that a change of the machine's speed meets all of them. */
 import { startPair } from './processes.ts'
-import type { Pair } from './processes.ts'
+import type { Costed, Pair } from './processes.ts'
+import type { VariantFailure } from './scenario.ts'
 import { quantile, summaryOf } from './statistics.ts'
 import type { Summary } from './statistics.ts'
 import type { TransportName } from './transports/index.ts'
@@ -9,6 +10,8 @@ import type { Work } from './work.ts'
 export interface RoundsInit {
   readonly variants: readonly TransportName[]
   readonly work: Work
+  /** Connections that do the work at the same time, each all of it. @default 1 */
+  readonly clients?: number
   /** Measured rounds; one more goes before them uncounted. At least 7 for a figure that is told to anybody. */
   readonly rounds: number
   readonly signal: AbortSignal
@@ -26,28 +29,38 @@ export interface VariantResult {
   readonly peakMb: number
 }
 
-export async function measureRounds({ variants, work, rounds, signal }: RoundsInit): Promise<readonly VariantResult[]> {
+export interface RoundsResult {
+  readonly results: readonly VariantResult[]
+  /** Variants that did not do the work, or whose check found it wrong: they have no figure. */
+  readonly failures: readonly VariantFailure[]
+}
+
+export async function measureRounds({ variants, work, clients, rounds, signal }: RoundsInit): Promise<RoundsResult> {
   const pairs: Pair[] = []
   try {
-    for (const name of variants) pairs.push(await startPair(name))
+    for (const name of variants) pairs.push(await startPair(name, clients))
     const times = pairs.map((): number[] => [])
     const roundTrips = pairs.map((): number[] => [])
     const cpuTimes = pairs.map((): number[] => [])
     const peaks = pairs.map(() => 0)
+    const failed = new Map<number, string>()
     for (let round = -1; round < rounds; round++) {
       // Another one goes first each time: whoever follows a heavy one may find a warm or a tired machine.
       for (let turn = 0; turn < pairs.length; turn++) {
         signal.throwIfAborted()
         const index = (turn + round + 1) % pairs.length
-        const measured = await pairs[index]?.run(work)
-        if (measured === undefined || round < 0) continue
+        if (failed.has(index)) continue
+        const measured = await runOrFail(pairs[index], work)
+        if (typeof measured === 'string') failed.set(index, measured)
+        if (typeof measured === 'string' || round < 0) continue
         times[index]?.push(measured.ms)
         cpuTimes[index]?.push(measured.cpuMs)
         peaks[index] = measured.peakMb
         roundTrips[index]?.push(...measured.roundTripsMs)
       }
     }
-    return pairs.map(({ name }, i) => ({
+    const failures = [...failed].map(([i, why]) => ({ variant: variants[i] ?? 'nzcore', why }))
+    const resultOf = ({ name }: Pair, i: number): VariantResult => ({
       variant: name,
       ms: summaryOf(times[i] ?? []),
       roundTripMs:
@@ -56,8 +69,18 @@ export async function measureRounds({ variants, work, rounds, signal }: RoundsIn
           : null,
       cpuMs: summaryOf(cpuTimes[i] ?? []).median,
       peakMb: peaks[i] ?? 0,
-    }))
+    })
+    return { results: pairs.flatMap((pair, i) => (failed.has(i) ? [] : [resultOf(pair, i)])), failures }
   } finally {
     for (const pair of pairs) await pair[Symbol.asyncDispose]()
+  }
+}
+
+/** What was measured, or in words why nothing was. */
+async function runOrFail(pair: Pair | undefined, work: Work): Promise<Costed | string> {
+  try {
+    return (await pair?.run(work)) ?? 'it did not start'
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error)
   }
 }

@@ -22,11 +22,18 @@ export interface Figure {
   readonly cost?: { readonly cpuMs: number; readonly peakMb: number }
 }
 
+export interface VariantFailure {
+  readonly variant: string
+  readonly why: string
+}
+
 export interface ScenarioResult {
   readonly scenario: string
   readonly title: string
   readonly rounds: number
   readonly figures: readonly Figure[]
+  /** Variants without a figure, and why. */
+  readonly failures?: readonly VariantFailure[]
 }
 
 export interface Scenario {
@@ -61,7 +68,7 @@ export function withRatios(figures: readonly Omit<Figure, 'ratio'>[]): readonly 
 }
 
 /** The figures as lines of a Markdown table, which is also readable on a terminal. */
-export function tableOf({ title, rounds, figures }: ScenarioResult): string {
+export function tableOf({ title, rounds, figures, failures = [] }: ScenarioResult): string {
   const hasCost = figures.some(({ cost }) => cost !== undefined)
   const cells = figures.map(({ name, median, min, max, unit, ratio, cost }) => [
     name,
@@ -76,8 +83,9 @@ export function tableOf({ title, rounds, figures }: ScenarioResult): string {
   const rows = [head, ...cells]
   const widths = head.map((_, column) => Math.max(...rows.map((row) => (row[column] ?? '').length)))
   const lines = rows.map((row) => `| ${row.map((cell, i) => cell.padEnd(widths[i] ?? 0)).join(' | ')} |`)
+  const told = failures.map(({ variant, why }) => `\n${variant}: no figure, ${why}`)
   const rule = `|${widths.map((width) => '-'.repeat(width + 2)).join('|')}|`
-  return [`${title} (${rounds} rounds)`, '', lines[0], rule, ...lines.slice(1)].join('\n')
+  return [`${title} (${rounds} rounds)`, '', lines[0], rule, ...lines.slice(1), ...told].join('\n')
 }
 
 /** Three significant digits, with separators from 10,000 on. */

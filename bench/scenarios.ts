@@ -1,6 +1,7 @@
 /** Every scenario, in the order they are run and printed. */
 import { burst } from './burst.bench.ts'
 import { daemon } from './daemon.bench.ts'
+import { connections } from './connections.bench.ts'
 import { dial } from './dial.bench.ts'
 import { echo } from './echo.bench.ts'
 import { eventlog } from './eventlog.bench.ts'
@@ -14,6 +15,7 @@ export const scenarios: readonly Scenario[] = [
   burst,
   echo,
   throughput,
+  connections,
   dial,
   streams,
   daemon,

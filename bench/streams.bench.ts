@@ -8,7 +8,7 @@ export const streams: Scenario = {
   async run({ size, isCompared, signal }) {
     const count = size === 'full' ? 500 : 40
     const rounds = size === 'full' ? FULL_ROUNDS : SMALL_ROUNDS
-    const results = await measureRounds({
+    const { results, failures } = await measureRounds({
       variants: isCompared ? ['nzcore', 'typescript-streams', 'libp2p'] : ['nzcore'],
       work: { kind: 'streams', count, size: 64 },
       rounds,
@@ -18,6 +18,7 @@ export const streams: Scenario = {
       scenario: 'streams',
       title: `${count} streams on one connection, 32 at a time, 64 bytes there and back on each`,
       rounds,
+      failures,
       figures: ratesOf(results, count, 'streams/s'),
     }
   },

@@ -10,7 +10,7 @@ export const throughput: Scenario = {
   async run({ size, isCompared, signal }) {
     const count = size === 'full' ? 1_024 : 64
     const rounds = size === 'full' ? FULL_ROUNDS : SMALL_ROUNDS
-    const results = await measureRounds({
+    const { results, failures } = await measureRounds({
       variants: isCompared ? ['nzcore', 'nzcore-typescript', 'typescript-streams', 'libp2p', 'tcp', 'tls'] : ['nzcore'],
       work: { kind: 'send', count, size: PIECE_BYTES },
       rounds,
@@ -20,6 +20,7 @@ export const throughput: Scenario = {
       scenario: 'throughput',
       title: `${(count * PIECE_BYTES) / 1_048_576} MiB in pieces of 64 KiB, one stream`,
       rounds,
+      failures,
       figures: ratesOf(results, (count * PIECE_BYTES) / 1_000_000, 'MB/s'),
     }
   },

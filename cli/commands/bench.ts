@@ -45,12 +45,12 @@ export const benchCommands: readonly CommandSpec[] = [
 ]
 
 /** `burst: nzcore 640k/s · tcp 1.2M/s (0.53×)   median of 9`: beside each alternative, what nzcore makes of it. */
-function resultText({ scenario, rounds, figures, title }: ScenarioResult): string {
+function resultText({ scenario, rounds, figures, title, failures = [] }: ScenarioResult): string {
   const parts = figures.map((figure) => {
     const share = figure.ratio === null ? '' : ` (${(1 / figure.ratio).toFixed(2)}×)`
     return `${figure.name} ${amountText(figure)}${share}`
   })
-  return `${scenario}: ${parts.join(' · ')}   median of ${rounds}\n    ${title}`
+  return `${scenario}: ${parts.join(' · ')}   median of ${rounds}\n    ${title}${failures.map(({ variant, why }) => `\n    ${variant}: no figure, ${why}`).join('')}`
 }
 
 function amountText({ median, unit }: Figure): string {

@@ -96,6 +96,10 @@ export const documents = {
         scenario: z.string(),
         title: z.string(),
         rounds: z.number().int(),
+        failures: z
+          .array(z.strictObject({ variant: z.string(), why: z.string() }))
+          .optional()
+          .describe('what was measured and has no figure, and why'),
         figures: z.array(
           z.strictObject({
             name: z.string().describe('what was measured'),

@@ -83,6 +83,8 @@ export class Session<Owner> {
   readonly #reader: FrameReader
   /** Where the payload of the frame at hand goes; `null` throws it away. */
   #receiving: Channel<Owner> | null = null
+  /** A data frame with FIN whose payload is still to come. */
+  #finishing: { readonly channel: Channel<Owner>; byteLength: number } | null = null
   #nextId: number
   #inbound = 0
   #unacknowledged = 0
@@ -217,9 +219,6 @@ export class Session<Owner> {
     else if ((flags & FLAG.fin) !== 0 && (type !== FRAME.data || length === 0)) this.#onFinished(channel)
     else if ((flags & FLAG.fin) !== 0) this.#finishing = { channel, byteLength: length }
   }
-
-  /** A data frame with FIN whose payload is still to come. */
-  #finishing: { readonly channel: Channel<Owner>; byteLength: number } | null = null
 
   #onPayload(piece: Uint8Array): void {
     const owner = this.#receiving?.owner

@@ -9,6 +9,7 @@ describe('the benches', () => {
     it(`answer: ${scenario.name}`, async () => {
       const result = await scenario.run({ size: 'small', isCompared: true, signal: AbortSignal.timeout(50_000) })
       assert.ok(result.figures.length > 0)
+      assert.deepEqual(result.failures ?? [], [])
       for (const { name, median, min, max } of result.figures) {
         assert.ok(median > 0 && min <= max && Number.isFinite(median), name)
       }

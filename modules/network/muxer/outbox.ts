@@ -151,8 +151,14 @@ export class Outbox implements SessionOutput {
     const parts = payload === undefined ? [head] : [head, payload]
     this.#used = 0
     this.#openFrameAt = -1
-    this.#init.port.write(parts, head.byteLength + (payload?.byteLength ?? 0))
-    this.#giveBack()
+    try {
+      this.#init.port.write(parts, head.byteLength + (payload?.byteLength ?? 0))
+    } catch (error) {
+      // Whoever sends on a stream is not to blame for the connection.
+      this.#init.onError(error)
+    } finally {
+      this.#giveBack()
+    }
   }
 
   #giveBack(): void {
