@@ -1,0 +1,93 @@
+/** A second reader of NZ-TRUST-01, written in another language from the text alone, finds its vectors true. */
+import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+import { after, describe, it } from 'node:test'
+
+const root = resolve(import.meta.dirname, '..', '..')
+const reader = join(root, 'test', 'second-reader', 'trust.py')
+const vectors = join(root, 'spec', 'vectors', 'trust.json')
+
+interface Vectors {
+  readonly updates: ReadonlyArray<{ id: string; issued: number }>
+  readonly refused: ReadonlyArray<{ code: string }>
+  readonly deliveries: ReadonlyArray<{ readonly codes: string[]; root: string }>
+  readonly questions: ReadonlyArray<{ weight: number; readonly revokedBy: string[] }>
+}
+
+interface Ran {
+  readonly status: number | null
+  readonly lines: readonly string[]
+}
+
+function python(...args: readonly string[]): Ran & { readonly errors: string } {
+  const { status, stdout, stderr } = spawnSync('python3', args, { encoding: 'utf8', timeout: 60_000 })
+  return { status, lines: (stdout ?? '').trimEnd().split('\n'), errors: stderr ?? '' }
+}
+
+function missing(): false | string {
+  const needed = 'import sys; assert sys.version_info >= (3, 9); import cryptography'
+  return python('-c', needed).status === 0 ? false : 'needs python3 (3.9 or later) with its package "cryptography"'
+}
+
+function counted({ lines }: Ran): readonly [checks: number, mismatches: number] {
+  const [, checks, mismatches] = /^(\d+) checks, (\d+) mismatches$/.exec(lines.at(-1) ?? '') ?? []
+  assert.ok(checks !== undefined && mismatches !== undefined, `no closing line: ${lines.join('\n')}`)
+  return [Number(checks), Number(mismatches)]
+}
+
+const flipped = (hex: string): string => (hex.startsWith('0') ? '1' : '0') + hex.slice(1)
+
+function nth<Item>(list: readonly Item[], n: number): Item {
+  const item = list[n]
+  assert.ok(item !== undefined)
+  return item
+}
+
+/** One fact of the vectors each, made untrue. */
+const corruptions: Readonly<Record<string, (set: Vectors) => unknown>> = {
+  'an id': ({ updates }) => (nth(updates, 4).id = flipped(nth(updates, 4).id)),
+  'a field': ({ updates }) => (nth(updates, 4).issued += 1),
+  'a refusal': ({ refused }) => (nth(refused, 2).code = 'NZ_TRUST_FORGED'),
+  'a code': ({ deliveries }) => (nth(deliveries, 3).codes[0] = 'taken'),
+  'a root': ({ deliveries }) => (nth(deliveries, 2).root = flipped(nth(deliveries, 2).root)),
+  'a weight': ({ questions }) => (nth(questions, 3).weight -= 1),
+  'a revocation': ({ questions }) => nth(questions, 5).revokedBy.pop(),
+}
+
+describe('a second reader of NZ-TRUST-01', { skip: missing() }, () => {
+  const folder = mkdtempSync(join(tmpdir(), 'second-reader-'))
+  after(() => rmSync(folder, { recursive: true, force: true }))
+
+  it('computes all that the vectors say', () => {
+    const ran = python(reader, vectors)
+    assert.deepEqual([ran.status, ran.lines.length], [0, 1], [...ran.lines, ran.errors].join('\n'))
+    const [checks, mismatches] = counted(ran)
+    assert.ok(checks > 500 && mismatches === 0)
+  })
+
+  it('reads no update in which a bit is changed, and no CBOR that is not deterministic', () => {
+    const ran = python(reader, '--mutate')
+    assert.equal(ran.status, 0, [...ran.lines, ran.errors].join('\n'))
+    const [checks, mismatches] = counted(ran)
+    assert.ok(checks > 10_000 && mismatches === 0)
+  })
+
+  for (const [what, corrupt] of Object.entries(corruptions))
+    it(`notices ${what} of the vectors that is not true, and nothing else`, () => {
+      const set = JSON.parse(readFileSync(vectors, 'utf8')) as Vectors
+      corrupt(set)
+      const file = join(folder, 'trust.json')
+      writeFileSync(file, JSON.stringify(set))
+      const ran = python(reader, file)
+      assert.deepEqual([ran.status, counted(ran)[1], ran.lines.length], [1, 1, 2], ran.errors)
+    })
+
+  it('says nothing good of vectors that are none', () => {
+    const file = join(folder, 'none.json')
+    writeFileSync(file, '{}')
+    assert.notEqual(python(reader, file).status, 0)
+  })
+})
