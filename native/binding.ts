@@ -62,7 +62,7 @@ function load(): Loaded {
 
 function addonPaths(target: string): string[] {
   const root = packageRoot()
-  return [join(root, 'native/build/nzcore.node'), join(root, 'native/prebuilds', target, 'nzcore.node')]
+  return [join(root, 'native/build/nzcore.node'), join(root, 'prebuilds', target, 'nzcore.node')]
 }
 
 /** What the last build could not do (build.mjs). */

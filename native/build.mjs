@@ -4,7 +4,7 @@
  * headers are those of the Node that comes by npm, or of the one that runs this.
  *
  * What is missing is said in one line, and is no error: nzcore runs without, more slowly. `--required` makes it one.
- * `--out FILE` builds a file to be shipped (native/prebuild.mjs).
+ * `--out FILE` builds a file to be shipped, `--arch` for another processor (prebuild.mjs).
  */
 import { spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
@@ -20,6 +20,7 @@ import {
 } from 'node:fs'
 import { cpus } from 'node:os'
 import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 
 const FLAGS = ['-std=c++20', '-O2', '-fno-exceptions', '-fno-rtti', '-fPIC', '-fvisibility=hidden', '-Wall', '-Wextra']
 const LINK_FLAGS = [
@@ -32,7 +33,8 @@ const LINK_FLAGS = [
 ]
 const COMPILE_TIMEOUT_MS = 300_000
 
-const folder = import.meta.dirname
+// As old a Node as npm may run this with.
+const folder = dirname(fileURLToPath(import.meta.url))
 const root = dirname(folder)
 const build = join(folder, 'build')
 
@@ -40,7 +42,7 @@ const build = join(folder, 'build')
 async function main() {
   const { out, isRequired, architecture } = readArguments(process.argv.slice(2))
   try {
-    const isPrebuilt = out === null && existsSync(join(folder, 'prebuilds', `linux-${architecture}`, 'nzcore.node'))
+    const isPrebuilt = out === null && existsSync(join(root, 'prebuilds', `linux-${architecture}`, 'nzcore.node'))
     if (isPrebuilt) return 'native session: shipped with the package'
     return `native session: ${await make(out ?? join(build, 'nzcore.node'), architecture)}`
   } catch (error) {
