@@ -134,11 +134,14 @@ function pathsTo(
 ): { readonly paths: readonly (readonly Step[])[]; readonly isCut: boolean } {
   const budget = { left: MAX_STATEMENTS_VISITED }
   const isUsable = usableIntroducers(view, viewer, nowS)
+  // Of whom the viewer speaks itself its own word decides, whatever others say.
+  const isSpokenOf = (key: Key): boolean => standing(view, viewer, key, nowS) !== null
   const found: Reached[] = []
   for (let length = 2; length <= MAX_PATH; length++) {
     let reached: ReadonlyMap<Key, Reached> = new Map([[viewer, { weight: 1_000, path: [] }]])
     for (let hop = 1; hop < length; hop++) {
-      const search = { view, nowS, budget, depth: length - hop, isUsable: (key: Key) => key !== peer && isUsable(key) }
+      const isNext = (key: Key): boolean => key !== peer && isUsable(key) && (hop === 1 || !isSpokenOf(key))
+      const search = { view, nowS, budget, depth: length - hop, isUsable: isNext }
       reached = widen(reached, search)
     }
     for (const [introducer, so] of reached) {

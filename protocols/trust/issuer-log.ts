@@ -29,10 +29,8 @@ interface Assertion {
 export class IssuerLog {
   readonly issuer: Key
   readonly #chain: TrustUpdate[] = []
-  /** By subject, the first in the chain. */
-  readonly #chained = new Map<Key, TrustUpdate>()
-  /** By subject, the smallest seen, of subjects whom the chain does not revoke. */
-  readonly #looseRevocations = new Map<Key, TrustUpdate>()
+  /** By subject, the smallest seen, in the chain or not. */
+  readonly #revocations = new Map<Key, TrustUpdate>()
   /** By subject, the last in the chain that is no revocation. */
   readonly #latest = new Map<Key, TrustUpdate>()
   /** Empty, or two: the fork is at `#chain.length + 1`. */
@@ -62,7 +60,7 @@ export class IssuerLog {
 
   /** The issuer's revocation of `subject`, in its chain or alone. */
   revocationOf(subject: Key): TrustUpdate | undefined {
-    return this.#chained.get(subject) ?? this.#looseRevocations.get(subject)
+    return this.#revocations.get(subject)
   }
 
   /** What the issuer says about `subject` now, whether its time is over or not; nothing once it revoked or forked. */
@@ -79,8 +77,7 @@ export class IssuerLog {
 
   /** Of each subject one, by sequence. */
   revocations(): readonly TrustUpdate[] {
-    const all = [...this.#chained.values(), ...this.#looseRevocations.values()]
-    return all.toSorted((a, b) => a.sequence - b.sequence)
+    return [...this.#revocations.values()].toSorted((a, b) => a.sequence - b.sequence)
   }
 
   /** Those of whom the chain said anything but a revocation. At most one for each of its updates. */
@@ -90,7 +87,7 @@ export class IssuerLog {
 
   /** Nothing is kept, though something may wait. */
   get isEmpty(): boolean {
-    return this.#chain.length === 0 && !this.isForked && this.#looseRevocations.size === 0
+    return this.#chain.length === 0 && !this.isForked && this.#revocations.size === 0
   }
 
   /** Updates that wait for their predecessors. */
@@ -105,8 +102,8 @@ export class IssuerLog {
 
   /** Evidence and revocations that the chain does not hold, in order of id. */
   loose(): readonly TrustUpdate[] {
-    if (this.#looseRevocations.size === 0 && !this.isForked) return []
-    const loose = new Map([...this.evidence, ...this.#looseRevocations.values()].map((update) => [update.id, update]))
+    const revocations = [...this.#revocations.values()].filter((update) => !this.#holds(update))
+    const loose = new Map([...this.evidence, ...revocations].map((update) => [update.id, update]))
     return [...loose.values()].toSorted(byId)
   }
 
@@ -163,18 +160,17 @@ export class IssuerLog {
       this.#latest.set(subject, update)
       return
     }
-    if (!this.#chained.has(subject)) this.#chained.set(subject, update)
-    const loose = this.#looseRevocations.get(subject)
-    if (loose === undefined) return
-    this.#touch(loose)
-    this.#looseRevocations.delete(subject)
+    this.#noteRevocation(update)
   }
 
   /** Places what waited for the head of the chain. */
   #placeFollowers(): void {
     while (!this.isForked) {
       const next = [...this.#waiting.values()].find(({ sequence }) => sequence <= this.#chain.length + 1)
-      if (next === undefined) return
+      if (next === undefined) {
+        this.#forkAmongWaiting()
+        return
+      }
       this.#waiting.delete(next.id)
       const { sequence, previous } = next
       const follows = sequence > this.#chain.length && previous === this.#idAt(sequence - 1)
@@ -187,7 +183,19 @@ export class IssuerLog {
     if (this.#waiting.has(update.id)) return 'known'
     if (!mayWait || this.#waiting.size >= MAX_WAITING_PER_ISSUER) return 'full'
     this.#waiting.set(update.id, update)
-    return 'gap'
+    return this.#forkAmongWaiting() ? 'forked' : 'gap'
+  }
+
+  /** Two that wait and name different updates after the chain prove a fork there, though neither of those is at hand. */
+  #forkAmongWaiting(): boolean {
+    const sequence = this.#chain.length + 2
+    const next = [...this.#waiting.values()].filter((update) => update.sequence === sequence)
+    const evidence = smallest(next.map((witness) => ({ id: witness.previous, witness })))
+    if (evidence.length < 2) return false
+    this.#setEvidence(evidence)
+    this.#latest.clear()
+    this.#reviewWaiting()
+    return true
   }
 
   /** `sequence` has another id in the chain than `assertion`: the chain ends before it. */
@@ -195,19 +203,18 @@ export class IssuerLog {
     const own = this.#chain[sequence - 1]
     if (own === undefined) throw new RangeError(`no update ${sequence} to fork from`)
     for (const update of this.#chain.slice(sequence - 1)) this.#touch(update)
-    const dropped = this.#chain.splice(sequence - 1)
+    this.#chain.length = sequence - 1
     this.#setEvidence(smallest([{ id: own.id, witness: own }, assertion]))
-    this.#waiting.clear()
     this.#latest.clear()
-    for (const update of dropped) if (update.statement.kind === 'revoke') this.#loosen(update)
+    this.#reviewWaiting()
     return 'forked'
   }
 
-  /** A revocation that left the chain stays, unless the chain revokes the same subject earlier. */
-  #loosen(update: TrustUpdate): void {
-    const { subject } = update.statement
-    if (this.#chained.get(subject) === update) this.#chained.delete(subject)
-    if (!this.#chained.has(subject)) this.#noteRevocation(update)
+  /** Nothing waits for a forked log; what waited may be smaller evidence. */
+  #reviewWaiting(): void {
+    const waited = [...this.#waiting.values()]
+    this.#waiting.clear()
+    for (const update of waited) this.#place(update, false)
   }
 
   /** Of a log known to be forked, an update past its chain: it may be smaller evidence than what is kept. */
@@ -224,13 +231,12 @@ export class IssuerLog {
   /** A revocation counts wherever its place is. */
   #noteRevocation(update: TrustUpdate): 'taken' | 'known' | 'full' {
     const { subject } = update.statement
-    if (this.#chained.has(subject)) return 'known'
-    const known = this.#looseRevocations.get(subject)
+    const known = this.#revocations.get(subject)
     if (known !== undefined && !isSmaller(update, known)) return 'known'
     if (known === undefined && !this.#hasRoomToRevoke()) return 'full'
     this.#touch(update)
     if (known !== undefined) this.#touch(known)
-    this.#looseRevocations.set(subject, update)
+    this.#revocations.set(subject, update)
     return 'taken'
   }
 
@@ -248,7 +254,7 @@ export class IssuerLog {
     return (
       this.#chain[update.sequence - 1] === update ||
       this.#evidence.some(({ witness }) => witness === update) ||
-      this.#looseRevocations.get(update.statement.subject) === update
+      this.#revocations.get(update.statement.subject) === update
     )
   }
 
@@ -257,7 +263,7 @@ export class IssuerLog {
   }
 
   #hasRoomToRevoke(): boolean {
-    return this.#chained.size + this.#looseRevocations.size < MAX_REVOCATIONS_PER_ISSUER
+    return this.#revocations.size < MAX_REVOCATIONS_PER_ISSUER
   }
 
   #holds(update: TrustUpdate): boolean {

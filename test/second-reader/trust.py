@@ -56,13 +56,13 @@ class Log:
         while True:
             at = len(self.chain) + 1
             here = [update for update in self.seen.values() if update.sequence == at]
-            if not here:
-                return
             asserted = self._asserting(at)
             if len(asserted) > 1:
                 self.fork = at
                 kept = [asserted[name] for name in sorted(asserted)[:2]]
                 self.evidence = {update.id: update for update in kept}
+                return
+            if not here:
                 return
             self.chain.append(here[0])
 
@@ -192,7 +192,7 @@ class View:
             longer = (*steps, (subject, step_weight(steps, told.level)))
             if subject == peer:
                 found.append(Route(longer))
-            elif not self.revoked_by(subject):
+            elif not self.revoked_by(subject) and not (steps and self.says(self.viewer, subject)):
                 found += self.paths(peer, longer, min(reach - 1, told.depth))
         return found
 

@@ -82,6 +82,15 @@ describe('effective trust', () => {
     assert.equal(seen(replica, cid).paths.length, 8)
   })
 
+  it('leads through nobody of whom the viewer itself thinks otherwise', () => {
+    const replica = world([
+      [viewer, [trusting(ann, 4, { vouchDepth: 3 }), trusting(bob, 1)]],
+      [ann, [trusting(bob, 4, { vouchDepth: 2 })]],
+      [bob, [trusting(cid, 4)]],
+    ])
+    assert.equal(seen(replica, cid).because, 'none')
+  })
+
   it('ends with its time, and with a withdrawal', () => {
     const replica = world([
       [viewer, [trusting(ann, 3, { expiresS: 2_000 }), trusting(bob, 3), { kind: 'withdraw', subject: bob }]],
