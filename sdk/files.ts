@@ -1,5 +1,6 @@
 /** Files kept encrypted on the node's machine: put and read as bytes, at the pace of the slower side. */
 import { ipcErrors } from '../protocols/ipc/errors.ts'
+import { giveSource } from './give-source.ts'
 import type { filesContract } from '../protocols/ipc/contract/files.ts'
 import type { Duplex, ResultOf } from '../protocols/ipc/endpoint.ts'
 import type { NzClient } from './client.ts'
@@ -88,14 +89,13 @@ export function createStoredFiles(api: NzClient): StoredFiles {
   return {
     async put(name, source, { signal, ...params } = {}) {
       const duplex = await api.filesPut({ name, ...params }, signal === undefined ? {} : { signal })
-      const given = give(duplex, source instanceof Uint8Array ? [source] : source)
+      const given = giveSource(duplex, source instanceof Uint8Array ? [source] : source)
       let kept: Kept | null = null
       try {
         for (let item = await duplex.read(); item !== null; item = await duplex.read()) {
           if ('message' in item) kept = item.message
         }
       } catch (error) {
-        // The source may wait for ever, so it is not waited for.
         throw given.failure === null ? error : given.failure.reason
       }
       return (kept ?? missing()).file
@@ -120,31 +120,6 @@ export function createStoredFiles(api: NzClient): StoredFiles {
     },
     remove: async (name, options) => (await api.filesRemove({ name }, options)).file,
   }
-}
-
-/** Writes the source. That it cannot be read ends the put and is in `failure`; a failure of the put shows on `read`. */
-function give(
-  duplex: Duplex,
-  source: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
-): { readonly failure: { readonly reason: unknown } | null } {
-  const given: { failure: { reason: unknown } | null } = { failure: null }
-  const write = async (): Promise<void> => {
-    let isSourceAsked = true
-    try {
-      for await (const bytes of source) {
-        isSourceAsked = false
-        await duplex.write(bytes)
-        isSourceAsked = true
-      }
-      isSourceAsked = false
-      await duplex.end()
-    } catch (error) {
-      if (isSourceAsked) given.failure = { reason: error }
-      duplex.fail(error)
-    }
-  }
-  void write()
-  return given
 }
 
 function missing(): never {

@@ -1,6 +1,7 @@
 /** Sending and receiving: what a program gives or takes, as bytes, with the receipt at the end. */
 import { resolve } from 'node:path'
 import { ipcErrors } from '../protocols/ipc/errors.ts'
+import { giveSource } from './give-source.ts'
 import type { transfersContract } from '../protocols/ipc/contract/transfers.ts'
 import type { Duplex, ResultOf } from '../protocols/ipc/endpoint.ts'
 import type { NzClient } from './client.ts'
@@ -28,6 +29,7 @@ export interface ReceiveOptions {
   readonly from?: string
 }
 
+/** A failure to read the source cancels the transfer. @throws what the transfer failed with, or what `source` threw */
 export async function sendOver(
   api: NzClient,
   target: { readonly peer: string; readonly name: string },
@@ -45,29 +47,15 @@ export async function sendOver(
     for await (const told of api.transfersSendFile({ ...params, path: resolve(source) }, options)) tell(told)
   } else {
     const duplex = await api.transfersSend(params, options)
-    const given = give(duplex, source instanceof Uint8Array ? [source] : source)
-    for (let item = await duplex.read(); item !== null; item = await duplex.read())
-      if ('message' in item) tell(item.message)
-    await given
+    const given = giveSource(duplex, source instanceof Uint8Array ? [source] : source)
+    try {
+      for (let item = await duplex.read(); item !== null; item = await duplex.read())
+        if ('message' in item) tell(item.message)
+    } catch (error) {
+      throw given.failure === null ? error : given.failure.reason
+    }
   }
   return last ?? missing()
-}
-
-/** A failure to read the source cancels the transfer; a failure of the transfer shows on `read`. */
-async function give(duplex: Duplex, source: Iterable<Uint8Array> | AsyncIterable<Uint8Array>): Promise<void> {
-  let isSourceFailing = true
-  try {
-    for await (const bytes of source) {
-      isSourceFailing = false
-      await duplex.write(bytes)
-      isSourceFailing = true
-    }
-    isSourceFailing = false
-    await duplex.end()
-  } catch (error) {
-    duplex.fail(error)
-    if (isSourceFailing) throw error
-  }
 }
 
 /** One transfer on its way here. Iterate it once; bytes count as received when the next ones are asked for. */
