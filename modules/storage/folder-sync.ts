@@ -19,31 +19,51 @@ export class FolderSync {
   readonly #timeOf: (folder: FileHandle) => bigint
   /** Whether this file system notes changes of a folder at all. */
   readonly #isTimed: boolean
+  readonly #changed: () => Promise<void>
   #seen: { readonly time: bigint; readonly sinceMs: number } | null = null
   /** The change time whose names are durable, and which no later change can have. */
   #settled: bigint | null = null
 
-  /** `isTimed`: whether the folder's change time was seen to change. */
+  /**
+   * `isTimed`: whether the folder's change time was seen to change. `changed` is called in `sync` when names may be new
+   * since it was last, and at least once after each change.
+   */
   constructor(
     folder: FileHandle,
     clock: Pick<Clock, 'monotonicMs'>,
-    { isTimed, timeOf = changeTime }: { readonly isTimed: boolean; readonly timeOf?: (folder: FileHandle) => bigint },
+    {
+      isTimed,
+      timeOf = changeTime,
+      changed = async () => await Promise.resolve(),
+    }: {
+      readonly isTimed: boolean
+      readonly timeOf?: (folder: FileHandle) => bigint
+      readonly changed?: () => Promise<void>
+    },
   ) {
     this.#folder = folder
     this.#clock = clock
     this.#isTimed = isTimed
     this.#timeOf = timeOf
+    this.#changed = changed
   }
 
   /** Every name that was in the folder at the call is durable when it resolves. */
   async sync(): Promise<void> {
-    if (!this.#isTimed) return await this.#folder.sync()
+    if (!this.#isTimed) {
+      await this.#changed()
+      return await this.#folder.sync()
+    }
     const time = this.#timeOf(this.#folder)
     if (time === this.#settled) return
     const nowMs = this.#clock.monotonicMs()
-    if (this.#seen?.time !== time) this.#seen = { time, sinceMs: nowMs }
-    const isOld = nowMs - this.#seen.sinceMs >= SETTLED_AFTER_MS
+    const isNew = this.#seen?.time !== time
+    const seen = this.#seen === null || isNew ? { time, sinceMs: nowMs } : this.#seen
+    this.#seen = seen
+    const isOld = nowMs - seen.sinceMs >= SETTLED_AFTER_MS
     this.#settled = null
+    // Again when it is old: another change may have had the same time.
+    if (isNew || isOld) await this.#changed()
     await this.#folder.sync()
     if (isOld) this.#settled = time
   }

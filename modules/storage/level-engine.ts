@@ -9,6 +9,7 @@ import type { ClassicLevel } from 'classic-level'
 import { systemClock } from '../../kernel/index.ts'
 import { changeTimeOf, FolderSync } from './folder-sync.ts'
 import { settleManifest } from './manifest.ts'
+import { closeToOthers } from './own-files.ts'
 import { damagedTables } from './table-check.ts'
 import type { Engine, EngineEntry, EngineOperation, EngineRange, EngineSnapshot } from './engine.ts'
 
@@ -59,10 +60,12 @@ export class LevelEngine implements Engine {
     const before = await changeTimeOf(this.#dir)
     await database.open()
     try {
+      await closeToOthers(this.#dir)
       const folder = await open(this.#dir, 'r')
       // Opening makes files. A file system that did not note it is not asked when to sync.
       const isTimed = before !== (await changeTimeOf(this.#dir))
-      this.#open = { database, folder, names: new FolderSync(folder, systemClock, { isTimed }) }
+      const changed = async (): Promise<void> => await closeToOthers(this.#dir)
+      this.#open = { database, folder, names: new FolderSync(folder, systemClock, { isTimed, changed }) }
     } catch (error) {
       await database.close()
       throw error
@@ -74,6 +77,7 @@ export class LevelEngine implements Engine {
     this.#open = null
     if (opened === null) return
     await Promise.all([opened.database.close(), opened.folder.close()])
+    await closeToOthers(this.#dir)
   }
 
   async get(key: Uint8Array, snapshot?: EngineSnapshot): Promise<Uint8Array | null> {
@@ -135,10 +139,12 @@ export class LevelEngine implements Engine {
     const aside = this.#aside
     await rm(aside, { recursive: true, force: true })
     await mkdir(this.#dir, { recursive: true, mode: 0o700 })
+    await closeToOthers(this.#dir)
     await cp(this.#dir, aside, { recursive: true })
     // Tables that LevelDB must not read; they are in the copy.
     for (const name of await damagedTables(this.#dir)) await rm(join(this.#dir, name))
     await LevelDatabase.repair(this.#dir)
+    await closeToOthers(this.#dir)
   }
 
   async discardSalvage(beforeMs: number): Promise<number> {
@@ -159,6 +165,7 @@ export class LevelEngine implements Engine {
     const around = [BEFORE_ALL, AFTER_ALL].map((key) => ({ type: 'del' as const, key }))
     await database.batch(around, { sync: true })
     await database.compactRange(BEFORE_ALL, AFTER_ALL)
+    await closeToOthers(this.#dir)
     await folder.sync()
     return { bytesBefore, bytesAfter: await bytesOf(this.#dir) }
   }

@@ -1,6 +1,6 @@
 /** Two embedded nodes over loopback TCP, and the same node through its socket. */
 import assert from 'node:assert/strict'
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
@@ -14,8 +14,11 @@ const settings = { 'network.listen': ['/ip4/127.0.0.1/tcp/0'], 'logs.level': 'er
 let dir = ''
 let desk: NzNode
 let laptop: NzNode
+let umask = 0
 
 before(async () => {
+  // As in most applications.
+  umask = process.umask(0o022)
   dir = await mkdtemp(join(tmpdir(), 'nz-sdk-'))
   desk = await createNode({ env: { NZ_HOME: join(dir, 'desk') }, settings, socket: true })
   laptop = await createNode({ env: { NZ_HOME: join(dir, 'laptop') }, settings })
@@ -23,6 +26,7 @@ before(async () => {
 
 after(async () => {
   await Promise.all([desk.close(), laptop.close()])
+  process.umask(umask)
   await rm(dir, { recursive: true, force: true })
 })
 
@@ -99,6 +103,19 @@ describe('two embedded nodes', () => {
 
   it('run a profile once', async () => {
     await assert.rejects(createNode({ env: { NZ_HOME: join(dir, 'desk') }, settings }), { code: 'NZ_HOME_LOCKED' })
+  })
+
+  it('leave nothing that others may open, whatever the umask of the application', async () => {
+    const checkedIn = async (home: string): Promise<number> => {
+      const entries = await readdir(join(dir, home), { recursive: true, withFileTypes: true })
+      for (const { name, parentPath } of entries) {
+        const { mode } = await stat(join(parentPath, name))
+        assert.equal(mode & 0o077, 0, `${join(parentPath, name)} is ${(mode & 0o777).toString(8)}`)
+      }
+      return entries.length
+    }
+    assert.ok((await checkedIn('desk')) > 10)
+    assert.ok((await checkedIn('laptop')) > 10)
   })
 })
 

@@ -4,7 +4,7 @@ import { it } from 'node:test'
 import { SimulatedClock } from '../../kernel/index.ts'
 import { FolderSync, SETTLED_AFTER_MS } from '../../modules/storage/folder-sync.ts'
 
-function folderOf(isTimed = true) {
+function folderOf(isTimed = true, changed?: () => Promise<void>) {
   const clock = new SimulatedClock()
   const state = { time: 1n, synced: 0, isFailing: false }
   const handle = {
@@ -14,7 +14,11 @@ function folderOf(isTimed = true) {
       await Promise.resolve()
     },
   }
-  const names = new FolderSync(handle as never, clock, { isTimed, timeOf: () => state.time })
+  const names = new FolderSync(handle as never, clock, {
+    isTimed,
+    timeOf: () => state.time,
+    ...(changed === undefined ? {} : { changed }),
+  })
   return { clock, state, names }
 }
 
@@ -66,4 +70,20 @@ it('always syncs where the file system notes no changes', async () => {
     await clock.advance(SETTLED_AFTER_MS)
   }
   assert.equal(state.synced, 3)
+})
+
+it('tells that names may be new, for every change, and before it takes them for durable', async () => {
+  const told: number[] = []
+  const { clock, state, names } = folderOf(true, async () => void told.push(state.synced))
+  await names.sync()
+  await names.sync()
+  assert.deepEqual(told, [0])
+  state.time = 2n
+  await names.sync()
+  assert.deepEqual(told, [0, 2])
+  // Another change may have had the same time.
+  await clock.advance(SETTLED_AFTER_MS)
+  await names.sync()
+  await names.sync()
+  assert.deepEqual(told, [0, 2, 3])
 })
