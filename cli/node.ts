@@ -20,9 +20,9 @@ import { identityEvents } from '../modules/identity/service.ts'
 import { IpcService } from '../modules/ipc/service.ts'
 import { LogsService } from '../modules/logs/service.ts'
 import { NetworkService } from '../modules/network/service.ts'
-import type { AnyModule, ConfigLayer, Logger, ResolvedConfig } from '../kernel/index.ts'
+import type { AnyModule, ConfigLayer, Logger, ModuleStatus, ResolvedConfig } from '../kernel/index.ts'
 import type * as Backup from '../modules/backup/index.ts'
-import type { HomeReport, RestoreComposition } from '../modules/backup/index.ts'
+import type { HomeReport, RestoreComposition, UnwellModule } from '../modules/backup/index.ts'
 import type { RestoreReport } from '../modules/backup/service.ts'
 import type { Diagnosis } from '../modules/doctor/service.ts'
 import type { IdentityAdmin, PassphraseSource } from '../modules/identity/service.ts'
@@ -259,15 +259,30 @@ function isolated({ phrase, passphrase: given }: Pick<RecoveryInit, 'phrase' | '
       const kernel = await startIsolated(home, { passphrase })
       return { restore: kernel.get(RestoreService), [Symbol.asyncDispose]: async () => await kernel.stop() }
     },
-    async tryWhole(home) {
+    async tryWhole(home, { signal }) {
       using identity = await identityOfWords(phrase)
       const { IsolatedNetwork } = await import('../modules/backup/index.ts')
       const network = new IsolatedNetwork(identity.self.peerId)
       const kernel = await startIsolated(home, { passphrase, network })
-      await kernel.stop()
+      try {
+        return unwellModules(await kernel.checkHealth({ signal }))
+      } finally {
+        await kernel.stop()
+      }
     },
     runningPid: async ({ stateDir }) => (await runningHolder(join(stateDir, LOCK_FILE)))?.pid ?? null,
   }
+}
+
+/** Ports of this machine, which the node that was backed up may hold itself, say nothing of a backup. */
+const PORT_CODES: ReadonlySet<string> = new Set(['NZ_FORWARD_PORT_TAKEN', 'NZ_FORWARD_PORT_DENIED'])
+
+function unwellModules(modules: readonly ModuleStatus[]): readonly UnwellModule[] {
+  return modules.flatMap(({ name: module, state, health, lastErrorCode }): readonly UnwellModule[] => {
+    if (health !== null && health.state !== 'healthy')
+      return PORT_CODES.has(health.code) ? [] : [{ module, code: health.code, why: health.why }]
+    return state === 'running' ? [] : [{ module, code: lastErrorCode ?? 'NZ_INTERNAL', why: `it is ${state}` }]
+  })
 }
 
 /** What keeps state, and with a network also what works on it. @throws when a module does not start */
@@ -286,6 +301,7 @@ async function startIsolated(
     network === undefined
       ? []
       : await Promise.all([
+          import('../modules/documents/index.ts'),
           import('../modules/contacts/index.ts'),
           import('../modules/forwards/index.ts'),
           import('../modules/transfers/index.ts'),

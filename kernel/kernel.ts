@@ -157,6 +157,14 @@ export class Kernel {
     this.events.emit(kernelEvents.started, facts)
   }
 
+  /** Asks every module for its health now, which the supervisor does in turns of its own; how each is then. */
+  async checkHealth({ signal }: { readonly signal: AbortSignal }): Promise<readonly ModuleStatus[]> {
+    const { probeTimeoutMs } = { ...defaultProbeOptions, ...this.#init.supervision }
+    const hosts = [...this.#hosts.values()]
+    await Promise.all(hosts.map(async (host) => await host.probe(probeTimeoutMs, signal)))
+    return hosts.map((host) => this.#statusOf(host))
+  }
+
   /** Stops in order, within `shutdownTimeoutMs`; a start under way is cut. Idempotent. */
   async stop(reason = 'stop was called'): Promise<void> {
     this.#stopReport ??= { reason, error: null }

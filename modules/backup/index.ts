@@ -18,7 +18,7 @@ import type { BackupPart } from '../../protocols/backup/part.ts'
 export { IsolatedNetwork } from './isolated-network.ts'
 export { combineShares, splitWords } from './shares.ts'
 export { restoreHome, verifyBackup } from './restore-home.ts'
-export type { HomeReport, RestoreComposition } from './restore-home.ts'
+export type { HomeReport, RestoreComposition, UnwellModule } from './restore-home.ts'
 
 export default defineModule({
   name: 'backup',

@@ -17,13 +17,21 @@ export interface RestoreComposition {
   /** A node on this home that reaches nobody and is reached by nobody. Its disposal stops it. */
   start(home: Home): Promise<{ readonly restore: RestoreService } & AsyncDisposable>
   /**
-   * Starts all that a node of this home would run, on a network that reaches nobody, and stops it.
+   * Starts all that a node of this home would run, on a network that reaches nobody, asks every module how it is, and
+   * stops it.
    *
+   * @returns those that are not well because of what the home holds
    * @throws when anything does not start
    */
-  tryWhole(home: Home): Promise<void>
+  tryWhole(home: Home, options: { readonly signal: AbortSignal }): Promise<readonly UnwellModule[]>
   /** The process that runs this home; `null` when there is none. */
   runningPid(home: Home): Promise<number | null>
+}
+
+export interface UnwellModule {
+  readonly module: string
+  readonly code: string
+  readonly why: string
 }
 
 export interface RestoreHomeInit {
@@ -71,14 +79,25 @@ export async function restoreHome({
   })
 }
 
-/** Restores into a home that is thrown away, starts a node on it, and compares. @throws as `restoreHome` */
+/**
+ * Restores into a home that is thrown away, compares, and starts a node on it.
+ *
+ * @throws as `restoreHome`, NZ_BACKUP_NODE_UNWELL
+ */
 export async function verifyBackup(init: RestoreHomeInit): Promise<RestoreReport> {
   const folder = `${init.home.stateDir}.verifying`
   return await inFolder(folder, init, async () => {
     const home = homeIn(folder, init.home)
     const report = await restored(home, init)
     // After the comparison: what runs may change what it finds, such as invites whose time is over.
-    await init.composition.tryWhole(home)
+    const unwell = await init.composition.tryWhole(home, { signal: init.signal })
+    if (unwell.length > 0) {
+      const why = unwell.map((one) => `${one.module}: ${one.why} (${one.code})`).join('; ')
+      throw backupErrors.NZ_BACKUP_NODE_UNWELL({
+        why,
+        data: { modules: unwell.map(({ module, code }) => ({ module, code })) },
+      })
+    }
     return report
   })
 }

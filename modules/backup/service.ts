@@ -187,6 +187,17 @@ export const backupErrors = defineErrors({
     exit: 'damaged',
     retryable: false,
   },
+  NZ_BACKUP_NODE_UNWELL: {
+    message: 'the node that was started on the restored home is not well',
+    fix: [
+      'nzcore explain <code>, for each module named',
+      'nzcore doctor: is the node that was backed up well?',
+      'nzcore backup verify --at <archive before it>',
+    ],
+    status: 500,
+    exit: 'damaged',
+    retryable: false,
+  },
   NZ_BACKUP_HOME_IN_USE: {
     message: 'this profile already has an identity or data',
     fix: ['nzcore --profile <other> backup restore …', 'nzcore backup restore --force-new-home … sets it aside'],

@@ -156,6 +156,26 @@ describe('archives of a node', { timeout: 240_000 }, () => {
     assert.deepEqual(await readdir(join(dir, 'proving', 'state')), [])
   })
 
+  it('prove nothing when the node that is started on them is not well, and say which module it is', async () => {
+    const from = join(dir, 'unwell-archives')
+    let words = new Uint8Array()
+    {
+      await using node = await backupNode(join(dir, 'unwell'), { folder: from })
+      await node.storage.namespace('contacts').put('somebody', bytes('no contact'))
+      await node.backup.create({ signal })
+      words = Uint8Array.from(await node.phrase())
+    }
+    const into = { ...target('unwell-proving'), phrase: words, folder: from }
+    await assert.rejects(verifyBackup(into), (error) => {
+      assert.ok(isNzError(error, 'NZ_BACKUP_NODE_UNWELL'), String(error))
+      assert.match(error.why ?? '', /^contacts: .*\(NZ_STORAGE_VALUE_INVALID\)/)
+      const { modules } = error.data as { readonly modules: readonly { readonly module: string }[] }
+      assert.ok(modules.some(({ module }) => module === 'contacts'))
+      return true
+    })
+    assert.deepEqual(await readdir(join(dir, 'unwell-proving', 'state')), [])
+  })
+
   it('never take the place of a home, but set it aside when asked to', async () => {
     const into = target('busy')
     await (await backupNode(join(dir, 'busy')))[Symbol.asyncDispose]()

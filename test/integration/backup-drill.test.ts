@@ -33,6 +33,20 @@ describe('the restore drill', { timeout: 180_000, skip: process.platform === 'wi
     Object.assign(machine.env, { NZ_WORDS_FILE: file })
   }
 
+  /** What the commands say of the log and the document. */
+  const tellingOf = async () => {
+    const [{ items }, proof, { state: heads }, { versions }] = [
+      await machine.json('log', 'read', 'audit'),
+      await machine.json('log', 'verify', 'audit'),
+      await machine.json('docs', 'heads', 'plan'),
+      await machine.json('docs', 'history', 'plan'),
+    ]
+    const contents: unknown[] = []
+    for (const { id } of versions as { readonly id: string }[])
+      contents.push((await machine.json('docs', 'get', 'plan', '--version', id))['content'])
+    return { items, hash: proof['hash'], isIntact: proof['isIntact'], heads, versions, contents }
+  }
+
   it('brings back the same peer, roots and values', async () => {
     await machine.json('up')
     const before = await machine.json('id')
@@ -51,8 +65,23 @@ describe('the restore drill', { timeout: 180_000, skip: process.platform === 'wi
     const large = join(folder, 'large')
     await writeFile(large, Buffer.alloc(3_000_000, 'nzcore '))
     await machine.json('files', 'put', 'large.bin', large)
+    await machine.json('log', 'append', 'audit', 'the door opened')
+    const draft = join(folder, 'draft')
+    await writeFile(draft, 'one\n')
+    await machine.json('docs', 'put', 'plan', draft)
     const full = await machine.json('backup', 'create')
     await machine.json('kv', 'put', 'between', 'first')
+    await machine.json('log', 'append', 'audit', 'the door closed')
+    await writeFile(draft, 'two\n')
+    await machine.json('docs', 'put', 'plan', draft, '--parent', 'head')
+    await writeFile(draft, 'another two\n')
+    const { version } = await machine.json('docs', 'history', 'plan').then(({ versions }) => {
+      const first = (versions as { readonly id: string; readonly time: number }[]).find(({ time }) => time === 1)
+      return { version: first?.id ?? '' }
+    })
+    await machine.json('docs', 'put', 'plan', draft, '--parent', version, '--fork')
+    const told = await tellingOf()
+    assert.equal((told.heads as { readonly isForked: boolean }).isForked, true)
     const first = await machine.json('backup', 'create')
     const promised = new Map(acknowledged)
     const second = await machine.json('backup', 'create')
@@ -85,6 +114,10 @@ describe('the restore drill', { timeout: 180_000, skip: process.platform === 'wi
       assert.ok(isRight && newer !== undefined, `${key}: ${record.value} is older than ${value}`)
     }
     assert.equal((await client.kvGet({ key: 'between' })).record.value, 'first')
+    assert.deepEqual(await tellingOf(), told)
+    assert.deepEqual([told.isIntact, told.contents.toSorted()], [true, ['another two\n', 'one\n', 'two\n']])
+    await machine.json('log', 'append', 'audit', 'the door opened again')
+    assert.equal((await machine.json('log', 'verify', 'audit'))['entries'], 3)
     await machine.json('files', 'get', 'large.bin', join(folder, 'back'))
     assert.ok((await readFile(large)).equals(await readFile(join(folder, 'back'))))
     assert.match(await readFile(join(machine.home, 'config.toml'), 'utf8'), /archives/)

@@ -375,4 +375,20 @@ describe('health probes', () => {
     assert.deepEqual([statusOf(fixture.kernel, 'a').state, a.startsMs], ['degraded', [0]])
     await fixture.kernel.stop()
   })
+
+  it('are made at once when somebody wants to know', async () => {
+    let clock: SimulatedClock
+    const a = crasher('a', () => clock, { health: async () => unhealthy })
+    const b = crasher('b', () => clock)
+    const fixture = kernelOf([a.module, b.module], { supervision: limits })
+    clock = fixture.clock
+    await fixture.kernel.start()
+    const found = await fixture.kernel.checkHealth({ signal: new AbortController().signal })
+    assert.deepEqual(found.map(({ name, state, health }) => [name, state, health]).toSorted(), [
+      ['a', 'degraded', unhealthy],
+      ['b', 'running', null],
+    ])
+    await fixture.kernel.stop()
+    assert.equal(clock.pendingTimers, 0)
+  })
 })
