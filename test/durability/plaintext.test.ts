@@ -31,6 +31,10 @@ const SECRETS = {
   content: 'echidnacontent',
   media: 'application/x-quolltype',
   transfer: 'platypustransfer',
+  log: 'bettonglog',
+  entry: 'bilbyentry',
+  document: 'wallabydocument',
+  draft: 'dunnartdraft',
 } as const
 
 const seed = Number(process.env['NZ_SEED'] ?? Math.floor(Math.random() * 2 ** 31))
@@ -55,7 +59,8 @@ describe('the disk of a used node', { timeout: 300_000 }, () => {
   async function start(name: string): Promise<void> {
     const home = homeNamed(name)
     await mkdir(join(home, 'archives'), { recursive: true, mode: 0o700 })
-    const node = NodeProcess.daemon([`backup.folder=${join(home, 'archives')}`, 'logs.level=debug'], { home })
+    const settings = ['logs.level=debug', 'eventlog.record.enabled=true', 'eventlog.segmentBytes=65536']
+    const node = NodeProcess.daemon([`backup.folder=${join(home, 'archives')}`, ...settings], { home })
     nodes.set(name, node)
     assert.match(await node.line(/./), /"state":"ready"/)
   }
@@ -65,11 +70,38 @@ describe('the disk of a used node', { timeout: 300_000 }, () => {
     await start(name)
   }
 
-  async function wordsOf(name: string): Promise<readonly string[]> {
+  async function command(name: string, ...args: readonly string[]): Promise<unknown> {
     const env = { PATH: process.env['PATH'], HOME: homeNamed(name), NZ_HOME: homeNamed(name) }
-    const args = [LAUNCHER, 'identity', 'phrase', '--yes', '--json']
-    const { stdout } = await promisify(execFile)(process.execPath, args, { env })
-    return (JSON.parse(stdout) as { words: string[] }).words
+    const { stdout } = await promisify(execFile)(process.execPath, [LAUNCHER, ...args, '--json'], { env })
+    return JSON.parse(stdout)
+  }
+
+  async function wordsOf(name: string): Promise<readonly string[]> {
+    return ((await command(name, 'identity', 'phrase', '--yes')) as { words: string[] }).words
+  }
+
+  /** Entries in several files of a log, and a document with versions, a fork and its end. */
+  async function keepHistory(): Promise<void> {
+    const desk = clientOf(homeNamed('desk'))
+    const { log, document } = SECRETS
+    await command('desk', 'log', 'append', log, `${SECRETS.entry} of a command`)
+    const entries = Array.from({ length: 50 }, (_, n) => `${n} ${`${SECRETS.entry} `.repeat(200)}`)
+    for (let n = 0; n < 4; n++) await desk.logAppend({ log, entries })
+    assert.ok((await desk.logStatus({ log })).log.segments > 3)
+    const draft = join(folder, 'draft')
+    await writeFile(draft, `${SECRETS.draft} first`)
+    await command('desk', 'docs', 'put', document, draft)
+    const { version } = await desk.docsGet({ document })
+    for (const content of ['second', 'another second'])
+      await desk.docsPut({
+        document,
+        content: `${SECRETS.draft} `.repeat(99) + content,
+        parent: version.id,
+        allowsFork: true,
+      })
+    const { heads } = (await desk.docsHeads({ document })).state
+    assert.equal(heads.length, 2)
+    await desk.docsMerge({ document, content: `${SECRETS.draft} third`, parents: heads.map(({ id }) => id) })
   }
 
   /** Everything that keeps something, used. */
@@ -94,6 +126,7 @@ describe('the disk of a used node', { timeout: 300_000 }, () => {
     const sent = { peer: SECRETS.contact, name: SECRETS.transfer, path: homeNamed('sent') }
     for await (const _ of laptop.transfersSendFile(sent)) continue
     await laptop.contactsRename({ contact: SECRETS.contact, name: SECRETS.renamed })
+    await keepHistory()
     for await (const _ of desk.backupCreate({ full: true })) continue
   }
 
@@ -105,6 +138,12 @@ describe('the disk of a used node', { timeout: 300_000 }, () => {
     await desk.filesCollect({})
     for (const { key } of (await desk.kvList({ limit: 1_000 })).records.slice(3)) await desk.kvDelete({ key })
     await clientOf(homeNamed('laptop')).contactsRemove({ contact: SECRETS.renamed })
+    const { log, document } = SECRETS
+    assert.ok((await desk.logTrim({ log, before: 200 })).segments > 1)
+    await desk.logRotate({ log })
+    await desk.logRepair({ log })
+    await desk.docsDelete({ document })
+    assert.equal((await desk.docsPrune({ document, keep: 0 })).pruned, 4)
     await desk.storageRotate({})
     await desk.storageGc({ quarantined: 0 })
   }
@@ -142,6 +181,8 @@ describe('the disk of a used node', { timeout: 300_000 }, () => {
 
   it('says nothing while it is used, after kills, after a start, and after everything was deleted', async (t) => {
     await use()
+    const { recorder } = await clientOf(homeNamed('desk')).logList({})
+    assert.ok(recorder.recorded > 10 && recorder.dropped === 0, JSON.stringify(recorder))
     const counts = [await assertNothing('used')]
     for (const name of ['desk', 'laptop']) await restart(name)
     assert.equal(await writers.settle(clientOf(homeNamed('desk'))), null)
