@@ -1,7 +1,7 @@
 /**
  * kill -9 of a writing node at random points: everything acknowledged is there, nothing is half there, and it starts.
- * Half of the kills meet the daemon of the command line, written to through its local API; half the lean node
- * (lean-node.ts), which also writes batches and changes its keys meanwhile. `NZ_SEED` repeats a run,
+ * Half of the kills meet the daemon of the command line, written to through its local API: records, an event log,
+ * documents; half the lean node (lean-node.ts), which also writes batches and changes its keys meanwhile. `NZ_SEED` repeats a run,
  * though not to the microsecond. Needs a build.
  */
 import assert from 'node:assert/strict'
@@ -12,6 +12,7 @@ import { it } from 'node:test'
 import { setTimeout as pause } from 'node:timers/promises'
 import { seededRandom } from '../../kernel/index.ts'
 import { ApiWriters, clientOf } from './api-writers.ts'
+import { HistoryWriters } from './history-writers.ts'
 import { NodeProcess } from './node-process.ts'
 import type { Random } from '../../kernel/index.ts'
 
@@ -30,11 +31,13 @@ interface Tally {
   inStart: number
   inStop: number
   acknowledged: number
+  /** Acknowledged appends to the log and versions of documents. */
+  histories: number
 }
 
 /** One home whose node is started and killed again and again. */
 abstract class Lane {
-  readonly tally: Tally = { kills: 0, inStart: 0, inStop: 0, acknowledged: 0 }
+  readonly tally: Tally = { kills: 0, inStart: 0, inStop: 0, acknowledged: 0, histories: 0 }
   readonly api: ApiWriters
   readonly home: string
   readonly #random: Random
@@ -44,6 +47,16 @@ abstract class Lane {
     this.home = home
     this.#random = seededRandom(laneSeed)
     this.api = new ApiWriters({ seed: laneSeed, writers: API_WRITERS })
+  }
+
+  /** Writes until the node is gone; the errors of the calls that failed. */
+  async write(): Promise<readonly unknown[]> {
+    return await this.api.write(clientOf(this.home))
+  }
+
+  /** What is wrong with what is found again. */
+  async settle(): Promise<string | null> {
+    return await this.api.settle(clientOf(this.home))
   }
 
   abstract started(): NodeProcess
@@ -90,7 +103,7 @@ abstract class Lane {
       await node.kill()
     } else {
       await this.#proven(node)
-      const writing = this.api.write(clientOf(this.home))
+      const writing = this.write()
       await pause(random.unit() * random.unit() * 300)
       if (chance < 0.25) {
         node.child.kill('SIGTERM')
@@ -100,7 +113,7 @@ abstract class Lane {
       await node.kill()
       for (const error of await writing) {
         const code = error instanceof Error && 'code' in error ? error.code : error
-        assert.match(String(code), /^NZ_IPC_(?:CONNECTION_LOST|NOT_RUNNING|STOPPING)|^NZ_STORAGE_UNAVAILABLE$/)
+        assert.match(String(code), /^NZ_IPC_(?:CONNECTION_LOST|NOT_RUNNING|STOPPING)|^NZ_(?:STORAGE|LOG)_UNAVAILABLE$/)
       }
     }
     this.ended(node)
@@ -109,7 +122,7 @@ abstract class Lane {
 
   async #proven(node: NodeProcess): Promise<void> {
     await this.ready(node)
-    assert.equal(await this.api.settle(clientOf(this.home)), null, `after kill ${this.tally.kills}, seed ${seed}`)
+    assert.equal(await this.settle(), null, `after kill ${this.tally.kills}, seed ${seed}`)
   }
 }
 
@@ -142,6 +155,27 @@ class LeanLane extends Lane {
 }
 
 class DaemonLane extends Lane {
+  readonly #histories: HistoryWriters
+
+  constructor(home: string, laneSeed: number) {
+    super(home, laneSeed)
+    this.#histories = new HistoryWriters(laneSeed)
+  }
+
+  override async write(): Promise<readonly unknown[]> {
+    const client = clientOf(this.home)
+    return (await Promise.all([super.write(), this.#histories.write(client)])).flat()
+  }
+
+  override async settle(): Promise<string | null> {
+    return (await super.settle()) ?? (await this.#histories.settle(clientOf(this.home)))
+  }
+
+  override async run(kills: number): Promise<void> {
+    await super.run(kills)
+    this.tally.histories = this.#histories.acknowledged
+  }
+
   started(): NodeProcess {
     return NodeProcess.daemon(['storage.witnessIntervalMs=200'], { home: this.home })
   }
@@ -172,11 +206,13 @@ for (const [name, kills, Kind] of [
             inStart: sum.inStart + tally.inStart,
             inStop: sum.inStop + tally.inStop,
             acknowledged: sum.acknowledged + tally.acknowledged,
+            histories: sum.histories + tally.histories,
           }),
-          { kills: 0, inStart: 0, inStop: 0, acknowledged: 0 },
+          { kills: 0, inStart: 0, inStop: 0, acknowledged: 0, histories: 0 },
         )
         t.diagnostic(`seed ${seed}: ${JSON.stringify(total)}`)
-        assert.ok(total.acknowledged > kills * 5, JSON.stringify(total))
+        assert.ok(total.acknowledged + total.histories > kills * 5, JSON.stringify(total))
+        if (Kind === DaemonLane) assert.ok(total.histories > kills, JSON.stringify(total))
       } finally {
         await rm(root, { recursive: true, force: true })
       }
