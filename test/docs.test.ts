@@ -3,6 +3,9 @@ import assert from 'node:assert/strict'
 import { existsSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import { describe, it } from 'node:test'
+import { buildCommandTable } from '../cli/command-table.ts'
+import { commandGroups } from '../cli/commands/index.ts'
+import { contract } from '../protocols/ipc/contract.ts'
 import { documentedFiles } from './docs/machines.ts'
 import { firstMissing, stepsOf } from './docs/transcript.ts'
 
@@ -20,6 +23,14 @@ describe('documentation', () => {
         .map((target) => `${file}: ${target}`),
     )
     assert.deepEqual(broken, [])
+  })
+
+  it('names every command in docs/operating.md', async () => {
+    const operating = (await documentedFiles()).find(({ file }) => file.endsWith('operating.md'))?.markdown ?? ''
+    const commands = (await buildCommandTable(contract, commandGroups)).map(({ words }) => words.join(' '))
+    assert.ok(commands.length > 50)
+    const missing = commands.filter((command) => !command.startsWith('__') && !operating.includes(`\`${command}\``))
+    assert.deepEqual(missing, [])
   })
 
   it('closes every fence', async () => {

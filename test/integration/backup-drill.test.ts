@@ -115,7 +115,7 @@ describe('the restore drill', { timeout: 180_000, skip: process.platform === 'wi
     }
     assert.equal((await client.kvGet({ key: 'between' })).record.value, 'first')
     assert.deepEqual(await tellingOf(), told)
-    assert.deepEqual([told.isIntact, told.contents.toSorted()], [true, ['another two\n', 'one\n', 'two\n']])
+    assert.deepEqual([told.isIntact, new Set(told.contents)], [true, new Set(['another two\n', 'one\n', 'two\n'])])
     await machine.json('log', 'append', 'audit', 'the door opened again')
     assert.equal((await machine.json('log', 'verify', 'audit'))['entries'], 3)
     await machine.json('files', 'get', 'large.bin', join(folder, 'back'))
