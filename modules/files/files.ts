@@ -246,7 +246,9 @@ export class Files implements FilesService {
       const isThere = found !== null && found.salt === proven
       let sums = await records.sums()
       if (found === null && sums.storedBytes + storedBytesOf(size) > this.#options.maxBytes) throw this.#quota()
-      const fresh = { size, salt: Buffer.from(put.salt).toString('hex'), names: found?.names ?? 0 }
+      // A repair may have lost the record of a content and kept its names.
+      const left = found === null && this.#init.storeState() !== 'whole' ? await records.namesOf(contentId) : 0
+      const fresh = { size, salt: Buffer.from(put.salt).toString('hex'), names: found?.names ?? left }
       const kept: ContentRecord = isThere ? found : { ...fresh, sequence: sums.sequence + 1 }
       if (!isThere) await this.#store.publish(draft, { contentId, record: kept })
       const isSame = before?.contentId === contentId

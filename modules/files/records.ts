@@ -83,6 +83,13 @@ export class FileRecords {
     return this.#all(NAME, NameRecord, options)
   }
 
+  /** How many names have the content, whatever its record says: reads them all. */
+  async namesOf(contentId: string): Promise<number> {
+    let names = 0
+    for await (const [, record] of this.names()) if (record.contentId === contentId) names += 1
+    return names
+  }
+
   /** In order of content id. Sees changes made while it runs, unless `snapshot` is given. */
   contents(options: { readonly snapshot?: Snapshot } = {}): AsyncGenerator<[string, ContentRecord]> {
     return this.#all(CONTENT, ContentRecord, options)

@@ -284,6 +284,20 @@ describe('what is removed', () => {
     assert.deepEqual(await read(opened.files, 'f'), contentOf(10))
   })
 
+  it('a content that a repair has lost and that is put again stays as long as any of its names', async () => {
+    const storeState: StoreState = 'repaired'
+    for (const again of ['f', 'h']) {
+      await using opened = await openFiles({ storeState: () => storeState })
+      const { files, storage } = opened
+      for (const name of ['f', 'g']) await put(files, name, contentOf(10))
+      await storage.namespace('files').delete(`content/${sha256(contentOf(10))}`)
+      await put(files, again, contentOf(10), true)
+      assert.equal((await files.info('g')).names, again === 'f' ? 2 : 3)
+      await files.remove(again)
+      assert.deepEqual(await read(files, 'g'), contentOf(10))
+    }
+  })
+
   it('contents whose name a repair has lost are listed, readable, and removed on demand alone', async () => {
     const { files, folder, init, storage } = await withContent(10)
     const contentId = sha256(contentOf(10))
