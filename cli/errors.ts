@@ -109,7 +109,7 @@ export const cliErrors = defineErrors({
   },
   NZ_CLI_FILE_EXISTS: {
     message: 'there is a file at this path already',
-    fix: ['choose another path', 'add --force to replace data.path'],
+    fix: ['choose another path', 'add --force, where the command has it, to replace data.path'],
     status: 409,
     exit: 'conflict',
     retryable: false,

@@ -2,7 +2,7 @@
 import { createReadStream } from 'node:fs'
 import { link, open, rename, rm, stat } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
-import { systemRandom } from '../kernel/index.ts'
+import { isErrno, isNzError, syncFolder, systemRandom } from '../kernel/index.ts'
 import { cliErrors } from './errors.ts'
 
 const READ_BYTES = 262_144
@@ -48,6 +48,7 @@ export async function openLocalTarget(
     try {
       return await work()
     } catch (cause) {
+      if (isNzError(cause)) throw cause
       if (isErrno(cause, 'EEXIST')) throw cliErrors.NZ_CLI_FILE_EXISTS({ data: { path } })
       throw cliErrors.NZ_CLI_FILE_UNWRITABLE({ cause, why: reasonOf(cause), data: { path } })
     }
@@ -65,9 +66,8 @@ export async function openLocalTarget(
     publish: async () =>
       await onDisk(async () => {
         await handle.sync()
-        // A hard link cannot replace a file that came meanwhile.
         if (replaces) await rename(aside, path)
-        else await link(aside, path)
+        else await nameNew(aside, path)
         await syncFolder(dirname(path))
       }),
     async discard() {
@@ -77,13 +77,16 @@ export async function openLocalTarget(
   }
 }
 
-async function syncFolder(path: string): Promise<void> {
-  if (process.platform === 'win32') return
-  const handle = await open(path, 'r')
+/** Gives the file a name that is free. */
+async function nameNew(aside: string, path: string): Promise<void> {
   try {
-    await handle.sync()
-  } finally {
-    await handle.close()
+    // A hard link cannot replace a file that came meanwhile.
+    await link(aside, path)
+  } catch (error) {
+    // File systems of memory sticks have none.
+    if (!isErrno(error, 'EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS')) throw error
+    if ((await kindOf(path)) !== null) throw cliErrors.NZ_CLI_FILE_EXISTS({ data: { path } })
+    await rename(aside, path)
   }
 }
 
@@ -100,8 +103,4 @@ async function kindOf(path: string): Promise<'file' | 'other' | null> {
 
 function reasonOf(error: unknown): string {
   return error instanceof Error && 'code' in error ? String(error.code) : String(error)
-}
-
-function isErrno(error: unknown, code: string): boolean {
-  return error instanceof Error && 'code' in error && error.code === code
 }

@@ -1,8 +1,9 @@
 /** The 24 words as backups need them: given, checked, split among people and put together again. */
-import { chmod, mkdir, readFile, writeFile } from 'node:fs/promises'
+import { mkdir, readFile, rm } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { isNzError } from '../../kernel/index.ts'
 import { cliErrors } from '../errors.ts'
+import { openLocalTarget } from '../local-file.ts'
 import { shortId } from '../text.ts'
 import { showPhrase, withBytes, wordColumns, wordsOf } from './identity.ts'
 import type { CliContext, CommandInput, CommandSpec, Option } from '../command.ts'
@@ -186,16 +187,33 @@ async function shareIn(path: string): Promise<string> {
   }
 }
 
+/** All of them, or none. @throws NZ_CLI_FILE_EXISTS, NZ_CLI_FILE_UNWRITABLE */
 async function writeShares(folder: string, shares: readonly string[]): Promise<readonly string[]> {
-  await mkdir(folder, { recursive: true, mode: 0o700 })
-  const files: string[] = []
-  for (const [at, share] of shares.entries()) {
-    const file = join(folder, `share-${at + 1}-of-${shares.length}.txt`)
-    await writeFile(file, `${share}\n`, { mode: 0o600, flag: 'wx' })
-    await chmod(file, 0o600)
-    files.push(file)
+  const paths = shares.map((_, at) => join(folder, `share-${at + 1}-of-${shares.length}.txt`))
+  try {
+    await mkdir(folder, { recursive: true, mode: 0o700 })
+  } catch (cause) {
+    const why = cause instanceof Error && 'code' in cause ? String(cause.code) : 'it cannot be made'
+    throw cliErrors.NZ_CLI_FILE_UNWRITABLE({ cause, why, data: { path: paths[0] ?? folder } })
   }
-  return files
+  const written: string[] = []
+  try {
+    for (const [at, path] of paths.entries()) {
+      const target = await openLocalTarget(path, { replaces: false })
+      try {
+        await target.write(Buffer.from(`${shares[at] ?? ''}\n`))
+        await target.publish()
+        written.push(path)
+      } finally {
+        await target.discard()
+      }
+    }
+    return paths
+  } catch (error) {
+    // A part of a set is of no use, and would be taken for one.
+    for (const path of written) await rm(path, { force: true })
+    throw error
+  }
 }
 
 function numberOf(option: string | boolean | undefined, flag: string): number {

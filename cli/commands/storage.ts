@@ -1,10 +1,15 @@
 /** `nzcore kv` and `nzcore storage`: how the answers of the encrypted store read. */
+import { cliErrors } from '../errors.ts'
+import { countOption } from '../option-values.ts'
 import { escapeText, formatBytes, table } from '../text.ts'
 import type { storageContract } from '../../protocols/ipc/contract/storage.ts'
 import type { ResultOf } from '../../protocols/ipc/endpoint.ts'
-import type { CliContext, CommandSpec, Presenters } from '../command.ts'
+import type { CliContext, CommandInput, CommandSpec, Presenters } from '../command.ts'
 
 type Answer<Id extends keyof typeof storageContract> = ResultOf<(typeof storageContract)[Id]>
+
+/** As base64 it is what the local API takes at most in one value. */
+const MAX_STDIN_BYTES = 750_000
 
 export const storageCommands: readonly CommandSpec[] = [
   {
@@ -16,6 +21,33 @@ export const storageCommands: readonly CommandSpec[] = [
       const { record } = await (await client()).kvGet({ key: args['key'] ?? '' }, { signal })
       if (output.isJson || output.isTty) output.answer('nz.record/1', { record }, () => escapeText(record.value))
       else await output.write(Buffer.from(record.value, record.encoding === 'text' ? 'utf8' : 'base64'))
+    },
+  },
+  {
+    words: ['kv', 'put'],
+    summary: 'Keep a record of your own, encrypted and durable',
+    args: [
+      { name: 'key', summary: 'key of the record: 1 to 512 bytes of text', isRequired: true },
+      {
+        name: 'value',
+        summary: 'the value, or - for standard input: what must not show in the list of processes',
+        isRequired: true,
+      },
+    ],
+    options: [
+      { flags: '--encoding <value>', summary: 'how a typed value is written (text | base64; default: "text")' },
+      { flags: '--ttl-ms <n>', summary: 'how long the record lives, in milliseconds; default: for ever' },
+    ],
+    schemaNames: ['nz.recordKept/1'],
+    run: async (context, input) => {
+      const { client, output, signal } = context
+      const ttlMs = countOption(input, 'ttlMs', { most: Number.MAX_SAFE_INTEGER })
+      const key = input.args['key'] ?? ''
+      const given = await valueOf(context, input)
+      const kept = await (
+        await client()
+      ).kvPut({ key, ...given, ...(ttlMs === undefined ? {} : { ttlMs }) }, { signal })
+      output.answer('nz.recordKept/1', kept, () => `✔ kept ${escapeText(kept.key)} (${formatBytes(kept.bytes)})`)
     },
   },
   {
@@ -31,7 +63,6 @@ export const storageCommands: readonly CommandSpec[] = [
 ]
 
 export const storagePresenters: Presenters = {
-  kvPut: ({ key, bytes }: Answer<'kvPut'>) => `✔ kept ${escapeText(key)} (${formatBytes(bytes)})`,
   kvDelete: ({ key, existed }: Answer<'kvDelete'>) =>
     existed ? `✔ deleted ${escapeText(key)}` : `there was no ${escapeText(key)}`,
   kvList({ records, hasMore }: Answer<'kvList'>) {
@@ -62,6 +93,28 @@ export const storagePresenters: Presenters = {
   },
   storageRepair: ({ kept, setAside, reopened }: Answer<'storageRepair'>, _context: CliContext) =>
     `✔ kept ${kept} records, set ${setAside} parts aside${reopened.length === 0 ? '' : `; open again: ${reopened.join(', ')}`}`,
+}
+
+async function valueOf(
+  { stdin }: CliContext,
+  { args, options }: CommandInput,
+): Promise<{ readonly value: string; readonly encoding: 'text' | 'base64' }> {
+  const { value = '' } = args
+  const { encoding = 'text' } = options
+  if (encoding !== 'text' && encoding !== 'base64') {
+    throw cliErrors.NZ_CLI_USAGE({ why: '--encoding is one of text, base64' })
+  }
+  if (value !== '-') return { value, encoding }
+  const pieces: Uint8Array[] = []
+  let size = 0
+  for await (const bytes of stdin) {
+    size += bytes.byteLength
+    if (size > MAX_STDIN_BYTES) {
+      throw cliErrors.NZ_CLI_USAGE({ why: `a record takes at most ${MAX_STDIN_BYTES} bytes of standard input` })
+    }
+    pieces.push(bytes)
+  }
+  return { value: Buffer.concat(pieces).toString('base64'), encoding: 'base64' }
 }
 
 function statusText({ state, code, why, namespaces, ...storage }: Answer<'storageStatus'>['storage']): string {

@@ -1,6 +1,6 @@
 /** `nzcore id` and `nzcore identity …` on the files of a profile, without a daemon. */
 import assert from 'node:assert/strict'
-import { readFile, writeFile } from 'node:fs/promises'
+import { readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import { documents } from '../../cli/documents/index.ts'
@@ -44,6 +44,28 @@ async function* bytesOf(text: string): AsyncGenerator<Uint8Array> {
 function wordsIn({ stdout, stderr }: { readonly stdout: string; readonly stderr: string }): Set<string> {
   return new Set(`${stdout}${stderr}`.match(/\b[a-z]+\b/g))
 }
+
+describe('nzcore backup split', () => {
+  it('writes a whole set of shares or none, over none that is there', async () => {
+    await using profile = await fakeProfile()
+    documentOf(await run(profile, ['identity', 'create', '--json']), 'nz.identity/1')
+    const folder = join(profile.root, 'shares')
+    const split = async (to: string) =>
+      await run(profile, ['backup', 'split', '--to', to, '--shares', '3', '--threshold', '2', '--json'])
+    const codeOf = ({ stdout }: CliRun) => (JSON.parse(stdout) as { code: string }).code
+    documentOf(await split(folder), 'nz.backupShares/1')
+    const last = join(folder, 'share-3-of-3.txt')
+    assert.equal((await stat(last)).mode & 0o777, 0o600)
+    const before = await readFile(last, 'utf8')
+    const again = await split(folder)
+    assert.deepEqual([codeOf(again), again.code], ['NZ_CLI_FILE_EXISTS', 10])
+    for (const at of [1, 2]) await rm(join(folder, `share-${at}-of-3.txt`))
+    assert.equal((await split(folder)).code, 10)
+    assert.deepEqual(await readdir(folder), ['share-3-of-3.txt'])
+    assert.equal(await readFile(last, 'utf8'), before)
+    assert.equal(codeOf(await split(join(last, 'below'))), 'NZ_CLI_FILE_UNWRITABLE')
+  })
+})
 
 describe('nzcore identity', () => {
   it('creates an identity, shows it, and creates no second', async () => {

@@ -1,6 +1,7 @@
 /** The store over the local API: the owner's own records, and what is done for the store as a whole. */
 import assert from 'node:assert/strict'
 import { it } from 'node:test'
+import { runCli } from '../fake/cli.ts'
 import { startApiNode } from '../fake/node.ts'
 
 it('keeps, lists, follows and deletes records', async () => {
@@ -20,6 +21,34 @@ it('keeps, lists, follows and deletes records', async () => {
   stop.abort()
   assert.deepEqual(await client.kvDelete({ key: 'a' }), { key: 'a', existed: true })
   await assert.rejects(client.kvGet({ key: 'a' }), { code: 'NZ_STORAGE_NOT_FOUND' })
+})
+
+it('takes the value of a record from standard input, as it is', async () => {
+  await using node = await startApiNode()
+  const { client } = node
+  const run = async (bytes: Uint8Array, ...words: string[]) =>
+    await runCli(['kv', 'put', 'a', ...words], {
+      client,
+      stdin: (async function* () {
+        yield* [bytes.subarray(0, 3), bytes.subarray(3)]
+        await Promise.resolve()
+      })(),
+    })
+  assert.deepEqual(await run(Buffer.from('héllo\n'), '-'), { code: 0, stdout: '✔ kept a (7 B)\n', stderr: '' })
+  assert.deepEqual((await client.kvGet({ key: 'a' })).record, { key: 'a', value: 'héllo\n', encoding: 'text' })
+  assert.equal((await run(Uint8Array.of(0xff, 0, 1, 2), '-', '--ttl-ms', '60000')).code, 0)
+  assert.equal((await client.kvGet({ key: 'a' })).record.value, '/wABAg==')
+  assert.equal((await run(new Uint8Array(750_000), '-')).code, 0)
+  assert.equal((await run(new Uint8Array(750_001), '-')).code, 2)
+  assert.equal((await run(Buffer.from('unread'), 'typed')).code, 0)
+  assert.equal((await client.kvGet({ key: 'a' })).record.value, 'typed')
+  assert.equal((await run(Buffer.from(''), 'LQ==', '--encoding', 'base64')).code, 0)
+  assert.equal((await client.kvGet({ key: 'a' })).record.value, '-')
+  for (const wrong of [
+    ['--encoding', 'hex'],
+    ['--ttl-ms', '0'],
+  ])
+    assert.equal((await run(Buffer.from(''), 'v', ...wrong)).code, 2)
 })
 
 it('shows, proves, rotates, repairs and tidies up the store', async () => {
