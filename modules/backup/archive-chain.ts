@@ -63,12 +63,15 @@ function parentOf({ name, head: { parent } }: Found, found: readonly Found[], un
   })
 }
 
+/** Never one that another goes on from: the clock may have been set back between the two. */
 function newestOf(found: readonly Found[]): Found | null {
+  const parents = new Set(found.map(({ head }) => head.parent?.id))
+  const ends = found.filter(({ head }) => !parents.has(head.id))
   const later = (a: Found, b: Found): Found => {
     const isLater = b.head.createdAtMs - a.head.createdAtMs || b.head.depth - a.head.depth
     return isLater > 0 ? b : a
   }
-  return found.length === 0 ? null : found.reduce(later)
+  return ends.length === 0 ? null : ends.reduce(later)
 }
 
 function theOne(found: readonly Found[], at: string): Found | null {

@@ -39,7 +39,8 @@ export class Backups implements BackupService {
   readonly #recoveryPublicKey: Uint8Array
   readonly #services: BackupsServices
   #config: BackupConfig
-  #isBusy = false
+  readonly #stopped = new AbortController()
+  #underWay: Promise<Remembered> | null = null
   #lastFailure: BackupSchedule['lastFailure'] = null
 
   /** `recoveryPublicKey` is the public half of the recovery key, 32 bytes. */
@@ -65,23 +66,33 @@ export class Backups implements BackupService {
     readonly isFull?: boolean
     readonly signal: AbortSignal
   }): Promise<BackupEntry> {
-    if (this.#isBusy) throw backupErrors.NZ_BACKUP_BUSY()
-    this.#isBusy = true
+    if (this.#underWay !== null) throw backupErrors.NZ_BACKUP_BUSY()
+    const ended = AbortSignal.any([signal, this.#stopped.signal])
+    ended.throwIfAborted()
+    this.#underWay = this.#create({ isFull, signal: ended })
     try {
-      const entry = await this.#create({ isFull, signal })
+      const entry = await this.#underWay
       this.#lastFailure = null
       this.#services.events.emit(backupEvents.created, { id: entry.id, kind: entry.kind, bytes: entry.bytes })
       this.#services.log.info('backup.created', { id: entry.id, kind: entry.kind, bytes: entry.bytes })
       return viewOf(entry)
     } catch (error) {
-      const { code, why } = reasonOf(error)
+      const { code, why } = ended.aborted
+        ? { code: 'NZ_BACKUP_TARGET_FAILED', why: 'it was broken off' }
+        : reasonOf(error)
       this.#lastFailure = { atMs: Math.floor(this.#services.clock.nowMs()), code, why }
       this.#services.events.emit(backupEvents.failed, { code, why })
       this.#services.log.warn('backup.failed', { error })
       throw error
     } finally {
-      this.#isBusy = false
+      this.#underWay = null
     }
+  }
+
+  /** Breaks off a backup under way and waits until nothing of it is left. */
+  async close(): Promise<void> {
+    this.#stopped.abort(new DOMException('the node stops', 'AbortError'))
+    await this.#underWay?.catch(() => undefined)
   }
 
   async list(): Promise<readonly BackupEntry[]> {
@@ -110,7 +121,7 @@ export class Backups implements BackupService {
   }
 
   async prune({ signal }: { readonly signal: AbortSignal }): Promise<readonly string[]> {
-    const target = this.#target()
+    const target = this.#target(signal)
     if (target.kind === 'command') return []
     const { catalogue, events } = this.#services
     const { keep } = await this.schedule()
@@ -127,7 +138,7 @@ export class Backups implements BackupService {
 
   async #create({ isFull, signal }: { readonly isFull: boolean; readonly signal: AbortSignal }): Promise<Remembered> {
     const { identity, parts, catalogue, clock, random } = this.#services
-    const target = this.#target()
+    const target = this.#target(signal)
     const parent = isFull ? null : await this.#parent(target)
     const head: ArchiveHead = {
       id: Buffer.from(random.bytes(16)).toString('hex'),
@@ -173,7 +184,7 @@ export class Backups implements BackupService {
     return (await target.has(last.name)) ? last : null
   }
 
-  #target(): Target {
+  #target(signal: AbortSignal): Target {
     const { folder, command, commandTimeoutMs } = this.#config
     if (folder !== undefined && command !== undefined) {
       throw backupErrors.NZ_BACKUP_NO_TARGET({ why: 'both backup.folder and backup.command are set' })
@@ -181,7 +192,7 @@ export class Backups implements BackupService {
     if (folder !== undefined) return new FolderTarget(folder)
     if (command === undefined) throw backupErrors.NZ_BACKUP_NO_TARGET()
     const { clock, env } = this.#services
-    return new CommandTarget({ command, timeoutMs: commandTimeoutMs, clock, env })
+    return new CommandTarget({ command, timeoutMs: commandTimeoutMs, clock, env, signal })
   }
 }
 

@@ -22,6 +22,8 @@ export interface CommandTargetInit {
   readonly timeoutMs: number
   readonly clock: Clock
   readonly env: Readonly<Record<string, string | undefined>>
+  /** Breaks a write off, and ends the command. */
+  readonly signal: AbortSignal
 }
 
 export class CommandTarget implements Target {
@@ -33,11 +35,13 @@ export class CommandTarget implements Target {
   }
 
   async write<T>(name: string, produce: (write: (bytes: Uint8Array) => Promise<void>) => Promise<T>): Promise<T> {
-    const { command, timeoutMs, clock, env } = this.#init
+    const { command, timeoutMs, clock, env, signal } = this.#init
     const [program = '', ...words] = command.map((word) => word.replaceAll(NAME, name))
     using limit = deadline(clock, timeoutMs, {
       reason: () => backupErrors.NZ_BACKUP_TARGET_LATE({ data: { program } }),
+      signal,
     })
+    limit.signal.throwIfAborted()
     const child = spawn(program, words, { stdio: ['pipe', 'ignore', 'pipe'], env: environmentOf(env, name) })
     const ending = new Ending(child, program, clock)
     try {
@@ -133,9 +137,10 @@ class Ending {
 
   /** Tells the command to end, then kills it. */
   async stop(): Promise<void> {
+    // Before its input ends: it would take a half archive for a whole one.
+    if (!this.#isOver) this.#child.kill('SIGTERM')
     this.#child.stdin.destroy()
     if (this.#isOver) return
-    this.#child.kill('SIGTERM')
     const timer = this.#clock.setTimer(KILL_AFTER_MS, () => void this.#child.kill('SIGKILL'))
     await this.#ended
     timer.cancel()

@@ -42,14 +42,17 @@ export default defineModule({
     const services = { identity, parts, catalogue, clock, random, events, log, env: process.env }
     const backups = new Backups(services, config, recoveryKeyOf(identity).publicKey)
     const scheduler = new Scheduler({ backups, clock, log })
-    scope.defer(async () => await scheduler.stop())
+    const stop = async (): Promise<void> => {
+      await Promise.all([scheduler.stop(), backups.close()])
+    }
+    scope.defer(stop)
     return await Promise.resolve({
       services: { backup: backups, restore: new Restore({ identity, parts }) },
       async start() {
         scheduler.start()
         await Promise.resolve()
       },
-      stop: async () => await scheduler.stop(),
+      stop,
       async health() {
         if (!(await scheduler.isOverdue())) return { state: 'healthy' as const }
         return { state: 'degraded' as const, code: 'NZ_BACKUP_OVERDUE', why: 'the last backup is too long ago' }

@@ -50,6 +50,7 @@ export class Scheduler {
 
   #wait(delayMs: number): void {
     if (this.#stopped.signal.aborted) return
+    this.#timer?.cancel()
     this.#timer = this.#services.clock.setTimer(
       Math.min(delayMs, LONGEST_WAIT_MS),
       () => {

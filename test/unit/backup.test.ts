@@ -12,6 +12,8 @@ import { Backups } from '../../modules/backup/backups.ts'
 import { Catalogue, MAX_REMEMBERED } from '../../modules/backup/catalogue.ts'
 import { backupConfig } from '../../modules/backup/config.ts'
 import { FolderTarget } from '../../modules/backup/folder-target.ts'
+import { recoveryKeyOf } from '../../modules/backup/recovery-key.ts'
+import { Restore } from '../../modules/backup/restore.ts'
 import { prunable } from '../../modules/backup/retention.ts'
 import { Scheduler } from '../../modules/backup/scheduler.ts'
 import { combineShares, splitWords } from '../../modules/backup/shares.ts'
@@ -183,6 +185,7 @@ async function backupsOf(init: {
   readonly clock: Clock
   readonly config: object
   readonly parts?: readonly BackupPart[]
+  readonly recovery?: Uint8Array
 }) {
   const storage = await openStore({ clock: init.clock })
   const told: string[] = []
@@ -196,7 +199,7 @@ async function backupsOf(init: {
     log: silent,
     env: {},
   }
-  const backups = new Backups(services, backupConfig.parse(init.config), recovery)
+  const backups = new Backups(services, backupConfig.parse(init.config), init.recovery ?? recovery)
   return { backups, storage, told, catalogue: services.catalogue }
 }
 
@@ -281,6 +284,54 @@ describe('backups', () => {
     await assert.rejects(backups.create({ signal }), { code: 'NZ_BACKUP_NO_TARGET' })
     backups.reload(backupConfig.parse({ folder: join(dir, 'elsewhere') }))
     assert.equal((await backups.create({ signal })).kind, 'full', 'its parent is not in this folder')
+    await storage.close()
+  })
+
+  it('lead to the newest one also when the clock was set back in between', async () => {
+    const clock = { ...systemClock, nowMs: () => nowMs }
+    let nowMs = 2_000 * DAY_MS
+    const folder = join(dir, 'set-back')
+    const identity = fakeIdentity(1)
+    const key = recoveryKeyOf(identity).publicKey
+    const { backups, storage } = await backupsOf({ clock, config: { folder }, recovery: key })
+    await backups.create({ signal })
+    nowMs = 1_000 * DAY_MS
+    const { id, parent } = await backups.create({ signal })
+    assert.notEqual(parent, null)
+    const chain = await new Restore({ identity, parts: [] }).chainIn(folder, { signal })
+    assert.deepEqual([chain.length, chain.at(-1)?.id], [2, id])
+    await storage.close()
+  })
+
+  it('are broken off by who asked and by the end of the node, and the next one may begin', async () => {
+    const waiting: BackupPart = {
+      name: 'a',
+      async export({ signal: ended }) {
+        const items = async function* (): AsyncGenerator<Uint8Array> {
+          ended.throwIfAborted()
+          yield await new Promise<never>((_, reject) =>
+            ended.addEventListener('abort', () => reject(ended.reason as Error)),
+          )
+        }
+        const opened = { mark: 'm', isFull: true, root: async () => 'r', items: items() }
+        return await Promise.resolve({ ...opened, [Symbol.asyncDispose]: async () => undefined })
+      },
+      restore: async () => undefined,
+      root: async () => 'r',
+    }
+    const folder = join(dir, 'broken-off')
+    const { backups, storage } = await backupsOf({ clock: systemClock, config: { folder }, parts: [waiting] })
+    const stop = new AbortController()
+    const first = backups.create({ signal: stop.signal })
+    await until(async () => existsSync(folder) && (await readdir(folder)).length === 1)
+    stop.abort()
+    await assert.rejects(first, { name: 'AbortError' })
+    assert.equal((await backups.schedule()).lastFailure?.why, 'it was broken off')
+    const second = assert.rejects(backups.create({ signal }), { name: 'AbortError' })
+    await until(async () => (await readdir(folder)).length === 1)
+    await backups.close()
+    assert.deepEqual(await readdir(folder), [])
+    await second
     await storage.close()
   })
 
