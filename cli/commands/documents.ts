@@ -1,6 +1,7 @@
 /** `nzcore docs`: versioned documents. */
-import { open } from 'node:fs/promises'
+import { resolve } from 'node:path'
 import { cliErrors } from '../errors.ts'
+import { readLocalFile } from '../local-file.ts'
 import { escapeText, formatBytes, formatTime, table } from '../text.ts'
 import { systemClock } from '../../kernel/index.ts'
 import type { documentsContract } from '../../protocols/ipc/contract/documents.ts'
@@ -110,7 +111,7 @@ export const documentsPresenters: Presenters = {
     pruned === 0 ? 'nothing to prune' : `✔ dropped ${pruned} contents (${formatBytes(bytes)}); their hashes stay`,
 }
 
-/** The document and what is to be in it. @throws NZ_CLI_USAGE when it is too large or cannot be read */
+/** The document and what is to be in it. @throws NZ_CLI_USAGE when it is too large, NZ_CLI_FILE_UNREADABLE */
 async function contentOf(
   context: CliContext,
   { args }: CommandInput,
@@ -118,27 +119,13 @@ async function contentOf(
   const file = args['file'] ?? '-'
   const parts: Uint8Array[] = []
   let size = 0
-  const source = file === '-' ? context.stdin : bytesOfFile(file)
+  const source = file === '-' ? context.stdin : readLocalFile(resolve(file))
   for await (const part of source) {
     parts.push(part)
     size += part.byteLength
     if (size > MAX_CONTENT_BYTES) throw cliErrors.NZ_CLI_USAGE({ why: 'a document has at most 524,288 bytes' })
   }
   return { document: args['document'] ?? '', content: Buffer.concat(parts).toString('base64'), encoding: 'base64' }
-}
-
-async function* bytesOfFile(path: string): AsyncGenerator<Uint8Array> {
-  let handle
-  try {
-    handle = await open(path, 'r')
-  } catch (error) {
-    throw cliErrors.NZ_CLI_USAGE({ why: 'the file cannot be read', cause: error })
-  }
-  try {
-    for await (const part of handle.createReadStream({ autoClose: false })) yield part as Uint8Array
-  } finally {
-    await handle.close()
-  }
 }
 
 function madeText({ document, id, kind, time }: Version): string {

@@ -1,9 +1,10 @@
 /** `nzcore log`: append-only logs that prove themselves. */
-import { createReadStream } from 'node:fs'
+import { resolve } from 'node:path'
 import { createInterface } from 'node:readline'
 import { Readable } from 'node:stream'
-import { isNzError, systemClock } from '../../kernel/index.ts'
+import { systemClock } from '../../kernel/index.ts'
 import { cliErrors } from '../errors.ts'
+import { readLocalFile } from '../local-file.ts'
 import { countOption } from '../option-values.ts'
 import { escapeText, formatBytes, formatTime, table } from '../text.ts'
 import type { eventLogContract } from '../../protocols/ipc/contract/eventlog.ts'
@@ -26,8 +27,11 @@ const logArgument = { name: 'log', summary: 'name of the log', isRequired: true 
 export const eventLogCommands: readonly CommandSpec[] = [
   {
     words: ['log', 'append'],
-    summary: 'Append an entry to an event log; without one, every line of standard input',
-    args: [logArgument, { name: 'entry', summary: 'text of the entry', isRequired: false }],
+    summary: 'Append an entry to an event log, or every line of standard input',
+    args: [
+      logArgument,
+      { name: 'entry', summary: 'text of the entry; none, or -: every line of standard input', isRequired: false },
+    ],
     schemaNames: ['nz.logAppended/1'],
     run: append,
   },
@@ -89,7 +93,7 @@ async function append(context: CliContext, { args }: CommandInput): Promise<void
   const log = args['log'] ?? ''
   const { logAppend } = await client()
   const entry = args['entry']
-  if (entry !== undefined) {
+  if (entry !== undefined && entry !== '-') {
     const appended = await logAppend({ log, entries: [entry] }, { signal })
     output.answer('nz.logAppended/1', appended, () => `✔ entry ${appended.last}  ${appended.hash}`)
     return
@@ -170,14 +174,8 @@ async function verify(context: CliContext, { args, options }: CommandInput): Pro
 
 async function verifyExport({ output }: CliContext, file: string): Promise<void> {
   const { checkLogExport } = await import('../node.ts')
-  const input = createReadStream(file, { encoding: 'utf8' })
-  let proof: Awaited<ReturnType<typeof checkLogExport>>
-  try {
-    proof = await checkLogExport(createInterface({ input, crlfDelay: Number.POSITIVE_INFINITY }))
-  } catch (error) {
-    if (isNzError(error)) throw error
-    throw cliErrors.NZ_CLI_USAGE({ why: 'the export cannot be read', cause: error })
-  }
+  const input = Readable.from(readLocalFile(resolve(file)))
+  const proof = await checkLogExport(createInterface({ input, crlfDelay: Number.POSITIVE_INFINITY }))
   const { log, peerId, after, last, entries, gaps, atMs } = proof
   output.answer('nz.logExportProof/1', proof, () => {
     const when = formatTime(atMs, { nowMs: systemClock.nowMs() })

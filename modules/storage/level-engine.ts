@@ -25,6 +25,9 @@ const PAGE_BYTES = 262_144
 /** What a probe writes: more than the slack of a block, less than anybody misses. */
 const PROBE_BYTES = 65_536
 
+/** Copies of a store that did not open: repairs may fail half-way, and each may be the last place of a record. */
+export const MAX_ASIDES = 8
+
 /** Before and behind every key of ours. */
 const BEFORE_ALL = Uint8Array.of(0)
 const AFTER_ALL = new Uint8Array(32).fill(0xff)
@@ -136,11 +139,9 @@ export class LevelEngine implements Engine {
 
   async salvage(): Promise<void> {
     const { ClassicLevel: LevelDatabase } = await import('classic-level')
-    const aside = this.#aside
-    await rm(aside, { recursive: true, force: true })
     await mkdir(this.#dir, { recursive: true, mode: 0o700 })
     await closeToOthers(this.#dir)
-    await cp(this.#dir, aside, { recursive: true })
+    await copyDurably(this.#dir, await this.#freeAside())
     // Tables that LevelDB must not read; they are in the copy.
     for (const name of await damagedTables(this.#dir)) await rm(join(this.#dir, name))
     await LevelDatabase.repair(this.#dir)
@@ -148,11 +149,13 @@ export class LevelEngine implements Engine {
   }
 
   async discardSalvage(beforeMs: number): Promise<number> {
-    const found = await stat(this.#aside).catch(nothingWhenMissing)
-    if (found === null || found.mtimeMs > beforeMs) return 0
-    const bytes = await bytesOf(this.#aside)
-    await rm(this.#aside, { recursive: true })
-    await syncFolder(dirname(this.#aside))
+    let bytes = 0
+    for (const { path, atMs } of await this.#asides()) {
+      if (atMs > beforeMs) continue
+      bytes += await bytesOf(path)
+      await rm(path, { recursive: true })
+    }
+    if (bytes > 0) await syncFolder(dirname(this.#dir))
     return bytes
   }
 
@@ -170,9 +173,23 @@ export class LevelEngine implements Engine {
     return { bytesBefore, bytesAfter: await bytesOf(this.#dir) }
   }
 
-  /** Where the copy of a store that did not open is kept. */
-  get #aside(): string {
-    return `${this.#dir}.damaged`
+  /** Where the next copy of a store that did not open goes; of the earlier ones, the oldest makes room for it. */
+  async #freeAside(): Promise<string> {
+    const known = await this.#asides()
+    const free = asideNames(this.#dir).find((path) => !known.some((one) => one.path === path))
+    if (free !== undefined) return free
+    const [oldest] = known.toSorted((a, b) => a.atMs - b.atMs)
+    if (oldest === undefined) throw new TypeError('there is a place for a copy')
+    await rm(oldest.path, { recursive: true })
+    return oldest.path
+  }
+
+  /** The copies there are. */
+  async #asides(): Promise<readonly { readonly path: string; readonly atMs: number }[]> {
+    const found = await Promise.all(
+      asideNames(this.#dir).map(async (path) => ({ path, stats: await stat(path).catch(nothingWhenMissing) })),
+    )
+    return found.flatMap(({ path, stats }) => (stats === null ? [] : [{ path, atMs: stats.mtimeMs }]))
   }
 
   #opened(): { readonly database: Database; readonly folder: FileHandle; readonly names: FolderSync } {
@@ -192,6 +209,32 @@ async function bytesOf(dir: string): Promise<number> {
     bytes += found?.size ?? 0
   }
   return bytes
+}
+
+/** `<store>.damaged`, then `<store>.damaged-2` and so on. */
+function asideNames(dir: string): readonly string[] {
+  return Array.from({ length: MAX_ASIDES }, (_, at) => `${dir}.damaged${at === 0 ? '' : `-${at + 1}`}`)
+}
+
+/** On disk when it resolves: what it copies is about to be changed. */
+async function copyDurably(from: string, to: string): Promise<void> {
+  try {
+    await cp(from, to, { recursive: true })
+  } catch (error) {
+    // A full disk has no room for a half copy either, and the whole one is still where it was.
+    await rm(to, { recursive: true, force: true })
+    throw error
+  }
+  for (const name of await readdir(to)) {
+    const handle = await open(join(to, name), 'r')
+    try {
+      await handle.sync()
+    } finally {
+      await handle.close()
+    }
+  }
+  await syncFolder(to)
+  await syncFolder(dirname(to))
 }
 
 function nothingWhenMissing(error: unknown): null {

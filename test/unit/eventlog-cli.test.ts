@@ -43,6 +43,8 @@ it('appends, reads, proves, exports and lists', async () => {
   assert.match((await runCli(['log', 'read', 'audit'], { client })).stdout, /^! entries 1 to 4 are deleted as old\n/)
   assert.equal((await runCli(['log', 'read', 'none'], { client })).code, 5)
   assert.equal((await runCli(['log', 'append', '../x', 'y'], { client })).code, 2)
+  const dash = await runCli(['log', 'append', 'dash', '-', '--json'], { client, stdin: stdinOf('one\ntwo\n') })
+  assert.deepEqual(pick(dash.stdout, ['first', 'last']), [1, 2])
 })
 
 it('follows a log from now on', async () => {
@@ -102,7 +104,8 @@ it('checks a file of an export without a node', async () => {
     assert.match(forged.stderr, /entry 1 has another hash/)
     await writeFile(file, '')
     assert.equal((await runCli(['log', 'verify', '--export', file])).code, 11)
-    assert.equal((await runCli(['log', 'verify', '--export', join(dir, 'none')])).code, 2)
+    assert.equal((await runCli(['log', 'verify', '--export', join(dir, 'none')])).code, 5)
+    assert.equal((await runCli(['log', 'verify', '--export', dir])).code, 5)
   } finally {
     await rm(dir, { recursive: true, force: true })
   }
@@ -115,6 +118,10 @@ it('keeps documents: puts, forks, merges, lists and deletes', async () => {
     await runCli(['docs', 'put', 'notes', '-', ...more, '--json'], { client, stdin: stdinOf(content) })
   const idOf = (stdout: string): string => (JSON.parse(stdout) as { version: { id: string } }).version.id
   const root = idOf((await put('root')).stdout)
+  for (const unreadable of ['no/such/file', '/']) {
+    const refused = await runCli(['docs', 'put', 'other', unreadable, '--json'], { client })
+    assert.deepEqual([pick(refused.stdout, ['code']), refused.code], [['NZ_CLI_FILE_UNREADABLE'], 5])
+  }
   assert.equal((await put('again')).code, 10)
   const left = idOf((await put('left', '--parent', 'head')).stdout)
   assert.equal((await put('right', '--parent', root)).code, 10)

@@ -1,11 +1,12 @@
 /** Room that is given back: deleted records are in no file any more, and what repairs set aside goes when asked. */
 import assert from 'node:assert/strict'
+import { existsSync } from 'node:fs'
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { it } from 'node:test'
 import { SimulatedClock } from '../../kernel/index.ts'
-import { LevelEngine } from '../../modules/storage/level-engine.ts'
+import { LevelEngine, MAX_ASIDES } from '../../modules/storage/level-engine.ts'
 import { memoryDisk, openStore } from '../fake/storage.ts'
 import type { EngineOperation } from '../../modules/storage/engine.ts'
 
@@ -121,6 +122,32 @@ it('removes the copy of a store that did not open once it is old enough', async 
     assert.equal((await readdir(base)).includes('store.damaged'), false)
     assert.ok(bytesBefore - bytesAfter > 900_000)
     await storage.close()
+  } finally {
+    await rm(base, { recursive: true, force: true })
+  }
+})
+
+it('keeps every copy of a store that did not open, up to a bound, also when one repair follows another', async () => {
+  const base = await mkdtemp(join(tmpdir(), 'nz-gc-'))
+  try {
+    const engine = new LevelEngine(join(base, 'store'))
+    const copies = async () => (await readdir(base)).filter((name) => name.startsWith('store.damaged')).toSorted()
+    await engine.open({ exists: false })
+    await engine.batch([{ type: 'put', key: bytes('a'), value: bytes('first') }])
+    await engine.close()
+    const before = await readdir(join(base, 'store'))
+    for (let at = 1; at <= MAX_ASIDES; at++) {
+      await engine.salvage()
+      assert.equal((await copies()).length, at)
+    }
+    for (const name of before) assert.ok(existsSync(join(base, 'store.damaged', name)), name)
+    await engine.salvage()
+    assert.equal((await copies()).length, MAX_ASIDES)
+    assert.ok((await engine.discardSalvage(Number.POSITIVE_INFINITY)) > 0)
+    assert.deepEqual(await copies(), [])
+    await engine.open({ exists: true })
+    assert.deepEqual(Buffer.from((await engine.get(bytes('a'))) ?? []), Buffer.from('first'))
+    await engine.close()
   } finally {
     await rm(base, { recursive: true, force: true })
   }
