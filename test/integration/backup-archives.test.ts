@@ -1,12 +1,15 @@
 /** Archives of a node with everything in it: back from words alone, and an exact answer for whatever happened to them. */
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
 import { existsSync } from 'node:fs'
 import { copyFile, mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import { restoreBackup, verifyBackup } from '../../cli/node.ts'
 import { isNzError, seededRandom } from '../../kernel/index.ts'
 import { backupFolder, backupNode, homeBelow } from '../fake/backup.ts'
+import type { AddressInfo } from 'node:net'
 import type { BackupEntry } from '../../modules/backup/service.ts'
 import type { BackupNode } from '../fake/backup.ts'
 
@@ -174,6 +177,30 @@ describe('archives of a node', { timeout: 240_000 }, () => {
       return true
     })
     assert.deepEqual(await readdir(join(dir, 'unwell-proving', 'state')), [])
+  })
+
+  it('are proven while the node that was backed up holds the ports of its forwards', async () => {
+    const from = join(dir, 'forwarding-archives')
+    const holder = createServer().listen(0, '127.0.0.1')
+    await once(holder, 'listening')
+    try {
+      const { port } = holder.address() as AddressInfo
+      await using node = await backupNode(join(dir, 'forwarding'), { folder: from })
+      const records = {
+        contacts: [peerId, { peerId, name: 'desk', addresses: [], verifiedBy: 'words', addedAtMs: 1 }],
+        forwards: [
+          'fwd_00000001',
+          { kind: 'local', forwardId: 'fwd_00000001', service: 'web', host: '127.0.0.1', port, peerId },
+        ],
+      } as const
+      for (const [name, [key, value]] of Object.entries(records))
+        await node.storage.namespace(name).put(key, bytes(JSON.stringify(value)))
+      const { roots } = await node.backup.create({ signal })
+      const into = { ...target('forwarding-proving'), phrase: Uint8Array.from(await node.phrase()), folder: from }
+      assert.deepEqual((await verifyBackup(into)).roots, roots)
+    } finally {
+      holder.close()
+    }
   })
 
   it('never take the place of a home, but set it aside when asked to', async () => {
