@@ -10,6 +10,8 @@ import type { Key, TrustUpdate } from './update.ts'
 
 /** Requests of one reconciliation; what is left then waits for the next one. */
 export const MAX_ROUNDS = 4_096
+/** How often all is compared again because a fork came to light: its proof may have waited on one side alone. */
+export const MAX_AGAIN = 2
 /** Room left in a message for what is around its lists. */
 const MARGIN_BYTES = 64
 const ITEM_OVERHEAD_BYTES = 3
@@ -41,6 +43,8 @@ export class Reconciliation {
   #asked: { readonly ranges: Range[]; readonly pulls: readonly IssuerState[]; readonly offers: readonly Offer[] } =
     NOTHING
   #rounds = 0
+  #again = 0
+  #hasSeenFork = false
   /** Issuers that the other side does not follow. */
   readonly refused = new Set<Key>()
   /** Updates taken, and updates that the other side took. */
@@ -69,7 +73,12 @@ export class Reconciliation {
       return { kind: 'compare', ranges }
     }
     if (this.#pulls.length > 0) return this.#pull()
-    return this.#offers.length > 0 ? this.#push() : null
+    if (this.#offers.length > 0) return this.#push()
+    if (!this.#hasSeenFork || this.#again >= MAX_AGAIN) return null
+    this.#again += 1
+    this.#hasSeenFork = false
+    this.#asked = { ...NOTHING, ranges: [this.#rangeOf('', '')] }
+    return { kind: 'compare', ranges: this.#asked.ranges }
   }
 
   /** @returns `false` for an answer that does not fit the request: the reconciliation is over */
@@ -158,7 +167,11 @@ export class Reconciliation {
       this.#offer(log, [...log.chain.slice(common), ...log.loose().filter(({ id }) => !isHeld.has(id))])
     }
     let taken = 0
-    for (const bytes of updates) if (this.#options.receive(bytes).added.length > 0) taken += 1
+    for (const bytes of updates) {
+      const { added, code } = this.#options.receive(bytes)
+      if (added.length > 0) taken += 1
+      if (code === 'NZ_TRUST_FORKED') this.#hasSeenFork = true
+    }
     this.#received += taken
     // Without anything new the same question would get the same answer.
     if (hasMore && taken > 0) this.#pulls.push(state)
@@ -186,6 +199,7 @@ export class Reconciliation {
     for (const [at, { issuer }] of offers.entries()) {
       const code = trustCodes[codes[at] ?? 1]
       if (code === null) this.#sent += 1
+      if (code === 'NZ_TRUST_FORKED') this.#hasSeenFork = true
       if (code === 'NZ_TRUST_NOT_INTERESTED') this.refused.add(issuer)
     }
     this.#offers = this.#offers.filter(({ issuer }) => !this.refused.has(issuer))
