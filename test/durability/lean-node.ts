@@ -95,9 +95,10 @@ async function run(options: LeanNodeOptions): Promise<void> {
         plan.advance()
         say(`ack ${writer} ${plan.steps}`)
         if (writer === 0 && options.rotateEvery > 0 && plan.steps % options.rotateEvery === 0) {
-          storage
-            .rotate({ signal: new AbortController().signal })
-            .catch((error: unknown) => say(`error ${String(error)}`))
+          storage.rotate({ signal: new AbortController().signal }).catch((error: unknown) => {
+            // The store closes under it, in order.
+            if (!isStopping) say(`error ${String(error)}`)
+          })
         }
       }
     }),
