@@ -3,7 +3,7 @@
  * connection in memory; here that connection stands for a real socket on the loopback, secured as any other: what it
  * does to the one happens to the other.
  */
-import './mocha-globals.ts'
+import { tryAgain } from './mocha-globals.ts'
 import { after, describe } from 'node:test'
 import { nativeFactory } from '../../modules/network/native-muxer/native-muxer.ts'
 import { MUXER_OPTIONS, startTestEngine, whyNoNative } from '../fake/native-libp2p.ts'
@@ -11,6 +11,10 @@ import { securedStream, SocketConnection, socketPair } from '../fake/native-pair
 import type { Socket } from 'node:net'
 import type { MultiaddrConnection, StreamMuxer, StreamMuxerFactory } from '@libp2p/interface'
 import type { Engine } from '../../native/binding.ts'
+
+// The suite waits 10 ms at most for both ends to hear of each other's end.
+for (const after of ['closing', 'aborting']) tryAgain(`should remove a stream in the streams list after ${after}`)
+tryAgain('should remove a stream half closed from both ends')
 
 const skip = whyNoNative()
 if (skip !== false) process.stdout.write(`# left out: ${skip}\n`)
