@@ -4,6 +4,7 @@ import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
+import { setTimeout as pause } from 'node:timers/promises'
 import { LevelEngine } from '../../modules/storage/level-engine.ts'
 import { memoryHome } from '../fake/home.ts'
 import { freshKey, startNetworkNode } from '../fake/network-node.ts'
@@ -21,6 +22,8 @@ describe('a node that starts again', () => {
       const init = { privateKey: freshKey(), disk, home: memoryHome(disk.files) }
       const laptop = await startNetworkNode(init)
       await laptop.network.connect(peerId, { addresses: desk.network.addresses(), signal })
+      // It is learnt of once the two have identified themselves.
+      while (laptop.network.peer(peerId)?.agent == null) await pause(5, undefined, { signal })
       await laptop.stop()
       for (const file of await readdir(join(dir, 'store'))) {
         assert.equal((await readFile(join(dir, 'store', file))).includes(peerId), false, file)
