@@ -61,32 +61,47 @@ export async function collectAbandoned(
   })
 }
 
+/** What the contents count of their names is right again after a repair, which may have lost some of both. */
+export async function recountAfterRepair(store: ContentStore): Promise<void> {
+  const { records, repaired } = store.services
+  if ((await records.sums()).recounted === repaired()) return
+  await count(store, { isDryRun: false, keepsUnnamed: true })
+}
+
 /** Makes the records agree with the names there are. */
 async function count(
   store: ContentStore,
-  { isDryRun, signal }: { readonly isDryRun: boolean; readonly signal: AbortSignal },
+  {
+    isDryRun,
+    keepsUnnamed = false,
+    signal,
+  }: { readonly isDryRun: boolean; readonly keepsUnnamed?: boolean; readonly signal?: AbortSignal },
 ): Promise<{ readonly unnamed: readonly string[]; readonly live: ReadonlySet<string> }> {
-  const { records } = store.services
+  const { records, repaired } = store.services
+  const recounted = repaired()
   const namesOf = new Map<string, number>()
   let names = 0
   for await (const [, { contentId }] of records.names()) {
-    signal.throwIfAborted()
+    signal?.throwIfAborted()
     names += 1
     namesOf.set(contentId, (namesOf.get(contentId) ?? 0) + 1)
   }
   const before = await records.sums()
-  const sums = { names, contents: 0, storedBytes: 0, sequence: before.sequence }
+  const sums = { names, counted: 0, contents: 0, storedBytes: 0, sequence: before.sequence, recounted }
   const changes: [string, ContentRecord | null][] = []
   const unnamed: string[] = []
   const live = new Set<string>()
   for await (const [contentId, record] of records.contents()) {
-    signal.throwIfAborted()
+    signal?.throwIfAborted()
     sums.sequence = Math.max(sums.sequence, record.sequence)
     const found = namesOf.get(contentId) ?? 0
-    if (found === 0) unnamed.push(contentId)
-    if (found !== record.names) changes.push([contentId, found === 0 ? null : { ...record, names: found }])
-    else if (found === 0) changes.push([contentId, null])
-    if (found === 0) continue
+    if (found === 0 && !keepsUnnamed) {
+      unnamed.push(contentId)
+      changes.push([contentId, null])
+      continue
+    }
+    if (found !== record.names) changes.push([contentId, { ...record, names: found }])
+    sums.counted += found
     live.add(store.diskName({ contentId, record }))
     sums.contents += 1
     sums.storedBytes += storedBytesOf(record.size)

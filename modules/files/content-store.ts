@@ -20,6 +20,8 @@ export interface ContentServices {
   readonly log: Logger
   readonly events: Pick<EventBus, 'emit'>
   readonly storeState: () => StoreState
+  /** Tells the store's repairs apart; 0: there was none. */
+  readonly repaired: () => number
 }
 
 /**

@@ -1,18 +1,19 @@
 /** The service: names and what they stand for. spec/NZ-FILES-01.md. */
 import { contentIdOf, mimeOf, nameOf } from './name.ts'
 import { FilesBackup } from './backup-part.ts'
-import { collectAbandoned, collectContents } from './collect.ts'
+import { collectAbandoned, collectContents, recountAfterRepair } from './collect.ts'
 import { ContentStore, Damage } from './content-store.ts'
 import { boundsOf, proveContent, readBytes } from './read-content.ts'
 import { SALT_BYTES } from './keys.ts'
 import { storedBytesOf } from './sealed-content.ts'
 import { filesErrors } from './service.ts'
 import { verifyFiles } from './verify.ts'
+import { withoutName } from './name-removal.ts'
 import { writeContent } from './write-content.ts'
 import type { HomeService } from '../home/service.ts'
 import type { Content, ContentServices, OpenContent } from './content-store.ts'
 import type { Draft } from './folder.ts'
-import type { Change, ContentRecord, NameRecord, Sums } from './records.ts'
+import type { Change, ContentRecord, NameRecord } from './records.ts'
 import type { SealedContent } from './sealed-content.ts'
 import type {
   Collected,
@@ -182,10 +183,11 @@ export class Files implements FilesService {
     const name = nameOf(typed)
     const { records } = this.#init
     return await this.#store.inTurn(async () => {
+      await recountAfterRepair(this.#store)
       const record = await records.name(name)
       if (record === null) throw filesErrors.NZ_FILES_NOT_FOUND({ data: { name } })
       const sums = await records.sums()
-      const dropped = await this.#without(record.contentId, { ...sums, names: sums.names - 1 })
+      const dropped = await withoutName(records, record.contentId, { ...sums, names: sums.names - 1 })
       await records.change({ name: [name, null], contents: dropped.contents, sums: dropped.sums })
       if (dropped.released !== null) this.#store.release(dropped.released)
       return { name, ...record }
@@ -241,24 +243,28 @@ export class Files implements FilesService {
     const proven = await this.#proven(contentId, put.signal)
     return await this.#store.inTurn(async () => {
       put.signal.throwIfAborted()
+      await recountAfterRepair(this.#store)
       const before = await this.#requireRoom(name, put)
       const found = await records.content(contentId)
       const isThere = found !== null && found.salt === proven
       let sums = await records.sums()
       if (found === null && sums.storedBytes + storedBytesOf(size) > this.#options.maxBytes) throw this.#quota()
       // A repair may have lost the record of a content and kept its names.
-      const left = found === null && this.#init.storeState() !== 'whole' ? await records.namesOf(contentId) : 0
+      const left = found === null && sums.counted !== sums.names ? await records.namesOf(contentId) : 0
       const fresh = { size, salt: Buffer.from(put.salt).toString('hex'), names: found?.names ?? left }
       const kept: ContentRecord = isThere ? found : { ...fresh, sequence: sums.sequence + 1 }
       if (!isThere) await this.#store.publish(draft, { contentId, record: kept })
       const isSame = before?.contentId === contentId
+      const content: ContentRecord = { ...kept, names: kept.names + (isSame ? 0 : 1) }
       sums = {
+        ...sums,
+        counted: sums.counted + content.names - (found?.names ?? 0),
         names: sums.names + (before === null ? 1 : 0),
         contents: sums.contents + (found === null ? 1 : 0),
         storedBytes: sums.storedBytes + (found === null ? storedBytesOf(size) : 0),
         sequence: isThere ? sums.sequence : kept.sequence,
       }
-      const dropped = before === null || isSame ? null : await this.#without(before.contentId, sums)
+      const dropped = before === null || isSame ? null : await withoutName(records, before.contentId, sums)
       const nowMs = clock.nowMs()
       const record: NameRecord = {
         contentId,
@@ -267,7 +273,6 @@ export class Files implements FilesService {
         createdAtMs: before?.createdAtMs ?? nowMs,
         modifiedAtMs: nowMs,
       }
-      const content: ContentRecord = { ...kept, names: kept.names + (isSame ? 0 : 1) }
       const contents = [...(dropped?.contents ?? []), [contentId, content]] as const
       await this.#change(
         { name: [name, record], contents, sums: dropped?.sums ?? sums },
@@ -301,27 +306,6 @@ export class Files implements FilesService {
     } catch (error) {
       if (published !== null) this.#store.release(published)
       throw error
-    }
-  }
-
-  /** The records when one name of a content is gone. */
-  async #without(
-    contentId: string,
-    sums: Sums,
-  ): Promise<{
-    readonly contents: ReadonlyArray<readonly [string, ContentRecord | null]>
-    readonly sums: Sums
-    readonly released: Content | null
-  }> {
-    const record = await this.#init.records.content(contentId)
-    if (record === null) return { contents: [], sums, released: null }
-    if (record.names > 1)
-      return { contents: [[contentId, { ...record, names: record.names - 1 }]], sums, released: null }
-    const storedBytes = sums.storedBytes - storedBytesOf(record.size)
-    return {
-      contents: [[contentId, null]],
-      sums: { ...sums, contents: sums.contents - 1, storedBytes: Math.max(0, storedBytes) },
-      released: { contentId, record },
     }
   }
 

@@ -68,9 +68,10 @@ export default defineModule({
       if (state !== 'open' && state !== 'rotating') return 'unsettled'
       return quarantined === 0 ? 'whole' : 'repaired'
     }
+    const repaired = (): number => storage.status().repaired
     const folder = new DiskFolder(join(home.paths.stateDir, FOLDER))
     const records = new FileRecords(storage.namespace('files'))
-    const files = new Files({ home, records, folder, keys, clock, random, log, events, storeState }, options)
+    const files = new Files({ home, records, folder, keys, clock, random, log, events, storeState, repaired }, options)
     let timer: Timer | null = null
     const upkeep = async (): Promise<void> => {
       try {

@@ -35,16 +35,22 @@ const ContentRecord = z.strictObject({
 })
 export type ContentRecord = z.infer<typeof ContentRecord>
 
-const Sums = z.strictObject({
-  names: count,
-  contents: count,
-  storedBytes: count,
-  /** Number of the content added last. */
-  sequence: count,
-})
+const Sums = z
+  .strictObject({
+    names: count,
+    /** Names that the contents count: fewer than `names` while a repair has left names without their content. */
+    counted: count.optional(),
+    contents: count,
+    storedBytes: count,
+    /** Number of the content added last. */
+    sequence: count,
+    /** The repair of the store after which all this was counted last. */
+    recounted: count.optional(),
+  })
+  .transform(({ counted, recounted = 0, ...sums }) => ({ ...sums, counted: counted ?? sums.names, recounted }))
 export type Sums = z.infer<typeof Sums>
 
-export const NO_SUMS: Sums = { names: 0, contents: 0, storedBytes: 0, sequence: 0 }
+export const NO_SUMS: Sums = { names: 0, counted: 0, contents: 0, storedBytes: 0, sequence: 0, recounted: 0 }
 
 export interface Change {
   readonly name?: readonly [name: string, record: NameRecord | null]

@@ -12,6 +12,7 @@ const StoredHead = z.strictObject({
   sequence: count,
   generation: z.number().int().min(1),
   quarantined: count,
+  repaired: count.optional(),
   namespaces: z
     .array(
       z.strictObject({
@@ -42,22 +43,24 @@ export interface Head {
   readonly sequence: number
   readonly generation: number
   readonly quarantined: number
+  /** Number of the change by which a repair accepted what it found; 0 when there was none. */
+  readonly repaired: number
   readonly namespaces: ReadonlyMap<string, NamespaceHead>
 }
 
 export type Witness = z.infer<typeof StoredWitness>
 
 export const EMPTY_NAMESPACE: NamespaceHead = { sequence: 0, records: 0, bytes: 0, sum: 0n, isCopy: false }
-export const EMPTY_HEAD: Head = { sequence: 0, generation: 1, quarantined: 0, namespaces: new Map() }
+export const EMPTY_HEAD: Head = { sequence: 0, generation: 1, quarantined: 0, repaired: 0, namespaces: new Map() }
 
-export function encodeHead({ namespaces, ...head }: Head): Uint8Array {
+export function encodeHead({ namespaces, repaired, ...head }: Head): Uint8Array {
   const listed = [...namespaces].map(([name, { sum, isCopy, ...rest }]) => ({
     name,
     ...rest,
     sum: sum.toString(16).padStart(64, '0'),
     ...(isCopy ? { isCopy } : {}),
   }))
-  return Buffer.from(JSON.stringify({ ...head, namespaces: listed }), 'utf8')
+  return Buffer.from(JSON.stringify({ ...head, ...(repaired > 0 ? { repaired } : {}), namespaces: listed }), 'utf8')
 }
 
 /** `null` when it is none. */
@@ -65,8 +68,11 @@ export function decodeHead(bytes: Uint8Array): Head | null {
   const parsed = StoredHead.safeParse(jsonOf(bytes))
   if (!parsed.success) return null
   const { namespaces, ...head } = parsed.data
+  // Before repairs were numbered, only what they set aside told of them.
+  const { repaired = head.quarantined > 0 ? 1 : 0 } = head
   return {
     ...head,
+    repaired,
     namespaces: new Map(
       namespaces.map(({ name, sum, isCopy = false, ...rest }) => [name, { ...rest, sum: BigInt(`0x${sum}`), isCopy }]),
     ),

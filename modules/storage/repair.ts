@@ -121,6 +121,7 @@ async function acceptedHead(found: Scan, setAside: number, { witness, keys }: St
     sequence,
     generation: generations.reduce((a, b) => Math.max(a, b), Math.max(known.generation, last.generation)),
     quarantined: known.quarantined + setAside,
+    repaired: sequence,
     namespaces: new Map([...found.namespaces].map(([name, one]) => [name, headOf(name, one)])),
   }
 }

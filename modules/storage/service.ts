@@ -200,6 +200,8 @@ export interface StorageStatus {
   readonly sequence: number
   /** Parts that were set aside by repairs. */
   readonly quarantined: number
+  /** Number of the change by which the last repair accepted what it found, whatever became of the rest; 0: never. */
+  readonly repaired: number
   readonly namespaces: readonly {
     readonly name: string
     /** Of its schema. */

@@ -141,6 +141,7 @@ export class Storage implements StorageService {
       toRotate: this.#toRotate(),
       sequence: head.sequence,
       quarantined: head.quarantined,
+      repaired: head.repaired,
       namespaces,
     }
   }

@@ -25,6 +25,7 @@ export interface OpenFilesInit extends Partial<FilesOptions> {
   /** First byte of the root key. */
   readonly seed?: number
   readonly storeState?: FilesInit['storeState']
+  readonly repaired?: FilesInit['repaired']
   readonly told?: string[]
 }
 
@@ -36,7 +37,7 @@ export interface OpenedFiles extends AsyncDisposable {
 
 export async function openFiles({ told, seed = 1, ...init }: OpenFilesInit = {}): Promise<OpenedFiles> {
   const { clock = systemClock, random = systemRandom, disk = memoryDisk(), home = memoryHome() } = init
-  const { folder = new MemoryFolder(clock), storeState = () => 'whole' } = init
+  const { folder = new MemoryFolder(clock), storeState = () => 'whole', repaired = () => 0 } = init
   const storage = init.storage ?? (await openStore({ disk, clock, random }))
   const services: FilesInit = {
     records: new FileRecords(storage.namespace('files')),
@@ -48,6 +49,7 @@ export async function openFiles({ told, seed = 1, ...init }: OpenFilesInit = {})
     clock,
     random,
     storeState,
+    repaired,
   }
   const { maxFiles = 10_000, maxBytes = 2 ** 40, keepUnknownMs = 86_400_000 } = init
   const files = new Files(services, { maxFiles, maxBytes, keepUnknownMs })

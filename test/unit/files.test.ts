@@ -10,13 +10,17 @@ import { SimulatedClock, systemRandom } from '../../kernel/index.ts'
 import { DiskFolder } from '../../modules/files/disk-folder.ts'
 import { LINGER_MS } from '../../modules/files/content-store.ts'
 import { MemoryFolder } from '../../modules/files/memory-folder.ts'
+import { NO_SUMS } from '../../modules/files/records.ts'
+import { StoreKeys } from '../../modules/storage/keys.ts'
+import { recordPlace } from '../../modules/storage/record.ts'
 import { storageErrors } from '../../modules/storage/service.ts'
 import { bytesOf, contentOf, inPieces, itemsOf, restore, sha256, verdictsOf } from '../compliance/files.ts'
 import { openFiles } from '../fake/files.ts'
 import { memoryHome } from '../fake/home.ts'
-import { memoryDisk } from '../fake/storage.ts'
+import { memoryDisk, openStore } from '../fake/storage.ts'
 import type { StoreState } from '../../modules/files/content-store.ts'
 import type { Files } from '../../modules/files/files.ts'
+import type { Storage } from '../../modules/storage/storage.ts'
 
 setFlagsFromString('--expose-gc')
 const collectGarbage = runInNewContext('gc') as () => void
@@ -145,7 +149,7 @@ describe('a damaged content', () => {
     await using foreign = await openFiles({ folder, seed: 2 })
     const content = { contentId: sha256(contentOf(10)), record: await init.records.content(sha256(contentOf(10))) }
     assert.ok(content.record !== null)
-    const sums = { names: 1, contents: 1, storedBytes: 40 + SEALED, sequence: 1 }
+    const sums = { ...NO_SUMS, names: 1, counted: 1, contents: 1, storedBytes: 40 + SEALED, sequence: 1 }
     await foreign.init.records.change({ contents: [[content.contentId, content.record]], sums })
     await assert.rejects(read(foreign.files, `sha256:${content.contentId}`), { code: 'NZ_FILES_DAMAGED' })
   })
@@ -285,17 +289,55 @@ describe('what is removed', () => {
   })
 
   it('a content that a repair has lost and that is put again stays as long as any of its names', async () => {
-    const storeState: StoreState = 'repaired'
     for (const again of ['f', 'h']) {
-      await using opened = await openFiles({ storeState: () => storeState })
-      const { files, storage } = opened
+      let repaired = 0
+      await using opened = await openFiles({ repaired: () => repaired })
+      const { files, storage, init } = opened
       for (const name of ['f', 'g']) await put(files, name, contentOf(10))
       await storage.namespace('files').delete(`content/${sha256(contentOf(10))}`)
+      repaired = 7
       await put(files, again, contentOf(10), true)
       assert.equal((await files.info('g')).names, again === 'f' ? 2 : 3)
       await files.remove(again)
       assert.deepEqual(await read(files, 'g'), contentOf(10))
+      const { names, counted, contents } = await init.records.sums()
+      assert.deepEqual([names, counted, contents], again === 'f' ? [1, 1, 1] : [2, 2, 1])
     }
+  })
+
+  it('also when what the repair has set aside was removed before, and after another start', async () => {
+    const disk = memoryDisk()
+    const folder = new MemoryFolder(new SimulatedClock())
+    const content = `content/${sha256(contentOf(10))}`
+    const open = async (work: (files: Files, storage: Storage) => Promise<void>): Promise<void> => {
+      const storage = await openStore({ disk })
+      try {
+        await using opened = await openFiles({ folder, storage, repaired: () => storage.status().repaired })
+        await work(opened.files, storage)
+      } finally {
+        await storage.close()
+      }
+    }
+    await open(async (files, storage) => {
+      for (const name of ['f', 'g', 'h']) await put(files, name, contentOf(10))
+      const keys = new StoreKeys(new Uint8Array(32).fill(1))
+      const place = Buffer.from(recordPlace(keys.recordId(1, 'files', content))).toString('hex')
+      assert.ok(disk.engine.records.has(place))
+      disk.engine.records.set(place, Buffer.from('proves nothing'))
+      await storage.repair()
+      await storage.gc({ signal, quarantinedForMs: 0 })
+      assert.deepEqual([storage.status().quarantined, storage.status().state], [0, 'open'])
+    })
+    await open(async (files) => {
+      await put(files, 'i', contentOf(10))
+      assert.equal((await files.info('g')).names, 4)
+      await files.remove('i')
+    })
+    await open(async (files) => {
+      for (const name of ['f', 'g']) await files.remove(name)
+      assert.deepEqual(await read(files, 'h'), contentOf(10))
+      assert.equal((await files.info('h')).names, 1)
+    })
   })
 
   it('contents whose name a repair has lost are listed, readable, and removed on demand alone', async () => {

@@ -39,7 +39,7 @@ function computed() {
     }
   })
   const namespaces = new Map([['kv', { sequence: 7, records: 3, bytes: 68, sum, isCopy: false }]])
-  const head = encodeHead({ sequence: 9, generation: 2, quarantined: 0, namespaces })
+  const head = encodeHead({ sequence: 9, generation: 2, quarantined: 0, repaired: 0, namespaces })
   const header = { generation: 2, salt: SALT, counter: 3 }
   return {
     comment:
