@@ -31,6 +31,8 @@ export type Examined =
       /** Entries behind the head that hold together are part of it. */
       readonly head: LogHead
       readonly segments: readonly Segment[]
+      /** Those with such entries: who wrote them may have been killed before they were durable. */
+      readonly adopted: readonly Segment[]
       /** What a crash left behind its end. */
       readonly torn: { readonly path: string; readonly end: number } | null
       /** Segments that are no part of the log any more, or not yet. */
@@ -59,13 +61,15 @@ export async function examineLog(place: LogPlace, witness: LogWitness | null): P
     const damage = { segment, from: sequence + 1, to: witness?.sequence ?? null, why: rollback }
     return { kind: 'damaged', head: adopted.head, segments, damage }
   }
+  const isAdopted = sequence !== head.sequence || segment !== head.segment
   return {
     kind: 'sound',
     head: adopted.head,
     segments: segments.filter(({ number }) => number >= first.segment && number <= segment),
+    adopted: segments.filter(({ number }) => isAdopted && number >= head.segment && number <= segment),
     torn: adopted.torn,
     strays: segments.filter(({ number }) => number < first.segment || number > segment),
-    isHeadWhole: found.isWhole && adopted.head.sequence === head.sequence && adopted.head.segment === head.segment,
+    isHeadWhole: found.isWhole && !isAdopted,
     damaged: missingOf(adopted.head, segments),
     startedAtMs: await startOf(place, segments, segment),
   }

@@ -100,7 +100,10 @@ export class TailWriter {
     this.#segments = segments
   }
 
-  /** Takes a sound log over: what a crash left behind its end is cut, what is no part of it moved aside. */
+  /**
+   * Takes a sound log over: what a crash left behind its end is cut, what is no part of it moved aside, and what no head
+   * speaks of yet is durable before one does.
+   */
   async load(found: Examined & { readonly kind: 'sound' }): Promise<void> {
     this.show(found.head, found.segments)
     this.#startedAtMs = found.startedAtMs ?? Math.floor(this.#clock.nowMs())
@@ -109,7 +112,8 @@ export class TailWriter {
       if (number < found.head.first.segment) await rm(path, { force: true })
       else await this.setAside(path)
     }
-    if (found.torn !== null || found.strays.length > 0) await syncFolder(this.#place.dir)
+    for (const { path } of found.adopted) await syncFile(path)
+    if (found.torn !== null || found.strays.length + found.adopted.length > 0) await syncFolder(this.#place.dir)
     if (!found.isHeadWhole) await this.replaceHead(found.head)
   }
 
@@ -333,6 +337,10 @@ export class TailWriter {
 
 async function cutFile(path: string, end: number): Promise<void> {
   await truncate(path, end)
+  await syncFile(path)
+}
+
+async function syncFile(path: string): Promise<void> {
   const handle = await open(path, 'r+')
   try {
     await handle.sync()

@@ -1,7 +1,7 @@
 /** What an event log promises: order, durability as far as a process can see it, and that nothing changed goes unseen. */
 import assert from 'node:assert/strict'
-import { cp, readdir, readFile, rename, rm, truncate, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { cp, open, readdir, readFile, readlink, rename, rm, truncate, writeFile } from 'node:fs/promises'
+import { basename, join } from 'node:path'
 import { it } from 'node:test'
 import { SimulatedClock } from '../../kernel/index.ts'
 import { MAX_APPEND_ENTRIES, MAX_LOGS } from '../../modules/eventlog/event-logs.ts'
@@ -9,6 +9,7 @@ import { MAX_FOLLOWERS } from '../../modules/eventlog/log.ts'
 import { MAX_INDEXED_SEGMENTS, POINT_EVERY, SparseIndex } from '../../modules/eventlog/sparse-index.ts'
 import { MAX_PAYLOAD_BYTES } from '../../protocols/eventlog/entry.ts'
 import { bytes, fakeLogs, itemsOf, never, shown } from '../fake/event-logs.ts'
+import type { FileHandle } from 'node:fs/promises'
 import type { FakeLogs } from '../fake/event-logs.ts'
 
 const all = { signal: never }
@@ -246,6 +247,35 @@ it('cuts what a crash left behind the end, and keeps whole entries that nobody w
     assert.equal((await logs.verify('audit', all)).isIntact, true)
     assert.equal((await logs.append('audit', [bytes('next')])).first, torn === whole.length ? 11 : 10)
   }
+})
+
+const onLinux = { skip: process.platform === 'linux' ? false : 'it looks into /proc' }
+
+it('makes durable what it takes over behind the head before a head speaks of it', onLinux, async (t) => {
+  await using under = await fakeLogs()
+  const folder = await filled(under)
+  const head = await readFile(join(folder, 'head'))
+  await under.logs.append('audit', [bytes('ten')])
+  await under.logs.rotate('audit')
+  await under.logs.append('audit', [bytes('eleven')])
+  // As a process leaves it that was killed when it had written and not synced.
+  await writeFile(join(folder, 'head'), head)
+  const taken = (await segmentsOf(folder)).slice(-2)
+  const handle = await open(folder)
+  const prototype = Object.getPrototypeOf(handle) as Pick<FileHandle, 'sync' | 'datasync'>
+  await handle.close()
+  const synced: string[] = []
+  for (const name of ['sync', 'datasync'] as const) {
+    const call = prototype[name]
+    t.mock.method(prototype, name, async function (this: FileHandle): Promise<void> {
+      synced.push(basename(await readlink(`/proc/self/fd/${this.fd}`)))
+      await call.call(this)
+    })
+  }
+  const logs = await under.reopen({ closes: false })
+  assert.equal(logs.status('audit').last, 11)
+  const before = synced.slice(0, synced.indexOf('head.tmp'))
+  assert.deepEqual(before.slice(-3), [...taken, basename(folder)])
 })
 
 it('notices an older copy of the whole log', async () => {
