@@ -125,7 +125,7 @@ void Session::reset(uint32_t id) {
   if (stream == nullptr) return;
   const bool is_unknown_to_peer = stream->greeting == yamux::kSyn;
   erase(id);
-  if (!is_unknown_to_peer) resets_.push_back(id);
+  if (!is_unknown_to_peer) refuse(id);
 }
 
 // Credit goes back to the peer by half windows: one small frame for many, and never so late that it has to wait.

@@ -86,6 +86,8 @@ inline constexpr uint32_t kMaxUnacknowledged = 256;
 inline constexpr size_t kMaxPendingPongs = 64;
 inline constexpr size_t kMaxPendingResets = 1'024;
 inline constexpr size_t kMaxMarks = 16;
+// Streams that are gone and still listed among those that owe something, beyond as many as there are.
+inline constexpr size_t kMaxGoneListed = 256;
 
 class Session {
  public:
@@ -141,6 +143,8 @@ class Session {
   uint32_t id() const { return id_; }
   Counters& counters() { return counters_; }
   size_t stream_count() const { return streams_.size(); }
+  // What waits for room in the output: answers, and streams that owe something.
+  size_t pending() const { return pongs_.size() + resets_.size() + owing_.size() + ready_.size(); }
 
  private:
   struct Stream {
@@ -185,6 +189,7 @@ class Session {
   bool admit(const yamux::Header& header);
   void read_ping(const yamux::Header& header);
   void end_of_frame();
+  // Answers with a reset. A peer that takes none of them is cut.
   void refuse(uint32_t stream);
 
   // Output (session_output.cc).
@@ -196,6 +201,9 @@ class Session {
   size_t send_bytes(uint32_t id, Stream& stream, const uint8_t* bytes, size_t size);
   bool send_queue(uint32_t id, Stream& stream);
   void owe(uint32_t id, Stream& stream);
+  size_t list_bound() const { return 2 * streams_.size() + kMaxGoneListed; }
+  template <typename List>
+  void forget_gone(List& list, bool Stream::* is_listed);
   void greet_next();
   void make_ready(uint32_t id, Stream& stream);
   void answer_marks(uint32_t id, Stream& stream);

@@ -1,5 +1,6 @@
 // What this side sends: answers first, then greetings, credit and ends of streams, then bytes, stream by stream.
 #include <algorithm>
+#include <utility>
 
 #include "session.h"
 
@@ -170,14 +171,27 @@ bool Session::send_queue(uint32_t id, Stream& stream) {
 
 void Session::owe(uint32_t id, Stream& stream) {
   if (stream.owes_control) return;
+  if (owing_.size() > list_bound()) forget_gone(owing_, &Stream::owes_control);
   stream.owes_control = true;
   owing_.push_back(id);
 }
 
 void Session::make_ready(uint32_t id, Stream& stream) {
   if (stream.is_ready || stream.awaits_turn || stream.send_window == 0) return;
+  if (ready_.size() > list_bound()) forget_gone(ready_, &Stream::is_ready);
   stream.is_ready = true;
   ready_.push_back(id);
+}
+
+// Streams that are gone stay in a list until it is worked off, which a peer that does not read prevents. Each that is
+// there stays once, in its place: the same number may have come several times.
+template <typename List>
+void Session::forget_gone(List& list, bool Stream::* is_listed) {
+  std::erase_if(list, [&](uint32_t id) {
+    Stream* stream = find(id);
+    return stream == nullptr || !std::exchange(stream->*is_listed, false);
+  });
+  for (const uint32_t id : list) find(id)->*is_listed = true;
 }
 
 void Session::answer_marks(uint32_t id, Stream& stream) {

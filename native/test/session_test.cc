@@ -242,6 +242,55 @@ TEST("a peer that opens streams faster than they are taken up is held back") {
   CHECK(server.session->stream_count() == 0);
 }
 
+TEST("streams that come and go while nobody reads the answers leave nothing to be said about them") {
+  constexpr size_t kFew = 4 * (kMaxPendingResets + kMaxPendingPongs);
+  const auto churn = [](void (*answer)(Session&, uint32_t)) {
+    auto server = std::make_unique<Side>(false);
+    Attacker attacker;
+    for (uint32_t i = 0; i < 50'000 && server->session->failure() == Failure::none; ++i) {
+      const uint32_t stream = 1 + 2 * i;
+      server->input(attacker.record(Attacker::frame(1, yamux::kSyn, stream, 0)));
+      answer(*server->session, stream);
+      CHECK(server->session->pending() < kFew);
+      server->input(attacker.record(Attacker::frame(1, yamux::kRst, stream, 0)));
+    }
+    return server;
+  };
+  const auto accepted = churn([](Session& session, uint32_t stream) { session.accept(stream); });
+  CHECK(accepted->session->failure() == Failure::none && accepted->session->stream_count() == 0);
+  const auto written = churn([](Session& session, uint32_t stream) {
+    const std::string bytes(100, 'x');
+    session.accept(stream);
+    session.write(stream, reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size());
+  });
+  CHECK(written->session->failure() == Failure::none && written->session->stream_count() == 0);
+  // A reset cannot be left out: who does not even take those is cut.
+  const auto reset = churn([](Session& session, uint32_t stream) {
+    session.accept(stream);
+    session.reset(stream);
+  });
+  CHECK(reset->session->failure() == Failure::flood);
+}
+
+TEST("what is owed to many streams is said once each, however often some of them came and went") {
+  SessionLimits limits;
+  limits.max_inbound_streams = 500;
+  limits.max_backlog = 500;
+  Side server(false, limits);
+  Side client(true);
+  Attacker attacker;
+  for (int turn = 0; turn < 40; ++turn) {
+    for (uint32_t stream = 1; stream < 800; stream += 2) {
+      server.input(attacker.record(Attacker::frame(1, yamux::kSyn, stream, 0)));
+      server.session->accept(stream);
+      if (turn < 39) server.input(attacker.record(Attacker::frame(1, yamux::kRst, stream, 0)));
+    }
+  }
+  CHECK(server.session->pending() <= 2 * 400 + kMaxGoneListed + 1);
+  CHECK(client.input(server.output()));
+  CHECK(client.session->counters().get(Counter::received_frames) == 400 && server.session->pending() == 0);
+}
+
 TEST("pings are answered as long as the answers are taken") {
   Side server(false);
   Attacker attacker;
