@@ -1,6 +1,6 @@
 /** The C++ tests' compiler: sources once for each sanitizer, programs linked from them, all in a temporary folder. */
 import { spawn } from 'node:child_process'
-import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { availableParallelism, tmpdir } from 'node:os'
 import { basename, dirname, join, resolve } from 'node:path'
 
@@ -59,21 +59,36 @@ export class Toolchain implements AsyncDisposable {
     return 'no libcrypto to link with'
   }
 
+  /** Why the compiler cannot use a part of its runtime (`fuzzer`, `thread`, …), which may be a package of its own. */
+  async missing(runtime: string): Promise<string | null> {
+    const source = join(this.#into, 'empty.cc')
+    writeFileSync(source, 'extern "C" int LLVMFuzzerTestOneInput(const char*, unsigned long) { return 0; }\n')
+    const { status } = await run(this.compiler, [
+      `-fsanitize=${runtime}`,
+      '-shared',
+      '-fPIC',
+      '-o',
+      '/dev/null',
+      source,
+    ])
+    return status === 0 ? null : `${this.compiler} has no runtime for -fsanitize=${runtime}`
+  }
+
   /** A program from native/src (without the binding) and the named files of native/test. */
   async build(
     name: string,
     files: readonly string[],
     sanitizer: Sanitizer,
-    extra: readonly string[] = [],
+    { compile = [], link = [] }: { readonly compile?: readonly string[]; readonly link?: readonly string[] } = {},
   ): Promise<string> {
     const sources = readdirSync(join(folder, 'src')).filter((file) => file.endsWith('.cc') && file !== 'binding.cc')
     const paths = [
       ...sources.map((file) => join(folder, 'src', file)),
       ...files.map((file) => join(folder, 'test', file)),
     ]
-    const objects = await this.#compile(paths, sanitizer, extra)
+    const objects = await this.#compile(paths, sanitizer, compile)
     const program = join(this.#into, `${name}-${sanitizer.replace(',', '-')}`)
-    await this.#must([`-fsanitize=${sanitizer}`, ...extra, '-o', program, ...objects, this.#library, '-lpthread'])
+    await this.#must([`-fsanitize=${sanitizer}`, ...link, '-o', program, ...objects, this.#library, '-lpthread'])
     return program
   }
 
