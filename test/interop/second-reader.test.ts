@@ -22,14 +22,17 @@ interface Ran {
   readonly lines: readonly string[]
 }
 
+const NEEDED = 'import sys; assert sys.version_info >= (3, 9); import cryptography'
+/** The first that has what is needed; packages of the system are there for its own alone. */
+const interpreter = ['python3', '/usr/bin/python3'].find((each) => spawnSync(each, ['-c', NEEDED]).status === 0)
+
 function python(...args: readonly string[]): Ran & { readonly errors: string } {
-  const { status, stdout, stderr } = spawnSync('python3', args, { encoding: 'utf8', timeout: 60_000 })
+  const { status, stdout, stderr } = spawnSync(interpreter ?? 'python3', args, { encoding: 'utf8', timeout: 60_000 })
   return { status, lines: (stdout ?? '').trimEnd().split('\n'), errors: stderr ?? '' }
 }
 
 function missing(): false | string {
-  const needed = 'import sys; assert sys.version_info >= (3, 9); import cryptography'
-  return python('-c', needed).status === 0 ? false : 'needs python3 (3.9 or later) with its package "cryptography"'
+  return interpreter === undefined ? 'needs python3 (3.9 or later) with its package "cryptography"' : false
 }
 
 function counted({ lines }: Ran): readonly [checks: number, mismatches: number] {
