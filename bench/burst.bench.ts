@@ -13,6 +13,7 @@ export const burst: Scenario = {
         ? [
             'nzcore',
             'nzcore-typescript',
+            'native-streams',
             'typescript-streams',
             'libp2p',
             'libp2p-batched',

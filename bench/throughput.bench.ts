@@ -11,7 +11,9 @@ export const throughput: Scenario = {
     const count = size === 'full' ? 1_024 : 64
     const rounds = size === 'full' ? FULL_ROUNDS : SMALL_ROUNDS
     const { results, failures } = await measureRounds({
-      variants: isCompared ? ['nzcore', 'nzcore-typescript', 'typescript-streams', 'libp2p', 'tcp', 'tls'] : ['nzcore'],
+      variants: isCompared
+        ? ['nzcore', 'nzcore-typescript', 'native-streams', 'typescript-streams', 'libp2p', 'tcp', 'tls']
+        : ['nzcore'],
       work: { kind: 'send', count, size: PIECE_BYTES },
       rounds,
       signal,

@@ -17,8 +17,8 @@ export const EVENT = {
 export const EVENT_WORDS = 5
 /** Events of one callback (src/batch.h). */
 export const MAX_EVENTS = 4_096
-/** Batches up to this size are copied into the small area (src/binding.cc). */
-export const SMALL_BYTES = 16 * 1024
+/** Of the area that plaintext comes in (src/batch.h: kSharedSlabs, kSlabBytes). */
+export const SLABS_BYTES = 8 * 512 * 1024
 
 /** Why a connection is over (src/session.h, `Failure`). */
 export const FAILURES = [
@@ -65,8 +65,9 @@ export interface AddonStart {
   readonly control: ArrayBuffer
   readonly counters: ArrayBuffer
   readonly events: ArrayBuffer
-  readonly small: ArrayBuffer
-  readonly onBatch: (eventCount: number, slab: ArrayBuffer | undefined) => void
+  readonly slabs: ArrayBuffer
+  /** Plaintext lies in `slabs` from `offset` on, for the time of the call, or in `overflow`. */
+  readonly onBatch: (eventCount: number, offset: number, overflow: ArrayBuffer | undefined) => void
   readonly mayUseUring: boolean
   readonly windowBudgetBytes: number
   readonly keepAliveMs: number

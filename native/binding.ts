@@ -6,8 +6,8 @@
  *   and stopped by `stop`, by the end of the environment, or by the end of the process in the middle of anything.
  * - A socket's descriptor is duplicated: the addon closes its own, JS its own, in any order. `onClosed` is the last word
  *   of a connection and comes after the addon's descriptor is closed; `abort` brings it about.
- * - Chunks given to `onData` are the receiver's to keep. Small ones are copies; larger ones are views of an ArrayBuffer
- *   that lives as long as one of its views (a kept view keeps up to 512 KiB, so what is kept long is worth a copy).
+ * - Chunks given to `onData` are views of memory that is used again as soon as the call returns: what is kept is copied.
+ *   Nothing of it is left to the garbage collector, which would run for every few MiB received.
  * - Bytes given to `write` are copied before it returns.
  * - Keys are copied into OpenSSL's contexts, which wipe them when the connection closes; the caller zeroes its own.
  * - No call of the engine calls back before it returns, and no listener is called after `stop` or its `onClosed`.

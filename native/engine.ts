@@ -1,5 +1,5 @@
 /** The JS thread's side of the engine: sessions by number, commands into the ring, events out of batches. */
-import { COUNTER_SLOT_WORDS, COUNTERS, EVENT, EVENT_WORDS, FAILURES, MAX_EVENTS, SMALL_BYTES } from './addon.ts'
+import { COUNTER_SLOT_WORDS, COUNTERS, EVENT, EVENT_WORDS, FAILURES, MAX_EVENTS, SLABS_BYTES } from './addon.ts'
 import { COMMAND, CommandRing } from './command-ring.ts'
 import type { Addon, CounterName, Failure } from './addon.ts'
 import type { Started } from './binding.ts'
@@ -8,8 +8,6 @@ const RING_BYTES = 2 * 1024 * 1024
 const CONTROL_BYTES = 64
 /** Connections whose counters can be read; those beyond count for themselves alone. */
 const MAX_COUNTER_SLOTS = 16_384
-/** Chunks up to this size are copied, so that keeping one keeps no slab. */
-const COPY_BYTES = 4 * 1024
 /** What all receive windows together may have grown by. */
 const WINDOW_BUDGET_BYTES = 256 * 1024 * 1024
 const KEEP_ALIVE_MS = 30_000
@@ -22,7 +20,7 @@ const ESHUTDOWN = 108
 export interface SessionListener {
   /** The peer opened a stream; `accept` it, whatever becomes of it. */
   onStream(stream: number): void
-  /** `chunk` is the receiver's to keep; say `consumed` when it has been used. */
+  /** `chunk` is lent for the time of the call: what is kept is copied. Say `consumed` when it has been used. */
   onData(stream: number, chunk: Uint8Array): void
   /** The peer writes no more on the stream. */
   onEnd(stream: number): void
@@ -73,7 +71,7 @@ export class Engine {
   readonly #handle: object
   readonly #ring: CommandRing
   readonly #events: Uint32Array
-  readonly #small: Uint8Array
+  readonly #slabs: Uint8Array
   readonly #counters: BigUint64Array
   readonly #freeSlots: number[] = []
   #usedSlots = 0
@@ -87,7 +85,7 @@ export class Engine {
     this.#handle = handle
     this.backend = backend
     this.#events = new Uint32Array(areas.events)
-    this.#small = new Uint8Array(areas.small)
+    this.#slabs = new Uint8Array(areas.slabs)
     this.#counters = new BigUint64Array(areas.counters)
     this.#ring = ring
   }
@@ -101,11 +99,11 @@ export class Engine {
       control: new ArrayBuffer(CONTROL_BYTES),
       counters: new ArrayBuffer(MAX_COUNTER_SLOTS * COUNTER_SLOT_WORDS * 8),
       events: new ArrayBuffer(MAX_EVENTS * EVENT_WORDS * 4),
-      small: new ArrayBuffer(SMALL_BYTES),
+      slabs: new ArrayBuffer(SLABS_BYTES),
     }
     const { backend, uringError, handle } = addon.start({
       ...areas,
-      onBatch: (count, slab) => engine?.onBatch(count, slab),
+      onBatch: (count, offset, overflow) => engine?.onBatch(count, offset, overflow),
       mayUseUring,
       windowBudgetBytes,
       keepAliveMs: KEEP_ALIVE_MS,
@@ -168,18 +166,19 @@ export class Engine {
   }
 
   /** Called by the addon. */
-  onBatch(count: number, slab: ArrayBuffer | undefined): void {
+  onBatch(count: number, offset: number, overflow: ArrayBuffer | undefined): void {
     const events = this.#events
+    const bytes = overflow === undefined ? this.#slabs : new Uint8Array(overflow)
     for (let at = 0; at < count * EVENT_WORDS; at += EVENT_WORDS) {
       const type = events[at] ?? 0
       const session = this.#sessions.get(events[at + 1] ?? 0)
       if (type === EVENT.ringSpace) this.#onRoom()
-      else if (session !== undefined) this.#tell(session, slab, at)
+      else if (session !== undefined) this.#tell(session, at, bytes, offset)
     }
     this.#ring.publish()
   }
 
-  #tell(session: NativeSession, slab: ArrayBuffer | undefined, at: number): void {
+  #tell(session: NativeSession, at: number, bytes: Uint8Array, offset: number): void {
     const events = this.#events
     const type = events[at] ?? 0
     const stream = events[at + 2] ?? 0
@@ -189,18 +188,12 @@ export class Engine {
     try {
       if (type === EVENT.closed) this.#onClosed(session, a, b)
       else if (listener === null) session.abort()
-      else if (type === EVENT.data) listener.onData(stream, this.#chunk(slab, a, b))
+      else if (type === EVENT.data) listener.onData(stream, bytes.subarray(offset + a, offset + a + b))
       else tell(listener, type, stream, a)
     } catch (error) {
       session.abort()
       listener?.onError(error)
     }
-  }
-
-  #chunk(slab: ArrayBuffer | undefined, offset: number, length: number): Uint8Array {
-    if (slab === undefined) return this.#small.slice(offset, offset + length)
-    const view = new Uint8Array(slab, offset, length)
-    return length <= COPY_BYTES ? view.slice() : view
   }
 
   #onClosed(session: NativeSession, failure: number, errno: number): void {
@@ -318,7 +311,7 @@ interface Areas {
   readonly control: ArrayBuffer
   readonly counters: ArrayBuffer
   readonly events: ArrayBuffer
-  readonly small: ArrayBuffer
+  readonly slabs: ArrayBuffer
 }
 
 function tell(listener: SessionListener, type: number, stream: number, a: number): void {

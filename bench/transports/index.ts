@@ -4,6 +4,7 @@ import type { Transport } from '../pipe.ts'
 export const transports = {
   nzcore: async () => (await import('./nzcore.ts')).nzcore,
   'nzcore-typescript': async () => (await import('./nzcore.ts')).nzcoreTypescript,
+  'native-streams': async () => (await import('./libp2p.ts')).nativeStreams,
   'typescript-streams': async () => (await import('./libp2p.ts')).typescriptStreams,
   libp2p: async () => (await import('./libp2p.ts')).libp2p,
   'libp2p-batched': async () => (await import('./libp2p.ts')).libp2pBatched,

@@ -6,7 +6,9 @@ import { yamux } from '@libp2p/yamux'
 import { multiaddr } from '@multiformats/multiaddr'
 import { createLibp2p } from 'libp2p'
 import { typescriptMuxer } from '../../modules/network/muxer/muxer.ts'
+import { nativeMuxer } from '../../modules/network/native-muxer/native-muxer.ts'
 import { noiseEncrypter } from '../../modules/network/noise/encrypter.ts'
+import { MAX_STREAM_WINDOW_BYTES } from '../../modules/network/swarm.ts'
 import type { Stream } from '@libp2p/interface'
 import type { Libp2p, Libp2pOptions } from 'libp2p'
 import type { Pipe, Transport } from '../pipe.ts'
@@ -18,6 +20,17 @@ type Stack = Pick<Libp2pOptions, 'connectionEncrypters' | 'streamMuxers'>
 
 const stock: Stack = { connectionEncrypters: [noise()], streamMuxers: [yamux()] }
 const typescript: Stack = { connectionEncrypters: [noiseEncrypter()], streamMuxers: [typescriptMuxer()] }
+
+/** @throws Error where the native session does not run */
+function native(): Stack {
+  const probe = nativeMuxer.probe('auto')
+  if (!probe.supported) throw new Error(`no native session: ${probe.reason}`)
+  const options = { maxInboundStreams: 1_000, maxOutboundStreams: 1_000, maxStreamWindowBytes: MAX_STREAM_WINDOW_BYTES }
+  return {
+    connectionEncrypters: [noiseEncrypter()],
+    streamMuxers: [() => nativeMuxer.factory({ ...options, fallback: typescriptMuxer(options)() })],
+  }
+}
 
 async function createNode(stack: Stack, listen: readonly string[]): Promise<Libp2p> {
   return await createLibp2p({
@@ -88,16 +101,16 @@ function lengthPrefixing(stream: Stream): Pipe {
   }
 }
 
-function libp2pOf(stack: Stack, pipeOf: (stream: Stream) => Pipe): Transport {
+function libp2pOf(stackOf: () => Stack, pipeOf: (stream: Stream) => Pipe): Transport {
   return {
     async serve(onPipe) {
-      const node = await createNode(stack, ['/ip4/127.0.0.1/tcp/0'])
+      const node = await createNode(stackOf(), ['/ip4/127.0.0.1/tcp/0'])
       const limits = { maxInboundStreams: 1_000 }
       await node.handle(PROTOCOL, (stream) => onPipe(pipeOf(stream)), limits)
       return { address: String(node.getMultiaddrs()[0]), close: async () => await node.stop() }
     },
     async connect(address) {
-      const node = await createNode(stack, [])
+      const node = await createNode(stackOf(), [])
       const peer = multiaddr(address)
       const connection = await node.dial(peer)
       return {
@@ -109,8 +122,10 @@ function libp2pOf(stack: Stack, pipeOf: (stream: Stream) => Pipe): Transport {
   }
 }
 
-export const libp2p = libp2pOf(stock, sending)
-export const libp2pBatched = libp2pOf(stock, batching)
-export const libp2pLengthPrefixed = libp2pOf(stock, lengthPrefixing)
+export const libp2p = libp2pOf(() => stock, sending)
+export const libp2pBatched = libp2pOf(() => stock, batching)
+export const libp2pLengthPrefixed = libp2pOf(() => stock, lengthPrefixing)
 /** Our TypeScript stack under libp2p's `Stream`: what a program that knows nothing of nzcore gets. */
-export const typescriptStreams = libp2pOf(typescript, sending)
+export const typescriptStreams = libp2pOf(() => typescript, sending)
+/** The native session under libp2p's `Stream`. */
+export const nativeStreams = libp2pOf(native, sending)

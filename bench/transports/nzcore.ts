@@ -41,9 +41,7 @@ function pipeOf(stream: PeerStream): Pipe {
     write: (bytes) => stream.write(bytes),
     flush() {},
     onBytes(listener) {
-      void (async () => {
-        for (let bytes = await stream.read(); bytes !== null; bytes = await stream.read()) listener(bytes)
-      })().catch(() => stream.reset())
+      void stream.consume(listener).catch(() => stream.reset())
     },
     async close() {
       stream.reset()

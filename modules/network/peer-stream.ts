@@ -9,17 +9,14 @@
 import { isDirectlyReadable, readDirectly } from './muxer/directly-readable.ts'
 import { orAbort } from './or-abort.ts'
 import { networkErrors } from './service.ts'
+import { StreamWriter } from './stream-writer.ts'
 import { UnreadBytes } from './unread-bytes.ts'
 import type { Stream } from '@libp2p/interface'
 import type { Clock } from '../../kernel/index.ts'
 import type { DirectlyReadable } from './muxer/directly-readable.ts'
 import type { ByteAccount } from './byte-budget.ts'
-import type { PeerStream } from './service.ts'
+import type { PeerStream, UseBytes } from './service.ts'
 
-/** Most bytes handed to libp2p at a time; what a stream holds unsent is at most this. */
-const CHUNK_BYTES = 64 * 1024
-/** Writes up to this size are collected until the tick ends: the cost of a send is mostly the cost of a frame. */
-const COALESCE_BYTES = 4 * 1024
 /** Unread bytes above which the peer is made to wait, and below which it may go on. */
 const PAUSE_ABOVE_BYTES = 256 * 1024
 const RESUME_BELOW_BYTES = 64 * 1024
@@ -41,23 +38,17 @@ export class Libp2pPeerStream implements PeerStream {
   readonly #init: PeerStreamInit
   readonly #ended = new AbortController()
   readonly #unread = new UnreadBytes()
+  readonly #writer: StreamWriter
   /** The same stream when it is of our own muxer. */
   readonly #direct: DirectlyReadable | null
   #isRemoteDone: boolean
   #isDiscarding = false
   #isReset = false
-  #isWriteClosed = false
   /** Of a reader that waits. */
   #arrival: PromiseWithResolvers<void> | null = null
-  /** Writes in line; none: the next one may go at once. */
-  #writesInLine = 0
-  /** The last write in line; each write waits for the one before. */
-  #lastWrite: Promise<void> = Promise.resolve()
-  #collected: Uint8Array[] = []
-  #collectedBytes = 0
-  #hasFlushedThisTurn = false
-  /** Of collections that wait for their turn. */
-  #inLineBytes = 0
+  /** Of a `consume` that waits, and what its last call gave. */
+  #user: UseBytes | null = null
+  #userIsBusy: Promise<void> | null = null
 
   constructor(stream: Stream, init: PeerStreamInit) {
     this.#stream = stream
@@ -71,6 +62,14 @@ export class Libp2pPeerStream implements PeerStream {
     this.#direct = isDirectlyReadable(stream) ? stream : null
     if (this.#direct === null) stream.addEventListener('message', ({ data }) => this.#onData(data))
     else this.#direct[readDirectly]((bytes) => this.#onDirect(bytes))
+    this.#writer = new StreamWriter(stream, {
+      account: init.account,
+      isDirect: this.#direct !== null,
+      onSent: (byteLength) => init.onBytes('tx', byteLength),
+      ended: this.#ended.signal,
+      isReset: () => this.#isReset,
+      resetError: (why, cause) => networkErrors.NZ_NETWORK_STREAM_RESET({ cause, why, data: { peerId: this.peerId } }),
+    })
     if (stream.status !== 'open') this.#onClose(stream.status !== 'closed')
   }
 
@@ -86,51 +85,42 @@ export class Libp2pPeerStream implements PeerStream {
   /** Bytes held for the reader here and in libp2p, and for the peer. */
   get bufferedBytes(): number {
     const { readBufferLength, writeBufferLength } = this.#stream
-    return this.#unread.byteLength + readBufferLength + writeBufferLength + this.#collectedBytes + this.#inLineBytes
+    return this.#unread.byteLength + readBufferLength + writeBufferLength + this.#writer.heldBytes
   }
 
   async write(bytes: Uint8Array, { signal }: { readonly signal?: AbortSignal } = {}): Promise<void> {
-    signal?.throwIfAborted()
-    this.#expectWritable()
-    if (bytes.byteLength === 0) return
-    if (this.#direct !== null && this.#pass(bytes)) return
-    if (this.#direct === null && this.#collect(bytes)) return
-    void this.#flush()
-    await this.#inLine(async () => {
-      for (let at = 0; at < bytes.byteLength; at += CHUNK_BYTES)
-        await this.#send(bytes.subarray(at, at + CHUNK_BYTES), signal)
-    }, signal)
+    await this.#writer.write(bytes, { signal })
+  }
+
+  async writeMany(parts: Iterable<Uint8Array>, { signal }: { readonly signal?: AbortSignal } = {}): Promise<void> {
+    for (const bytes of parts) {
+      const wait = this.#writer.write(bytes, { signal })
+      if (wait !== undefined) await wait
+    }
   }
 
   async read({ signal }: { readonly signal?: AbortSignal } = {}): Promise<Uint8Array | null> {
     for (;;) {
-      signal?.throwIfAborted()
-      if (this.#isReset) throw networkErrors.NZ_NETWORK_STREAM_RESET({ data: { peerId: this.peerId } })
-      const chunk = this.#unread.shift()
-      if (chunk !== undefined) {
-        this.#take(chunk.byteLength)
-        return chunk
+      const chunk = this.#next(signal)
+      if (chunk !== undefined) return chunk
+      await orAbort((this.#arrival ??= Promise.withResolvers()).promise, signal)
+    }
+  }
+
+  async consume(use: UseBytes, { signal }: { readonly signal?: AbortSignal } = {}): Promise<void> {
+    for (;;) {
+      const chunk = this.#next(signal)
+      if (chunk === null) return
+      if (chunk === undefined) await this.#useStraight(use, signal)
+      else {
+        const busy = use(chunk)
+        if (busy !== undefined) await orAbort(busy, signal)
       }
-      if (this.#isAtEnd()) return null
-      this.#resume()
-      if (this.#unread.byteLength > 0) continue
-      this.#arrival ??= Promise.withResolvers()
-      await orAbort(this.#arrival.promise, signal)
     }
   }
 
   async closeWrite({ signal }: { readonly signal?: AbortSignal } = {}): Promise<void> {
-    if (this.#isWriteClosed || this.#isReset) return
-    void this.#flush()
-    await this.#inLine(async () => {
-      if (this.#isWriteClosed) return
-      this.#isWriteClosed = true
-      try {
-        await this.#stream.close(signal === undefined ? {} : { signal })
-      } catch (cause) {
-        throw this.#resetError(cause)
-      }
-    }, signal)
+    await this.#writer.closeWrite({ signal })
   }
 
   async close({ signal }: { readonly signal?: AbortSignal } = {}): Promise<void> {
@@ -161,136 +151,8 @@ export class Libp2pPeerStream implements PeerStream {
     this.#onClose(false)
   }
 
-  /** Gives a write to our own muxer, which collects by itself; `false` when it has to wait for those before it. */
-  #pass(bytes: Uint8Array): boolean {
-    const stream = this.#stream
-    if (this.#writesInLine > 0 || stream.writableNeedsDrain || stream.writeBufferLength > 0) return false
-    if (bytes.byteLength > CHUNK_BYTES) return false
-    stream.send(bytes)
-    this.#init.onBytes('tx', bytes.byteLength)
-    return true
-  }
-
-  /** Takes a small write into the collection of this tick; `false` when it must be sent by itself. */
-  #collect(bytes: Uint8Array): boolean {
-    const { byteLength } = bytes
-    if (byteLength > COALESCE_BYTES || this.#collectedBytes + byteLength > CHUNK_BYTES) return false
-    if (this.#stream.writableNeedsDrain || !this.#init.account.tryAcquire(byteLength)) return false
-    if (this.#collected.length === 0) this.#scheduleFlush()
-    this.#collected.push(bytes)
-    this.#collectedBytes += byteLength
-    return true
-  }
-
-  /** An answer leaves at once; who writes on and on, also with an `await` between, is sent once a turn. */
-  #scheduleFlush(): void {
-    if (this.#hasFlushedThisTurn) {
-      setImmediate(() => void this.#flush())
-      return
-    }
-    this.#hasFlushedThisTurn = true
-    setImmediate(() => (this.#hasFlushedThisTurn = false))
-    queueMicrotask(() => void this.#flush())
-  }
-
-  /** Puts what was collected in line: behind the writes made before it, before those made after it. */
-  async #flush(): Promise<void> {
-    if (this.#collectedBytes === 0) return
-    const bytes = concat(this.#collected, this.#collectedBytes)
-    this.#collected = []
-    this.#collectedBytes = 0
-    this.#inLineBytes += bytes.byteLength
-    try {
-      await this.#inLine(async () => await this.#hand(bytes))
-    } catch {
-      // The stream ended; its next write, read or close says so.
-    } finally {
-      this.#inLineBytes -= bytes.byteLength
-      this.#init.account.release(bytes.byteLength)
-    }
-  }
-
-  async #send(bytes: Uint8Array, signal?: AbortSignal): Promise<void> {
-    const { account } = this.#init
-    if (!account.tryAcquire(bytes.byteLength)) await this.#waitForBudget(bytes.byteLength, signal)
-    try {
-      await this.#hand(bytes, signal)
-    } finally {
-      this.#init.account.release(bytes.byteLength)
-    }
-  }
-
-  /** Gives bytes to libp2p and waits until it holds none of them. */
-  async #hand(bytes: Uint8Array, signal?: AbortSignal): Promise<void> {
-    this.#expectWritable()
-    try {
-      this.#stream.send(bytes)
-    } catch (cause) {
-      throw this.#resetError(cause)
-    }
-    this.#init.onBytes('tx', bytes.byteLength)
-    while (this.#stream.writableNeedsDrain || this.#stream.writeBufferLength > 0) {
-      this.#expectWritable()
-      await this.#drain(signal)
-    }
-  }
-
-  async #drain(signal?: AbortSignal): Promise<void> {
-    const { promise, resolve } = Promise.withResolvers<void>()
-    const done = (): void => resolve()
-    // One listener each in place of `AbortSignal.any`: this runs for every chunk.
-    const targets = [this.signal, ...(signal === undefined ? [] : [signal])]
-    this.#stream.addEventListener('drain', done)
-    this.#stream.addEventListener('idle', done)
-    for (const target of targets) target.addEventListener('abort', done)
-    try {
-      if (!targets.some(({ aborted }) => aborted)) await promise
-      // libp2p sends what waits one microtask after `drain`.
-      await Promise.resolve()
-    } finally {
-      this.#stream.removeEventListener('drain', done)
-      this.#stream.removeEventListener('idle', done)
-      for (const target of targets) target.removeEventListener('abort', done)
-    }
-    signal?.throwIfAborted()
-  }
-
-  /** Work one after another, in the order of the calls, also when one of them gives up before its turn. */
-  async #inLine(work: () => Promise<void>, signal?: AbortSignal): Promise<void> {
-    const before = this.#lastWrite
-    const { promise, resolve } = Promise.withResolvers<void>()
-    this.#lastWrite = promise
-    this.#writesInLine += 1
-    try {
-      await orAbort(before, signal)
-      await work()
-    } finally {
-      this.#writesInLine -= 1
-      void before.then(resolve)
-    }
-  }
-
-  async #waitForBudget(byteLength: number, signal?: AbortSignal): Promise<void> {
-    const stop = signal === undefined ? this.signal : AbortSignal.any([signal, this.signal])
-    try {
-      await this.#init.account.acquire(byteLength, { signal: stop })
-    } catch (error) {
-      signal?.throwIfAborted()
-      throw this.#resetError(error)
-    }
-  }
-
-  #expectWritable(): void {
-    if (this.#isReset || this.#isWriteClosed || this.#stream.writeStatus !== 'writable') throw this.#resetError()
-  }
-
-  #resetError(cause?: unknown): Error {
-    const why = this.#isWriteClosed ? 'this side was closed for writing' : 'the stream has ended'
-    return networkErrors.NZ_NETWORK_STREAM_RESET({ cause, why, data: { peerId: this.peerId } })
-  }
-
   #onData(data: Uint8Array | Iterable<Uint8Array>): void {
-    for (const part of data instanceof Uint8Array ? [data] : data) this.#keep(part)
+    for (const part of data instanceof Uint8Array ? [data] : data) if (!this.#handOver(part)) this.#keep(part)
     if (this.#isDiscarding) return
     const isTooMuch = this.#unread.byteLength > PAUSE_ABOVE_BYTES || this.#init.account.isFull
     if (isTooMuch && this.#stream.readStatus === 'readable') this.#stream.pause()
@@ -298,16 +160,62 @@ export class Libp2pPeerStream implements PeerStream {
   }
 
   #onDirect(bytes: Uint8Array): void {
+    if (this.#handOver(bytes)) return
     this.#keep(bytes)
     if (this.#isDiscarding) this.#direct?.took(bytes.byteLength)
     else this.#arrive()
+  }
+
+  /** What is unread comes first, `null` at the end, `undefined` while nothing is there. */
+  #next(signal: AbortSignal | undefined): Uint8Array | null | undefined {
+    signal?.throwIfAborted()
+    if (this.#isReset) throw networkErrors.NZ_NETWORK_STREAM_RESET({ data: { peerId: this.peerId } })
+    if (this.#unread.byteLength === 0 && !this.#isAtEnd()) this.#resume()
+    const chunk = this.#unread.shift()
+    if (chunk !== undefined) this.#take(chunk.byteLength)
+    return chunk ?? (this.#isAtEnd() ? null : undefined)
+  }
+
+  /** Gives what comes to `use` until it is busy, or something else is to be done. */
+  async #useStraight(use: UseBytes, signal: AbortSignal | undefined): Promise<void> {
+    this.#user = use
+    try {
+      await orAbort((this.#arrival ??= Promise.withResolvers()).promise, signal)
+    } finally {
+      this.#user = null
+    }
+    const busy = this.#userIsBusy
+    this.#userIsBusy = null
+    if (busy !== null) await orAbort(busy, signal)
+  }
+
+  /** Whether the bytes went straight to a `consume` that waits. */
+  #handOver(bytes: Uint8Array): boolean {
+    const use = this.#user
+    if (use === null || this.#isDiscarding || this.#unread.byteLength > 0) return false
+    this.#init.onBytes('rx', bytes.byteLength)
+    let busy: Promise<void> | void = undefined
+    try {
+      busy = use(bytes)
+    } catch (error) {
+      busy = Promise.reject(error as Error)
+    }
+    this.#direct?.took(bytes.byteLength)
+    if (busy === undefined) return true
+    // Whoever waits below may have been called off.
+    busy.catch(() => undefined)
+    this.#user = null
+    this.#userIsBusy = busy
+    this.#arrive()
+    return true
   }
 
   #keep(part: Uint8Array): void {
     this.#init.onBytes('rx', part.byteLength)
     if (this.#isDiscarding) return
     // Without the ways of Node's Buffer, whose `slice` does not copy.
-    this.#unread.push(new Uint8Array(part.buffer, part.byteOffset, part.byteLength))
+    const bytes = new Uint8Array(part.buffer, part.byteOffset, part.byteLength)
+    this.#unread.push(bytes, { isLent: this.#direct?.lendsBytes ?? false })
     this.#init.account.charge(part.byteLength)
   }
 
@@ -349,9 +257,7 @@ export class Libp2pPeerStream implements PeerStream {
 
   #finish(): void {
     this.#init.account.release(this.#unread.clear())
-    if (this.#collectedBytes > 0) this.#init.account.release(this.#collectedBytes)
-    this.#collected = []
-    this.#collectedBytes = 0
+    this.#writer.finish()
     this.#ended.abort()
     this.#arrive()
   }
@@ -360,16 +266,6 @@ export class Libp2pPeerStream implements PeerStream {
     this.#arrival?.resolve()
     this.#arrival = null
   }
-}
-
-function concat(parts: readonly Uint8Array[], byteLength: number): Uint8Array {
-  const whole = new Uint8Array(byteLength)
-  let at = 0
-  for (const part of parts) {
-    whole.set(part, at)
-    at += part.byteLength
-  }
-  return whole
 }
 
 async function eitherAborts(...signals: readonly AbortSignal[]): Promise<void> {

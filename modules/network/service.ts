@@ -52,6 +52,9 @@ export interface DialAttempt {
 }
 
 /** A stream of bytes to one peer with true back-pressure. Half-close is supported. */
+/** What is done with bytes of a stream; they are another's once the call returns. A promise makes the peer wait. */
+export type UseBytes = (bytes: Uint8Array) => Promise<void> | void
+
 export interface PeerStream {
   readonly peerId: string
   readonly protocol: string
@@ -64,7 +67,15 @@ export interface PeerStream {
    * @throws NZ_NETWORK_STREAM_RESET
    */
   write(bytes: Uint8Array, options?: { readonly signal?: AbortSignal }): Promise<void>
-  /** The next bytes, at least 1; `null` after the peer closed its side. @throws NZ_NETWORK_STREAM_RESET */
+  /** As many writes, for the price of one wait. */
+  writeMany(parts: Iterable<Uint8Array>, options?: { readonly signal?: AbortSignal }): Promise<void>
+  /**
+   * Reads until the peer has closed its side, without a copy where there need be none. One reader at a time.
+   *
+   * @throws NZ_NETWORK_STREAM_RESET, and what `use` throws; the stream can still be read then
+   */
+  consume(use: UseBytes, options?: { readonly signal?: AbortSignal }): Promise<void>
+  /** The next bytes, at least 1, the caller's to keep; `null` after the peer closed its side. @throws NZ_NETWORK_STREAM_RESET */
   read(options?: { readonly signal?: AbortSignal }): Promise<Uint8Array | null>
   /** Says that no more bytes follow; reading goes on. */
   closeWrite(options?: { readonly signal?: AbortSignal }): Promise<void>

@@ -18,7 +18,8 @@ export class UnreadBytes {
     return this.#byteLength
   }
 
-  push(bytes: Uint8Array): void {
+  /** `isLent`: the bytes are another's once this returns, so they are copied. */
+  push(bytes: Uint8Array, { isLent = false }: { readonly isLent?: boolean } = {}): void {
     const { byteLength } = bytes
     this.#byteLength += byteLength
     const last = this.#gathering
@@ -30,7 +31,8 @@ export class UnreadBytes {
     }
     this.#gathering = null
     if (byteLength >= GATHER_BYTES || this.#pieces.length === 0) {
-      this.#pieces.push(byteLength * 2 >= bytes.buffer.byteLength ? bytes : bytes.slice())
+      const isKept = !isLent && byteLength * 2 >= bytes.buffer.byteLength
+      this.#pieces.push(isKept ? bytes : bytes.slice())
     } else {
       const buffer = new Uint8Array(GATHER_BYTES)
       buffer.set(bytes)

@@ -22,11 +22,6 @@ namespace {
 using nz::Batch;
 using nz::Engine;
 
-// Batches with at most so much plaintext are copied; their slab is used again at once.
-constexpr size_t kSmallBytes = 16 * 1024;
-// Below this a batch gets an ArrayBuffer of its own size: a slab would be mostly empty.
-constexpr size_t kOwnBufferBytes = 64 * 1024;
-
 // An engine with what it shares with JS. The environment's cleanup hook frees it, or `stop`.
 struct Instance {
   napi_env env = nullptr;
@@ -36,11 +31,11 @@ struct Instance {
   napi_ref control = nullptr;
   napi_ref counters = nullptr;
   napi_ref events = nullptr;
-  napi_ref small = nullptr;
+  napi_ref slabs = nullptr;
   uint64_t* counter_slots = nullptr;
   size_t counter_slot_count = 0;
   uint8_t* event_bytes = nullptr;
-  uint8_t* small_bytes = nullptr;
+  const uint8_t* slab_bytes = nullptr;
 };
 
 // Engines that run, for the end of the process: OpenSSL is taken down at exit, and no thread may use it then.
@@ -114,42 +109,13 @@ bool bytes_of(napi_env env, napi_value object, const char* name, Bytes& bytes) {
   return type == napi_uint8_array;
 }
 
-// What keeps a slab alive while JS holds views of it.
-struct Loan {
-  std::shared_ptr<nz::SlabPool> pool;
-  std::unique_ptr<uint8_t[]> slab;
-};
-
-void end_loan(napi_env, void*, void* hint) {
-  std::unique_ptr<Loan> loan(static_cast<Loan*>(hint));
-  loan->pool->give(std::move(loan->slab));
-}
-
-// The ArrayBuffer that the events' offsets mean; `undefined` for the small area.
-napi_value lend(napi_env env, const Instance& instance, Batch& batch) {
-  const auto& pool = instance.engine->slabs();
-  napi_value result = nullptr;
-  napi_get_undefined(env, &result);
-  if (batch.used <= kSmallBytes) {
-    if (batch.used > 0) std::memcpy(instance.small_bytes, batch.slab.get(), batch.used);
-    pool->give(std::move(batch.slab));
-    return result;
-  }
-  if (batch.used > kOwnBufferBytes) {
-    auto loan = std::make_unique<Loan>(Loan{pool, std::move(batch.slab)});
-    uint8_t* bytes = loan->slab.get();
-    if (napi_create_external_arraybuffer(env, bytes, batch.used, end_loan, loan.get(), &result) == napi_ok) {
-      (void)loan.release();
-      return result;
-    }
-    // Not every embedder allows them.
-    batch.slab = std::move(loan->slab);
-  }
+// What did not fit the shared area gets a buffer of its own, which JS may have for good. False when there is none.
+bool copy_overflow(napi_env env, const Batch& batch, napi_value& buffer) {
+  if (batch.slab == nullptr || batch.slab.get_deleter().is_shared) return napi_get_undefined(env, &buffer) == napi_ok;
   void* copy = nullptr;
-  if (napi_create_arraybuffer(env, batch.used, &copy, &result) != napi_ok) return nullptr;
+  if (napi_create_arraybuffer(env, batch.used, &copy, &buffer) != napi_ok) return false;
   std::memcpy(copy, batch.slab.get(), batch.used);
-  pool->give(std::move(batch.slab));
-  return result;
+  return true;
 }
 
 // On the JS thread: one batch a call, so that promises run between two of them.
@@ -161,15 +127,19 @@ void deliver(napi_env env, napi_value callback, void* context, void*) {
   if (!instance.engine->take(batch, has_more)) return;
   napi_value global = nullptr;
   napi_get_global(env, &global);
-  napi_value slab = lend(env, instance, batch);
-  for (size_t at = 0; slab != nullptr && at < batch.events.size(); at += nz::kMaxEvents) {
+  napi_value overflow = nullptr;
+  const bool has_bytes = copy_overflow(env, batch, overflow);
+  const bool is_shared = batch.slab != nullptr && batch.slab.get_deleter().is_shared;
+  const double offset = is_shared ? static_cast<double>(batch.slab.get() - instance.slab_bytes) : 0;
+  for (size_t at = 0; has_bytes && at < batch.events.size(); at += nz::kMaxEvents) {
     const size_t count = std::min(nz::kMaxEvents, batch.events.size() - at);
     std::memcpy(instance.event_bytes, batch.events.data() + at, count * sizeof(nz::Event));
-    napi_value arguments[] = {number(env, static_cast<double>(count)), slab};
-    if (napi_call_function(env, global, callback, 2, arguments, nullptr) != napi_ok) break;
+    napi_value arguments[] = {number(env, static_cast<double>(count)), number(env, offset), overflow};
+    if (napi_call_function(env, global, callback, 3, arguments, nullptr) != napi_ok) break;
     // `onBatch` may have stopped the engine.
     if (instance.engine == nullptr) return;
   }
+  instance.engine->slabs().give(std::move(batch.slab));
   if (has_more) napi_call_threadsafe_function(instance.deliver, nullptr, napi_tsfn_nonblocking);
 }
 
@@ -183,7 +153,7 @@ void halt(Instance& instance) {
   instance.engine = nullptr;
   napi_release_threadsafe_function(instance.deliver, napi_tsfn_abort);
   for (napi_ref* reference :
-       {&instance.commands, &instance.control, &instance.counters, &instance.events, &instance.small}) {
+       {&instance.commands, &instance.control, &instance.counters, &instance.events, &instance.slabs}) {
     if (*reference != nullptr) napi_delete_reference(instance.env, *reference);
     *reference = nullptr;
   }
@@ -219,18 +189,19 @@ bool read_areas(napi_env env, napi_value options, Instance& instance, nz::Engine
   Bytes control;
   Bytes counters;
   Bytes events;
-  Bytes small;
+  Bytes slabs;
   if (!array_buffer(env, options, "commands", commands, &instance.commands) ||
       !array_buffer(env, options, "control", control, &instance.control) ||
       !array_buffer(env, options, "counters", counters, &instance.counters) ||
       !array_buffer(env, options, "events", events, &instance.events) ||
-      !array_buffer(env, options, "small", small, &instance.small)) {
+      !array_buffer(env, options, "slabs", slabs, &instance.slabs)) {
     return false;
   }
   const bool is_power_of_two = (commands.size & (commands.size - 1)) == 0;
   if (commands.size < 64 * 1024 || !is_power_of_two ||
       control.size < static_cast<size_t>(nz::Control::kCount) * sizeof(uint32_t) ||
-      events.size < nz::kMaxEvents * sizeof(nz::Event) || small.size < kSmallBytes) {
+      events.size < nz::kMaxEvents * sizeof(nz::Event) || 
+      slabs.size < nz::kSharedSlabs * nz::kSlabBytes) {
     return false;
   }
   init.commands = commands.data;
@@ -239,11 +210,12 @@ bool read_areas(napi_env env, napi_value options, Instance& instance, nz::Engine
   instance.counter_slots = reinterpret_cast<uint64_t*>(counters.data);
   instance.counter_slot_count = counters.size / nz::kCounterSlotBytes;
   instance.event_bytes = events.data;
-  instance.small_bytes = small.data;
+  instance.slab_bytes = slabs.data;
+  init.slabs = slabs.data;
   return true;
 }
 
-// start({ commands, control, counters, events, small: ArrayBuffer, onBatch, mayUseUring, windowBudgetBytes,
+// start({ commands, control, counters, events, slabs: ArrayBuffer, onBatch, mayUseUring, windowBudgetBytes,
 // keepAliveMs }) → { handle, backend, uringError }. A negative `backend` is an errno.
 napi_value start(napi_env env, napi_callback_info info) {
   size_t count = 1;

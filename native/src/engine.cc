@@ -54,7 +54,7 @@ Engine::Engine(const EngineInit& init)
     : init_(init),
       commands_(init.commands, init.commands_bytes, ControlBlock(init.control)),
       control_(init.control),
-      batches_(std::make_shared<SlabPool>()),
+      batches_(init.slabs),
       budget_(init.window_budget_bytes) {}
 
 Engine::~Engine() {
@@ -237,7 +237,7 @@ void Engine::run_stream_command(Connection& connection, const Command& command, 
 
 void Engine::tick() {
   next_tick_us_ = now_us_ + kTickUs;
-  batches_.pool()->trim();
+  batches_.pool().trim();
   const bool is_ping_due = init_.keep_alive_ms > 0 && now_us_ >= next_ping_us_;
   if (is_ping_due) next_ping_us_ = now_us_ + uint64_t{init_.keep_alive_ms} * 1'000;
   for (auto& [id, connection] : connections_) {

@@ -27,6 +27,8 @@ struct EngineInit {
   const uint8_t* commands = nullptr;
   size_t commands_bytes = 0;
   uint32_t* control = nullptr;
+  // kSharedSlabs * kSlabBytes for the plaintext of batches; null: of the heap.
+  uint8_t* slabs = nullptr;
   bool may_use_uring = true;
   // What all receive windows together may grow by beyond their first size.
   uint64_t window_budget_bytes = 0;
@@ -59,7 +61,7 @@ class Engine final : private DriverEvents {
   void stop();
 
   bool take(Batch& batch, bool& has_more);
-  const std::shared_ptr<SlabPool>& slabs() const { return batches_.pool(); }
+  SlabPool& slabs() { return batches_.pool(); }
   Backend backend() const { return backend_; }
   // Why io_uring is not used; 0 when it is, or was not wanted.
   int uring_error() const { return uring_error_; }

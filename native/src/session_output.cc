@@ -14,6 +14,8 @@ namespace {
 constexpr size_t kTurnBytes = 64 * 1024;
 // A queue that was this large gives its memory back when it is empty.
 constexpr size_t kKeptQueueBytes = 64 * 1024;
+// What both ends may need to wake up for a window and its credit.
+constexpr uint64_t kWakeUpsUs = 4'000;
 
 }  // namespace
 
@@ -110,10 +112,11 @@ bool Session::send_control(uint32_t id, Stream& stream) {
   return true;
 }
 
-// Gives credit back. A window that is used up within four round trips is too small for the path: it doubles.
+// Gives credit back. A window that is used up within four round trips is too small for the path: it doubles. On a fast
+// path the threads that have to wake up at both ends are slower than the wire.
 bool Session::send_window(uint32_t id, Stream& stream) {
   uint32_t growth = 0;
-  const bool is_fast = rtt_us_ > 0 && now_us_ - stream.window_began_us <= 4 * rtt_us_;
+  const bool is_fast = rtt_us_ > 0 && now_us_ - stream.window_began_us <= std::max(4 * rtt_us_, kWakeUpsUs);
   if (stream.owes_window && is_fast && stream.window_size < limits_.max_window_bytes) {
     growth = std::min(stream.window_size, limits_.max_window_bytes - stream.window_size);
     if (!budget_.take(growth)) growth = 0;

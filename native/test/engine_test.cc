@@ -112,7 +112,7 @@ class Host {
           if (told.back().type == EventType::stream) command(CommandType::accept, event.session, event.stream);
         }
       }
-      engine->slabs()->give(std::move(batch.slab));
+      engine->slabs().give(std::move(batch.slab));
       batch = Batch{};
     }
   }
@@ -212,7 +212,7 @@ TEST("one that does not take its batches makes its sockets wait, and goes on aft
     }
     // Eight megabytes wait; of them at most a few batches have been read.
     for (int i = 0; i < 100; ++i) client.pump(1);
-    CHECK(server.engine->slabs()->in_use() <= kMaxWaitingBatches + 3);
+    CHECK(server.engine->slabs().in_use() <= kMaxWaitingBatches + 3);
     until({&client, &server}, [&] {
       size_t all = 0;
       for (const auto& [stream, bytes] : server.received) all += bytes.size();

@@ -39,7 +39,18 @@ export function fakeStreamPair(init: FakeStreamInit): [PeerStream, PeerStream] {
     protocol: init.protocol,
     signal: ended.signal,
     write: async (bytes, options = {}) => await output.write(bytes, options.signal),
+    async writeMany(parts, options = {}) {
+      for (const bytes of parts) await output.write(bytes, options.signal)
+    },
     read: async (options = {}) => await input.read(options.signal),
+    async consume(use, options = {}) {
+      for (let bytes = await input.read(options.signal); bytes !== null; bytes = await input.read(options.signal)) {
+        const busy = use(bytes)
+        // Whoever keeps what was only lent shall notice.
+        bytes.fill(0xee)
+        await busy
+      }
+    },
     closeWrite: async () => output.end(),
     async close(options = {}) {
       output.end()

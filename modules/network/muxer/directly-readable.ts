@@ -5,8 +5,10 @@ import type { Stream } from '@libp2p/interface'
 export const readDirectly = Symbol('nzcore.muxer.readDirectly')
 
 export interface DirectlyReadable extends Stream {
+  /** Whether bytes given to a sink are its only for the time of the call; else it may keep them. */
+  readonly lendsBytes: boolean
   /**
-   * From now on all bytes go to `sink`, as views it may keep, and no `message` event comes. The peer may send one window
+   * From now on all bytes go to `sink` and no `message` event comes. The peer may send one window
    * until `took` says that bytes were used. Once.
    */
   [readDirectly](sink: (bytes: Uint8Array) => void): void

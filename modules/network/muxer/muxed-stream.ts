@@ -2,17 +2,11 @@
  * A libp2p stream over a yamux channel. Passes single messages on without the queues of its base class where it can:
  * those are for what cannot be sent or read yet.
  */
-import { StreamMessageEvent } from '@libp2p/interface'
-import { AbstractStream } from '@libp2p/utils'
-import { readDirectly } from './directly-readable.ts'
+import { DirectStream } from './direct-stream.ts'
 import type { AbstractStreamInit, SendResult } from '@libp2p/utils'
 import type { Uint8ArrayList } from 'uint8arraylist'
 import type { Channel, Session } from '../../../protocols/yamux/session.ts'
-import type { DirectlyReadable } from './directly-readable.ts'
 import type { Outbox } from './outbox.ts'
-
-/** Pieces that wait for a reader; more are put together, so that single bytes do not cost hundreds. */
-const MAX_WAITING_PIECES = 1_024
 
 export interface MuxedStreamInit extends AbstractStreamInit {
   readonly channel: Channel<MuxedStream>
@@ -20,12 +14,11 @@ export interface MuxedStreamInit extends AbstractStreamInit {
   readonly outbox: Outbox
 }
 
-export class MuxedStream extends AbstractStream implements DirectlyReadable {
+export class MuxedStream extends DirectStream {
+  readonly lendsBytes = false
   readonly #channel: Channel<MuxedStream>
   readonly #session: Session<MuxedStream>
   readonly #outbox: Outbox
-  #sink: ((bytes: Uint8Array) => void) | null = null
-  #waitingPieces = 0
 
   constructor({ channel, session, outbox, ...init }: MuxedStreamInit) {
     super(init)
@@ -65,30 +58,6 @@ export class MuxedStream extends AbstractStream implements DirectlyReadable {
     if (this.writableNeedsDrain && this.canSend) this.safeDispatchEvent('drain')
   }
 
-  /** Bytes from the peer. */
-  deliver(bytes: Uint8Array): void {
-    if (this.#sink !== null) return this.#sink(bytes)
-    if (this.readStatus === 'closing' || this.readStatus === 'closed') return this.took(bytes.byteLength)
-    const isWanted = this.readStatus === 'readable' && this.listenerCount('message') > 0
-    if (isWanted && this.readBuffer.byteLength === 0) {
-      this.dispatchEvent(new StreamMessageEvent(bytes))
-      this.took(bytes.byteLength)
-      return
-    }
-    // A view keeps the whole record it was cut from.
-    this.readBuffer.append(bytes.byteLength * 2 >= bytes.buffer.byteLength ? bytes : bytes.slice())
-    this.#waitingPieces += 1
-    if (this.#waitingPieces > MAX_WAITING_PIECES) this.#putTogether()
-    this.dispatchReadBuffer()
-  }
-
-  [readDirectly](sink: (bytes: Uint8Array) => void): void {
-    this.#sink = sink
-    for (const bytes of this.readBuffer.sublist()) sink(bytes)
-    this.readBuffer.consume(this.readBuffer.byteLength)
-    this.maybeDispatchEnd()
-  }
-
   took(byteLength: number): void {
     this.#session.take(this.#channel, byteLength)
   }
@@ -97,29 +66,7 @@ export class MuxedStream extends AbstractStream implements DirectlyReadable {
     this.#session.reset(this.#channel)
   }
 
-  /** Without room given back the peer stops by itself. */
-  override sendPause(): void {}
-  override sendResume(): void {}
-
   override async sendCloseWrite(): Promise<void> {
     this.#session.finish(this.#channel)
-  }
-
-  override async sendCloseRead(): Promise<void> {}
-
-  protected override dispatchReadBuffer(): void {
-    const { byteLength } = this.readBuffer
-    super.dispatchReadBuffer()
-    const takenBytes = byteLength - this.readBuffer.byteLength
-    if (takenBytes <= 0) return
-    this.#waitingPieces = 0
-    this.took(takenBytes)
-  }
-
-  #putTogether(): void {
-    const whole = this.readBuffer.slice()
-    this.readBuffer.consume(whole.byteLength)
-    this.readBuffer.append(whole)
-    this.#waitingPieces = 1
   }
 }

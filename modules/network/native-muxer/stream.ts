@@ -1,21 +1,16 @@
 /** A libp2p stream of the native session: bytes go straight into the ring and come straight out of batches. */
-import { StreamMessageEvent } from '@libp2p/interface'
-import { AbstractStream } from '@libp2p/utils'
-import { readDirectly } from '../muxer/directly-readable.ts'
+import { DirectStream } from '../muxer/direct-stream.ts'
 import { orAbort } from '../or-abort.ts'
 import type { AbortOptions } from '@libp2p/interface'
 import type { AbstractStreamInit, SendResult } from '@libp2p/utils'
 import type { Uint8ArrayList } from 'uint8arraylist'
 import type { NativeSession } from '../../../native/binding.ts'
-import type { DirectlyReadable } from '../muxer/directly-readable.ts'
 
 /** Written bytes behind which a mark is set, and marks that may be under way: what waits in the session for the peer. */
 const MARK_BYTES = 128 * 1024
 const MAX_MARKS = 4
 /** Used bytes are told to the session in portions; what is held back is far below a window. */
 const REPORT_BYTES = 32 * 1024
-/** Pieces that wait for a reader; more are put together, so that single bytes do not cost hundreds. */
-const MAX_WAITING_PIECES = 1_024
 
 export interface NativeStreamInit extends AbstractStreamInit {
   /** As on the wire. */
@@ -23,7 +18,9 @@ export interface NativeStreamInit extends AbstractStreamInit {
   readonly session: NativeSession
 }
 
-export class NativeStream extends AbstractStream implements DirectlyReadable {
+export class NativeStream extends DirectStream {
+  /** The session uses its memory again as soon as it has told. */
+  readonly lendsBytes = true
   readonly number: number
   readonly #session: NativeSession
   #unmarkedBytes = 0
@@ -31,8 +28,6 @@ export class NativeStream extends AbstractStream implements DirectlyReadable {
   #unreportedBytes = 0
   /** Of a `close` that waits. */
   #onAllLeft: (() => void) | null = null
-  #waitingPieces = 0
-  #sink: ((bytes: Uint8Array) => void) | null = null
   /** What the peer sent right behind its opening, until whoever takes the stream up has had the rest of the turn. */
   #early: Array<() => void> | null = null
 
@@ -94,33 +89,10 @@ export class NativeStream extends AbstractStream implements DirectlyReadable {
     else this.#early.push(() => this.onRemoteReset())
   }
 
-  /** Bytes from the peer; the stream's to keep. */
-  deliver(bytes: Uint8Array): void {
-    if (this.#early !== null) return void this.#early.push(() => this.#deliver(bytes))
-    this.#deliver(bytes)
-  }
-
-  #deliver(bytes: Uint8Array): void {
-    if (this.#sink !== null) return this.#sink(bytes)
-    if (this.readStatus === 'closing' || this.readStatus === 'closed') return this.took(bytes.byteLength)
-    const isWanted = this.readStatus === 'readable' && this.listenerCount('message') > 0
-    if (isWanted && this.readBuffer.byteLength === 0) {
-      this.dispatchEvent(new StreamMessageEvent(bytes))
-      this.took(bytes.byteLength)
-      return
-    }
-    // A view keeps the whole slab it was cut from.
-    this.readBuffer.append(bytes.byteLength * 2 >= bytes.buffer.byteLength ? bytes : bytes.slice())
-    this.#waitingPieces += 1
-    if (this.#waitingPieces > MAX_WAITING_PIECES) this.#putTogether()
-    this.dispatchReadBuffer()
-  }
-
-  [readDirectly](sink: (bytes: Uint8Array) => void): void {
-    this.#sink = sink
-    for (const bytes of this.readBuffer.sublist()) sink(bytes)
-    this.readBuffer.consume(this.readBuffer.byteLength)
-    this.maybeDispatchEnd()
+  override deliver(bytes: Uint8Array): void {
+    if (this.#early === null) return super.deliver(bytes)
+    const kept = bytes.slice()
+    this.#early.push(() => super.deliver(kept))
   }
 
   took(byteLength: number): void {
@@ -133,10 +105,6 @@ export class NativeStream extends AbstractStream implements DirectlyReadable {
   override sendReset(): void {
     this.#session.reset(this.number)
   }
-
-  /** Without room given back the peer stops by itself. */
-  override sendPause(): void {}
-  override sendResume(): void {}
 
   /** The end follows the last byte by itself; when bytes wait for the peer, this waits with them. */
   override async sendCloseWrite({ signal }: AbortOptions = {}): Promise<void> {
@@ -151,17 +119,6 @@ export class NativeStream extends AbstractStream implements DirectlyReadable {
     this.#onAllLeft = left.resolve
     this.addEventListener('close', this.#onAllLeft, { once: true })
     await orAbort(left.promise, signal)
-  }
-
-  override async sendCloseRead(): Promise<void> {}
-
-  protected override dispatchReadBuffer(): void {
-    const { byteLength } = this.readBuffer
-    super.dispatchReadBuffer()
-    const takenBytes = byteLength - this.readBuffer.byteLength
-    if (takenBytes <= 0) return
-    this.#waitingPieces = 0
-    this.took(takenBytes)
   }
 
   /** How many bytes the session took: fewer when it holds as many for the peer as it may, or when the ring is full. */
@@ -182,12 +139,5 @@ export class NativeStream extends AbstractStream implements DirectlyReadable {
       if (taken < piece.byteLength) break
     }
     return sentBytes
-  }
-
-  #putTogether(): void {
-    const whole = this.readBuffer.slice()
-    this.readBuffer.consume(whole.byteLength)
-    this.readBuffer.append(whole)
-    this.#waitingPieces = 1
   }
 }

@@ -1,0 +1,66 @@
+/**
+ * What streams of our muxers have in common: how bytes of the peer reach whoever reads, by `message` events as libp2p has
+ * it, or straight (directly-readable.ts). The peer gets room again only for what was read.
+ */
+import { StreamMessageEvent } from '@libp2p/interface'
+import { AbstractStream } from '@libp2p/utils'
+import { readDirectly } from './directly-readable.ts'
+import type { DirectlyReadable } from './directly-readable.ts'
+
+/** Pieces that wait for a reader; more are put together, so that single bytes do not cost hundreds. */
+const MAX_WAITING_PIECES = 1_024
+
+export abstract class DirectStream extends AbstractStream implements DirectlyReadable {
+  abstract readonly lendsBytes: boolean
+  #sink: ((bytes: Uint8Array) => void) | null = null
+  #waitingPieces = 0
+
+  abstract took(byteLength: number): void
+
+  /** Bytes from the peer; only lent where the stream says so. */
+  deliver(bytes: Uint8Array): void {
+    if (this.#sink !== null) return this.#sink(bytes)
+    if (this.readStatus === 'closing' || this.readStatus === 'closed') return this.took(bytes.byteLength)
+    const isWanted = this.readStatus === 'readable' && this.listenerCount('message') > 0
+    if (isWanted && this.readBuffer.byteLength === 0) {
+      this.dispatchEvent(new StreamMessageEvent(this.lendsBytes ? bytes.slice() : bytes))
+      this.took(bytes.byteLength)
+      return
+    }
+    // A view keeps all that it was cut from.
+    const isMostOfIt = !this.lendsBytes && bytes.byteLength * 2 >= bytes.buffer.byteLength
+    this.readBuffer.append(isMostOfIt ? bytes : bytes.slice())
+    this.#waitingPieces += 1
+    if (this.#waitingPieces > MAX_WAITING_PIECES) this.#putTogether()
+    this.dispatchReadBuffer()
+  }
+
+  [readDirectly](sink: (bytes: Uint8Array) => void): void {
+    this.#sink = sink
+    for (const bytes of this.readBuffer.sublist()) sink(bytes)
+    this.readBuffer.consume(this.readBuffer.byteLength)
+    this.maybeDispatchEnd()
+  }
+
+  /** Without room given back the peer stops by itself. */
+  override sendPause(): void {}
+  override sendResume(): void {}
+
+  override async sendCloseRead(): Promise<void> {}
+
+  protected override dispatchReadBuffer(): void {
+    const { byteLength } = this.readBuffer
+    super.dispatchReadBuffer()
+    const takenBytes = byteLength - this.readBuffer.byteLength
+    if (takenBytes <= 0) return
+    this.#waitingPieces = 0
+    this.took(takenBytes)
+  }
+
+  #putTogether(): void {
+    const whole = this.readBuffer.slice()
+    this.readBuffer.consume(whole.byteLength)
+    this.readBuffer.append(whole)
+    this.#waitingPieces = 1
+  }
+}
