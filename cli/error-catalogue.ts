@@ -8,6 +8,7 @@ export async function errorCatalogue(): Promise<ReadonlyMap<string, ErrorSpec>> 
     import('../modules/home/service.ts'),
     import('../modules/identity/service.ts'),
     import('../modules/network/service.ts'),
+    import('../modules/routing/service.ts'),
     import('../modules/contacts/service.ts'),
     import('../modules/forwards/service.ts'),
     import('../modules/logs/service.ts'),
