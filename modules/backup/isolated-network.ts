@@ -61,6 +61,10 @@ export class IsolatedNetwork implements NetworkService {
     // There are none.
   }
 
+  addAddressSource(): void {
+    // It dials nobody.
+  }
+
   async block(): Promise<void> {
     await Promise.resolve()
   }

@@ -1,7 +1,8 @@
 /** Gets a connection to a peer: one dial at a time for each peer, joined by all who ask for it. */
 import { multiaddr } from '@multiformats/multiaddr'
 import { deadline } from '../../kernel/index.ts'
-import { hostOf, mostReachableFirst, peerIdOf, transportOf } from './address.ts'
+import { hostOf, mostReachableFirst, peerIdOf, transportOf, withPeerId } from './address.ts'
+import { AddressSources } from './address-sources.ts'
 import { AttemptLedger } from './attempt-ledger.ts'
 import { Dialer } from './dialer.ts'
 import { orAbort } from './or-abort.ts'
@@ -23,6 +24,7 @@ export interface ConnectorServices extends Pick<NetworkServices, 'peerId' | 'clo
 }
 
 export class Connector {
+  readonly sources = new AddressSources()
   readonly #services: ConnectorServices
   readonly #ledger = new AttemptLedger()
   readonly #dialling = new Map<string, Promise<void>>()
@@ -60,14 +62,19 @@ export class Connector {
   }
 
   /** @throws NZ_NETWORK_UNREACHABLE, NZ_NETWORK_BLOCKED, NZ_NETWORK_PEER_INVALID, NZ_NETWORK_ADDRESS_INVALID */
-  async connect(peerId: string, addresses: readonly string[], signal: AbortSignal): Promise<void> {
+  async connect(
+    peerId: string,
+    addresses: readonly string[],
+    signal: AbortSignal,
+    { isDirect = false }: { readonly isDirect?: boolean } = {},
+  ): Promise<void> {
     const { paths, book } = this.#services
     this.#check(peerId)
     const given = usableOf(addresses, peerId)
     if (given.length > 0) book.learn(peerId, given)
     while (paths.best(peerId) === undefined) {
       const joined = this.#dialling.get(peerId)
-      if (joined === undefined) return await orAbort(this.#dial(peerId, given), signal)
+      if (joined === undefined) return await orAbort(this.#dial(peerId, given, isDirect), signal)
       // Whoever dials already may not have known the addresses given here.
       await orAbort(
         joined.catch(() => undefined),
@@ -79,15 +86,16 @@ export class Connector {
   /** For streams and requests: connects when an address is known. @throws NZ_NETWORK_NOT_CONNECTED */
   async connectKnown(peerId: string, signal: AbortSignal): Promise<OpenPath> {
     const { paths, book } = this.#services
-    if (book.addresses(peerId).length === 0) throw networkErrors.NZ_NETWORK_NOT_CONNECTED({ data: { peerId } })
+    if (book.addresses(peerId).length === 0 && this.sources.isEmpty)
+      throw networkErrors.NZ_NETWORK_NOT_CONNECTED({ data: { peerId } })
     await this.connect(peerId, [], signal)
     const path = paths.best(peerId)
     if (path === undefined) throw networkErrors.NZ_NETWORK_NOT_CONNECTED({ data: { peerId } })
     return path
   }
 
-  async #dial(peerId: string, given: readonly string[]): Promise<void> {
-    const dial = this.#dialNow(peerId, given)
+  async #dial(peerId: string, given: readonly string[], isDirect: boolean): Promise<void> {
+    const dial = this.#dialNow(peerId, given, isDirect)
     this.#dialling.set(peerId, dial)
     try {
       await dial
@@ -96,7 +104,7 @@ export class Connector {
     }
   }
 
-  async #dialNow(peerId: string, given: readonly string[]): Promise<void> {
+  async #dialNow(peerId: string, given: readonly string[], isDirect: boolean): Promise<void> {
     const { clock, book, paths, config } = this.#services
     const dialer = this.#dialer
     if (dialer === null) throw networkErrors.NZ_NETWORK_STOPPED()
@@ -108,8 +116,21 @@ export class Connector {
     })
     const known = mostReachableFirst(book.addresses(peerId).filter((address) => !given.includes(address)))
     const candidates = [...mostReachableFirst(given), ...known].slice(0, MAX_ADDRESSES_TO_DIAL)
-    const { remoteAddr } = await dialer.dial(peerId, candidates, limit.signal)
+    const { remoteAddr } = await dialer.dial(peerId, candidates, limit.signal).catch(async (failure: unknown) => {
+      const more = isDirect ? [] : await this.#moreAddresses(peerId, candidates, limit.signal)
+      if (more.length === 0) throw failure
+      return await dialer.dial(peerId, more, limit.signal)
+    })
     book.learn(peerId, [remoteAddr.toString()])
+  }
+
+  /** What others say beyond what was tried. */
+  async #moreAddresses(peerId: string, tried: readonly string[], signal: AbortSignal): Promise<readonly string[]> {
+    const told = await this.sources.ask(peerId, { signal })
+    const isTried = new Set(tried.map((address) => withPeerId(address, peerId)))
+    return mostReachableFirst(told.flatMap((address) => usableIfAny(address, peerId)))
+      .filter((address) => !isTried.has(withPeerId(address, peerId)))
+      .slice(0, MAX_ADDRESSES_TO_DIAL)
   }
 
   #check(peerId: string): void {
@@ -139,6 +160,15 @@ function usableOf(addresses: readonly string[], peerId: string): string[] {
   })
   if (usable.length === 0 && refusal !== null) throw refusal as Error
   return usable
+}
+
+function usableIfAny(address: string, peerId: string): string[] {
+  try {
+    return usableOf([address], peerId)
+  } catch {
+    // Not one that this node can dial.
+    return []
+  }
 }
 
 /** @throws NZ_NETWORK_ADDRESS_INVALID for text that is no multiaddr, or one of another peer */

@@ -22,6 +22,7 @@ import type { ByteBudget } from './byte-budget.ts'
 import type { GatedSockets } from './gated-listener.ts'
 import type { NetworkConfig } from './config.ts'
 import type {
+  AddressSource,
   DialAttempt,
   NetworkCounters,
   NetworkService,
@@ -159,10 +160,15 @@ export class Network implements NetworkService {
 
   async connect(
     peerId: string,
-    { addresses = [], signal }: { readonly addresses?: readonly string[]; readonly signal: AbortSignal },
+    options: { readonly addresses?: readonly string[]; readonly isDirect?: boolean; readonly signal: AbortSignal },
   ): Promise<Peer> {
-    await this.#connector.connect(peerId, addresses, signal)
+    const { addresses = [], isDirect = false, signal } = options
+    await this.#connector.connect(peerId, addresses, signal, { isDirect })
     return this.#describe(peerId)
+  }
+
+  addAddressSource(source: AddressSource, options: { readonly signal: AbortSignal }): void {
+    this.#connector.sources.add(source, options)
   }
 
   async disconnect(peerId: string, { signal }: { readonly signal: AbortSignal }): Promise<void> {

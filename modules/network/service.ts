@@ -104,17 +104,25 @@ export interface NetworkCounters {
   readonly rxBytes: number
 }
 
+/** Says where a peer may be reached; asked when what is known does not lead to it. Throws when it cannot say. */
+export type AddressSource = (peerId: string, options: { readonly signal: AbortSignal }) => Promise<readonly string[]>
+
 export interface NetworkService {
   readonly peerId: string
   /** Addresses this node can be dialled at, with `/p2p/<peerId>`, most reachable first. */
   addresses(): readonly string[]
   peers(): readonly Peer[]
   peer(peerId: string): Peer | undefined
-  /** Connects, or returns the peer when it is connected. Tries `addresses` and what is known. @throws NZ_NETWORK_UNREACHABLE */
+  /**
+   * Connects, or returns the peer when it is connected. Tries `addresses` and what is known, then, unless `isDirect`,
+   * what the address sources say. @throws NZ_NETWORK_UNREACHABLE
+   */
   connect(
     peerId: string,
-    options: { readonly addresses?: readonly string[]; readonly signal: AbortSignal },
+    options: { readonly addresses?: readonly string[]; readonly isDirect?: boolean; readonly signal: AbortSignal },
   ): Promise<Peer>
+  /** Asks `source` for addresses of peers that cannot be reached, until `signal` aborts. */
+  addAddressSource(source: AddressSource, options: { readonly signal: AbortSignal }): void
   /** Closes every connection to the peer and stops keeping it. */
   disconnect(peerId: string, options: { readonly signal: AbortSignal }): Promise<void>
   /** Keeps a connection to the peer: reconnects with jittered back-off until `release` is called. */

@@ -14,6 +14,7 @@ import { networkErrors, networkEvents } from '../../modules/network/service.ts'
 import { fakeStreamPair } from './stream.ts'
 import type { Clock, EventBus } from '../../kernel/index.ts'
 import type {
+  AddressSource,
   DialAttempt,
   NetworkService,
   Peer,
@@ -128,6 +129,7 @@ class FakeNode implements NetworkService {
   readonly #requestHandlers = new Map<string, RequestHandler>()
   readonly #blocked = new Set<string>()
   readonly #refusals = new Set<(peerId: string) => boolean>()
+  readonly #sources = new Set<AddressSource>()
   #opened = 0
 
   constructor(mesh: Mesh, peerId: string, address: string, events: EventBus | undefined) {
@@ -154,10 +156,25 @@ class FakeNode implements NetworkService {
     return this.peers().find((peer) => peer.peerId === peerId)
   }
 
-  async connect(peerId: string, { addresses = [], signal }: { addresses?: readonly string[]; signal: AbortSignal }) {
+  async connect(
+    peerId: string,
+    options: { addresses?: readonly string[]; isDirect?: boolean; signal: AbortSignal },
+  ): Promise<Peer> {
+    const { addresses = [], isDirect = false, signal } = options
     await this.#mesh.delay(signal)
-    if (!this.#links.has(peerId)) this.#dial(peerId, addresses)
+    try {
+      if (!this.#links.has(peerId)) this.#dial(peerId, addresses)
+    } catch (error) {
+      if (isDirect || this.#sources.size === 0) throw error
+      const told = await Promise.all([...this.#sources].map(async (source) => await source(peerId, { signal })))
+      this.#dial(peerId, told.flat())
+    }
     return this.#describe(peerId)
+  }
+
+  addAddressSource(source: AddressSource, { signal }: { readonly signal: AbortSignal }): void {
+    this.#sources.add(source)
+    signal.addEventListener('abort', () => this.#sources.delete(source), { once: true })
   }
 
   async disconnect(peerId: string): Promise<void> {
@@ -330,7 +347,7 @@ class FakeNode implements NetworkService {
   }
 
   async #linkTo(peerId: string, signal: AbortSignal): Promise<{ link: Link; other: FakeNode }> {
-    if (!this.#links.has(peerId) && !this.#known.has(peerId))
+    if (!this.#links.has(peerId) && !this.#known.has(peerId) && this.#sources.size === 0)
       throw networkErrors.NZ_NETWORK_NOT_CONNECTED({ data: { peerId } })
     await this.connect(peerId, { signal })
     const link = this.#links.get(peerId)
@@ -343,7 +360,9 @@ class FakeNode implements NetworkService {
     const known = this.#known.get(peerId)
     const candidates = [...addresses, ...(known === undefined ? [] : [known])]
     const other = this.#mesh.nodes.get(peerId)
-    const address = candidates.find((candidate) => other?.addresses().includes(candidate))
+    const address = candidates
+      .map((candidate) => (candidate.includes('/p2p/') ? candidate : `${candidate}/p2p/${peerId}`))
+      .find((candidate) => other?.addresses().includes(candidate))
     const code = this.isRefusing(peerId)
       ? 'NZ_NETWORK_BLOCKED'
       : other === undefined || address === undefined || other.isRefusing(this.peerId)
