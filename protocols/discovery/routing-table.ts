@@ -1,0 +1,196 @@
+/**
+ * The peers a node knows, by distance (NZ-DISCOVERY-01 §4): who answers stays, who is silent leaves, and nobody fills a
+ * bucket from one range of addresses. Sans-I/O.
+ */
+import { commonBits, compareDistance, fractionBetween } from './distance.ts'
+import { FIRST_BUCKET, K, MAX_FAILURES, MAX_RANGE_PER_BUCKET, MAX_RANGE_PER_TABLE, MAX_REPLACEMENTS } from './limits.ts'
+import type { Place } from './distance.ts'
+import type { DiscoveryRecord } from './record.ts'
+
+export interface Contact {
+  readonly peerId: string
+  readonly place: Place
+  /** The peer's own record; its signature was verified or will be before it is dialled. */
+  readonly record: Pick<DiscoveryRecord, 'sequence' | 'bytes' | 'content'>
+  /** Network of its address; `null` for private addresses, which say nothing. */
+  readonly range: string | null
+}
+
+export interface TableEntry extends Contact {
+  /** `proven`: it answered a request where its record says it is. Only these are told to others. */
+  readonly state: 'proven' | 'heard'
+  readonly failures: number
+  /** Monotonic; `null` before the first answer. */
+  readonly answeredAtMs: number | null
+  readonly rttMs: number | null
+}
+
+type Mutable = { -readonly [key in keyof TableEntry]: TableEntry[key] }
+
+interface Bucket {
+  entries: Mutable[]
+  /** Newest last. */
+  replacements: Mutable[]
+}
+
+export class RoutingTable {
+  readonly #self: Place
+  readonly #buckets = new Map<number, Bucket>()
+  readonly #byPeer = new Map<string, Mutable>()
+  readonly #ranges = new Map<string, number>()
+
+  constructor(self: Place) {
+    this.#self = self
+  }
+
+  get size(): number {
+    return this.#byPeer.size
+  }
+
+  get(peerId: string): TableEntry | undefined {
+    return this.#byPeer.get(peerId)
+  }
+
+  entries(): readonly TableEntry[] {
+    return [...this.#byPeer.values()]
+  }
+
+  /** Learns of a peer. In a full bucket it waits until somebody leaves, or takes the place of one that never answered. */
+  heard(contact: Contact, { isProven }: { readonly isProven: boolean }): void {
+    const at = commonBits(this.#self, contact.place)
+    if (at >= 256) return
+    const known = this.#byPeer.get(contact.peerId)
+    if (known !== undefined) {
+      this.#renew(known, contact)
+      if (isProven) known.state = 'proven'
+      return
+    }
+    const entry: Mutable = {
+      ...contact,
+      state: isProven ? 'proven' : 'heard',
+      failures: 0,
+      answeredAtMs: null,
+      rttMs: null,
+    }
+    const bucket = this.#bucket(at)
+    const isCrowded = this.#isCrowded(bucket, contact.range)
+    if (!isCrowded && bucket.entries.length < capacityOf(at)) return this.#enter(bucket, entry)
+    const unproven = isProven ? this.#weakest(bucket, contact.range, isCrowded) : undefined
+    if (unproven !== undefined) {
+      this.#leave(bucket, unproven)
+      return this.#enter(bucket, entry)
+    }
+    bucket.replacements = [...bucket.replacements.filter(({ peerId }) => peerId !== entry.peerId), entry].slice(
+      -MAX_REPLACEMENTS,
+    )
+  }
+
+  /** Whether hearing of the peer would make it an entry at once. */
+  hasRoomFor({ peerId, place, range }: Contact): boolean {
+    const at = commonBits(this.#self, place)
+    if (at >= 256 || this.#byPeer.has(peerId)) return false
+    const bucket = this.#buckets.get(at)
+    return bucket === undefined || (bucket.entries.length < capacityOf(at) && !this.#isCrowded(bucket, range))
+  }
+
+  /** The peer answered. `isProven`: at an address of its record. */
+  answered(
+    peerId: string,
+    { atMs, rttMs, isProven }: { readonly atMs: number; readonly rttMs: number; readonly isProven: boolean },
+  ): void {
+    const entry = this.#byPeer.get(peerId)
+    if (entry === undefined) return
+    entry.failures = 0
+    entry.answeredAtMs = atMs
+    entry.rttMs = rttMs
+    if (isProven) entry.state = 'proven'
+  }
+
+  /** The peer did not answer; after MAX_FAILURES in a row, or at once when it never did, it makes room. */
+  failed(peerId: string): void {
+    const entry = this.#byPeer.get(peerId)
+    if (entry === undefined) return
+    entry.failures += 1
+    if (entry.failures < MAX_FAILURES && entry.answeredAtMs !== null) return
+    const bucket = this.#bucket(commonBits(this.#self, entry.place))
+    this.#leave(bucket, entry)
+    const next = bucket.replacements.findLast(({ range }) => !this.#isCrowded(bucket, range))
+    if (next === undefined) return
+    bucket.replacements = bucket.replacements.filter((each) => each !== next)
+    this.#enter(bucket, next)
+  }
+
+  /** The `count` peers nearest to `target`, nearest first; `forOthers`: only what may be told. */
+  closest(target: Place, count: number, { forOthers = false }: { readonly forOthers?: boolean } = {}): TableEntry[] {
+    const able = forOthers
+      ? [...this.#byPeer.values()].filter(({ state, failures }) => state === 'proven' && failures === 0)
+      : [...this.#byPeer.values()]
+    return able.toSorted((a, b) => compareDistance(target, a.place, b.place)).slice(0, count)
+  }
+
+  /** Up to `count` entries that were not heard of for `idleMs`, the longest silent first. */
+  idle(nowMs: number, { idleMs, count }: { readonly idleMs: number; readonly count: number }): TableEntry[] {
+    const since = ({ answeredAtMs }: TableEntry): number => answeredAtMs ?? -Infinity
+    return [...this.#byPeer.values()]
+      .filter((entry) => nowMs - since(entry) >= idleMs)
+      .toSorted((a, b) => since(a) - since(b))
+      .slice(0, count)
+  }
+
+  /** How many nodes there seem to be, from how dense they stand around this one. */
+  estimatedNodes(): number {
+    const near = this.closest(this.#self, K)
+    const last = near.at(-1)
+    if (last === undefined || near.length < K) return this.size + 1
+    return Math.max(this.size + 1, near.length / fractionBetween(this.#self, last.place))
+  }
+
+  /** Buckets up to the deepest that holds anybody, by shared bits: where refreshing looks. */
+  depth(): number {
+    return Math.max(0, ...[...this.#buckets].filter(([, { entries }]) => entries.length > 0).map(([at]) => at))
+  }
+
+  #bucket(at: number): Bucket {
+    const bucket = this.#buckets.get(at) ?? { entries: [], replacements: [] }
+    this.#buckets.set(at, bucket)
+    return bucket
+  }
+
+  #enter(bucket: Bucket, entry: Mutable): void {
+    bucket.entries.push(entry)
+    this.#byPeer.set(entry.peerId, entry)
+    if (entry.range !== null) this.#ranges.set(entry.range, (this.#ranges.get(entry.range) ?? 0) + 1)
+  }
+
+  #leave(bucket: Bucket, entry: Mutable): void {
+    bucket.entries = bucket.entries.filter((each) => each !== entry)
+    this.#byPeer.delete(entry.peerId)
+    if (entry.range === null) return
+    const left = (this.#ranges.get(entry.range) ?? 1) - 1
+    if (left === 0) this.#ranges.delete(entry.range)
+    else this.#ranges.set(entry.range, left)
+  }
+
+  /** A newer record of a known peer. Its range stays: moving must not get around the bounds of ranges. */
+  #renew(entry: Mutable, { record }: Contact): void {
+    if (record.sequence > entry.record.sequence) entry.record = record
+  }
+
+  #isCrowded(bucket: Bucket, range: string | null): boolean {
+    if (range === null) return false
+    if ((this.#ranges.get(range) ?? 0) >= MAX_RANGE_PER_TABLE) return true
+    return bucket.entries.filter((entry) => entry.range === range).length >= MAX_RANGE_PER_BUCKET
+  }
+
+  /** One that never answered and may give its place to a proven peer. */
+  #weakest(bucket: Bucket, range: string | null, isCrowded: boolean): Mutable | undefined {
+    return bucket.entries.find(
+      ({ state, answeredAtMs, range: held }) =>
+        state === 'heard' && answeredAtMs === null && (!isCrowded || held === range),
+    )
+  }
+}
+
+function capacityOf(at: number): number {
+  return at > 8 ? K : Math.max(K, FIRST_BUCKET >> at)
+}
