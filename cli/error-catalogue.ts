@@ -17,6 +17,7 @@ export async function errorCatalogue(): Promise<ReadonlyMap<string, ErrorSpec>> 
     import('../modules/transfers/service.ts'),
     import('../modules/storage/service.ts'),
     import('../modules/trust/service.ts'),
+    import('../modules/discovery/service.ts'),
     import('../modules/backup/service.ts'),
     import('../modules/files/service.ts'),
     import('../modules/eventlog/service.ts'),

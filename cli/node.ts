@@ -43,6 +43,7 @@ export async function nodeModules({ env }: Pick<NodeInit, 'env'>): Promise<reado
     import('../modules/documents/index.ts'),
     import('../modules/backup/index.ts'),
     import('../modules/trust/index.ts'),
+    import('../modules/discovery/index.ts'),
     import('../modules/network/index.ts'),
     import('../modules/contacts/index.ts'),
     import('../modules/forwards/index.ts'),

@@ -65,6 +65,10 @@ export const commandGroups: CommandGroups = {
     const { backupCommands, backupPresenters } = await import('./backup.ts')
     return { commands: backupCommands, presenters: backupPresenters }
   },
+  discovery: async () => {
+    const { discoveryCommands, discoveryPresenters } = await import('./discovery.ts')
+    return { commands: discoveryCommands, presenters: discoveryPresenters }
+  },
   trust: async () => {
     const { trustCommands, trustPresenters } = await import('./trust.ts')
     return { commands: trustCommands, presenters: trustPresenters }
@@ -99,6 +103,8 @@ export const parentSummaries: Readonly<Record<string, string>> = {
   log: 'Keep append-only logs that prove themselves',
   profile: 'Keep several identities apart on one machine',
   storage: 'Look after the encrypted store',
+  discovery: 'Find peers and small values through other nodes',
+  service: 'Announce and find services',
   trust: 'State, explain and replicate how far peers are trusted',
   token: 'Let programs use the local API over TCP',
 }

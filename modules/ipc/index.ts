@@ -17,6 +17,7 @@ import { IdentityFactsService, IdentityService } from '../identity/service.ts'
 import { LogsService } from '../logs/service.ts'
 import { NetworkService } from '../network/service.ts'
 import { StorageService } from '../storage/service.ts'
+import { DiscoveryService } from '../discovery/service.ts'
 import { TrustService } from '../trust/service.ts'
 import { TransfersService } from '../transfers/service.ts'
 import { authenticateByToken, authenticateOwner } from './access.ts'
@@ -38,6 +39,7 @@ import { tokensHandlers } from './handlers/tokens.ts'
 import { configHandlers } from './handlers/config.ts'
 import { contactsHandlers } from './handlers/contacts.ts'
 import { storageHandlers } from './handlers/storage.ts'
+import { discoveryHandlers } from './handlers/discovery.ts'
 import { trustHandlers } from './handlers/trust.ts'
 import { transfersHandlers } from './handlers/transfers.ts'
 import { createHttpServer } from './http-server.ts'
@@ -73,6 +75,7 @@ export default defineModule({
     files: FilesService,
     backup: BackupService,
     trust: TrustService,
+    discovery: DiscoveryService,
     eventlog: EventLogService,
     documents: DocumentsService,
   },
@@ -102,6 +105,7 @@ export default defineModule({
       ...filesHandlers({ ...services, clock }),
       ...backupHandlers(services),
       ...trustHandlers({ ...services, clock }),
+      ...discoveryHandlers(services),
       ...eventLogHandlers({ ...services, clock }),
       ...documentsHandlers(services),
       ...streamsHandlers(new AppStreams({ ...services, clock, signal: stopping.signal })),

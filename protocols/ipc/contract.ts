@@ -13,6 +13,7 @@ import { logsContract } from './contract/logs.ts'
 import { networkContract } from './contract/network.ts'
 import { nodeContract } from './contract/node.ts'
 import { storageContract } from './contract/storage.ts'
+import { discoveryContract } from './contract/discovery.ts'
 import { trustContract } from './contract/trust.ts'
 import { streamsContract } from './contract/streams.ts'
 import { tokensContract } from './contract/tokens.ts'
@@ -38,4 +39,5 @@ export const contract = defineContract({
   ...filesContract,
   ...backupContract,
   ...trustContract,
+  ...discoveryContract,
 })

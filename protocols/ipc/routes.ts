@@ -99,4 +99,13 @@ export const routes: Routes<typeof contract> = {
   trustRevoke: { method: 'POST', path: '/trust/revoke', kind: 'call' },
   trustLog: { method: 'GET', path: '/trust/log', kind: 'call' },
   trustSync: { method: 'POST', path: '/trust/sync', kind: 'call' },
+  discoveryStatus: { method: 'GET', path: '/discovery', kind: 'call' },
+  discoveryFind: { method: 'POST', path: '/discovery/find', kind: 'call' },
+  discoveryPut: { method: 'POST', path: '/discovery/put', kind: 'call' },
+  discoveryGet: { method: 'POST', path: '/discovery/get', kind: 'call' },
+  serviceList: { method: 'GET', path: '/services', kind: 'call' },
+  serviceAnnounce: { method: 'POST', path: '/services', kind: 'call' },
+  serviceWithdraw: { method: 'POST', path: '/services/withdraw', kind: 'call' },
+  serviceFind: { method: 'POST', path: '/services/find', kind: 'call' },
+  peersWhy: { method: 'GET', path: '/peers/why', kind: 'call' },
 }

@@ -23,6 +23,7 @@ import { IpcService } from '../../modules/ipc/service.ts'
 import { createJournal } from '../../modules/logs/index.ts'
 import { LogsService } from '../../modules/logs/service.ts'
 import { NetworkService } from '../../modules/network/service.ts'
+import discoveryModule from '../../modules/discovery/index.ts'
 import trustModule from '../../modules/trust/index.ts'
 import transfersModule from '../../modules/transfers/index.ts'
 import { createClient } from '../../sdk/client.ts'
@@ -55,6 +56,8 @@ export interface ApiNodeInit {
   readonly mesh?: FakeNetwork
   readonly seed?: number
   readonly files?: Map<string, Uint8Array>
+  /** Of the module `discovery`; default: it is off. */
+  readonly discovery?: object
   /** Of the module `ipc`. */
   readonly ipc?: object
   readonly clock?: Clock
@@ -79,8 +82,17 @@ export async function startApiNode(init: ApiNodeInit = {}): Promise<ApiNode> {
   const logs = await fakeLogs(clock === undefined ? {} : { clock })
   const opened = await openFiles({ storage, folder: stored, ...(clock === undefined ? {} : { clock }) })
   const kernel = new Kernel({
-    modules: [contactsModule, trustModule, forwardsModule, transfersModule, doctorModule, backupModule, ipcModule],
-    config: { ipc, contacts: { name: `node${seed}` } },
+    modules: [
+      contactsModule,
+      trustModule,
+      discoveryModule,
+      forwardsModule,
+      transfersModule,
+      doctorModule,
+      backupModule,
+      ipcModule,
+    ],
+    config: { ipc, discovery: { mode: 'off', ...init.discovery }, contacts: { name: `node${seed}` } },
     log,
     services: [
       provide(DocumentsService, documentsOf({ storage, identity, clock: clock ?? systemClock })),

@@ -22,6 +22,7 @@ describe('the group node', () => {
       [
         ['contacts', 'running'],
         ['trust', 'running'],
+        ['discovery', 'running'],
         ['forwards', 'running'],
         ['transfers', 'running'],
         ['doctor', 'running'],

@@ -1,0 +1,161 @@
+/** Finds peers, services and values through other nodes: wiring only. */
+import { bounded, defineModule } from '../../kernel/index.ts'
+import { ContactsService } from '../contacts/service.ts'
+import { IdentityService } from '../identity/service.ts'
+import { networkErrors, networkEvents, NetworkService } from '../network/service.ts'
+import { StorageService } from '../storage/service.ts'
+import { TrustService } from '../trust/service.ts'
+import { dialableAddresses } from './address-range.ts'
+import { answerRequests } from './answering.ts'
+import { discoveryConfig } from './config.ts'
+import { Dht } from './dht.ts'
+import { createDiscovery, PeerSearch } from './discovery.ts'
+import { OpenedConnections } from './opened-connections.ts'
+import { OwnRecords } from './own-records.ts'
+import { RefusalNotes } from './refusal-notes.ts'
+import { RequestRate } from './request-rate.ts'
+import { discoveryEvents, DiscoveryService } from './service.ts'
+import { Services } from './services.ts'
+import { TableMemory } from './table-memory.ts'
+import { Tending } from './tending.ts'
+import type { ModuleContext, NzError } from '../../kernel/index.ts'
+import type { Verify } from '../../protocols/discovery/record.ts'
+import type { DiscoveryConfig } from './config.ts'
+import type { Askable } from './query.ts'
+
+/** For one announcer of a service to be found, dialled and to answer. */
+const CHECK_TIMEOUT_MS = 5_000
+
+interface Required {
+  readonly network: NetworkService
+  readonly contacts: ContactsService
+  readonly identity: IdentityService
+  readonly storage: StorageService
+  readonly trust: TrustService
+}
+
+export default defineModule({
+  name: 'discovery',
+  config: discoveryConfig,
+  requires: {
+    network: NetworkService,
+    contacts: ContactsService,
+    identity: IdentityService,
+    storage: StorageService,
+    trust: TrustService,
+  },
+  provides: { discovery: DiscoveryService },
+  emits: discoveryEvents,
+  capabilities: [],
+  restart: 'permanent',
+
+  setup(context, required, config) {
+    const { scope, clock, events } = context
+    const { network } = required
+    const { signal } = scope
+    const parts = assemble(context, required, config)
+    const { dht, own, tending, search } = parts
+    return {
+      services: { discovery: parts.discovery },
+      async start(options) {
+        await own.load(options)
+        if (config.mode === 'off') return
+        if (config.mode === 'server') {
+          const rate = new RequestRate(clock)
+          const ownRecord = () => own.peerRecord()
+          answerRequests({ dht, network, clock, rate, verify: parts.verify, ownRecord }, { signal })
+        }
+        events.on(networkEvents.peerDisconnected, ({ peerId }) => parts.gone(peerId), { signal })
+        events.on(networkEvents.peerConnected, ({ peerId }) => parts.met(peerId), { signal })
+        network.addAddressSource(
+          async (peerId, limit) => {
+            const { addresses } = await search.find(peerId, limit)
+            return dialableAddresses(addresses ?? [], network.addresses())
+          },
+          { signal },
+        )
+        tending.start()
+      },
+    }
+  },
+})
+
+function assemble(context: ModuleContext, required: Required, config: DiscoveryConfig) {
+  const { scope, clock, log, events, random } = context
+  const { network, identity, storage, trust } = required
+  const { signal } = scope
+  const signer = Buffer.from(identity.self.nodePublicKey).toString('hex')
+  const verify: Verify = (...args) => identity.verify(...args)
+  const isWanted = (peerId: string): boolean => required.contacts.get(peerId) !== undefined
+  const opened = new OpenedConnections({ network, clock, log, isWanted }, { max: config.maxConnections })
+  const own = new OwnRecords({
+    dht: () => dht,
+    addresses: () => network.addresses(),
+    isServer: config.mode === 'server',
+    namespace: storage.namespace('discovery/own'),
+    signer,
+    sign: (purpose, message) => identity.signAsNode(purpose, message),
+    clock,
+    log,
+  })
+  const refusals = new RefusalNotes({ clock, events, log })
+  const dht = new Dht(
+    {
+      network,
+      clock,
+      opened,
+      verify,
+      signer,
+      ownRecord: () => own.peerRecord(),
+      published: (key) => own.under(key),
+      onRefused: (peerId, code) => refusals.note(peerId, code),
+    },
+    config,
+  )
+  const memory = new TableMemory({ storage, log })
+  const introducers = (): readonly Askable[] => introducersOf(required, config)
+  const tending = new Tending({ dht, own, memory, introducers, clock, random, events, log }, config, { signal })
+  const search = new PeerSearch({
+    dht,
+    clock,
+    onFound: ({ peerId, addresses }) =>
+      events.emit(discoveryEvents.peerFound, { peerId, addresses: addresses?.length ?? 0, by: 'dht' }),
+  })
+  const services = new Services({
+    dht: () => dht,
+    own,
+    network,
+    trust,
+    selfPeerId: network.peerId,
+    findPeer: async (peerId, options) => await search.find(peerId, options),
+    check: async (parent, work) =>
+      await bounded(work, {
+        clock,
+        timeoutMs: CHECK_TIMEOUT_MS,
+        signal: parent,
+        timeoutError: (): NzError => networkErrors.NZ_NETWORK_TIMEOUT(),
+      }),
+    ttlS: Math.ceil(config.serviceTtlMs / 1_000),
+  })
+  const discovery = createDiscovery({ mode: config.mode, dht, own, services, clock, onFound: () => undefined }, search)
+  const gone = (peerId: string): void => {
+    opened.closed(peerId)
+    dht.forgetTold(peerId)
+  }
+  /** Whoever is connected for another reason may know others, too. */
+  const met = (peerId: string): void => {
+    if (opened.has(peerId) || dht.table.get(peerId)?.answeredAtMs != null) return
+    void dht.greet({ peerId, addresses: [] }, { signal }).then((isThere) => {
+      if (isThere && dht.table.size > 0) tending.wake()
+    })
+  }
+  return { dht, own, tending, search, discovery, verify, gone, met }
+}
+
+function introducersOf({ contacts }: Pick<Required, 'contacts'>, { bootstrap }: DiscoveryConfig): readonly Askable[] {
+  const named = bootstrap.map((address) => {
+    const at = address.lastIndexOf('/p2p/')
+    return { peerId: address.slice(at + '/p2p/'.length), addresses: [address.slice(0, at)] }
+  })
+  return [...named, ...contacts.list().map(({ peerId, addresses }) => ({ peerId, addresses }))]
+}

@@ -1,0 +1,326 @@
+/** The discovery module over an in-memory mesh: peers, values and services found through others, and what is refused. */
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { SimulatedClock } from '../../kernel/index.ts'
+import { MAX_REQUESTS } from '../../modules/discovery/request-rate.ts'
+import { recordCodes } from '../../protocols/discovery/errors.ts'
+import { decodeStored, encodeFind, encodeStore, FIND_METHOD, STORE_METHOD } from '../../protocols/discovery/messages.ts'
+import { createRecord, keyOfService } from '../../protocols/discovery/record.ts'
+import { startDiscoveryNode, startDiscoveryNodes, whileTimePasses } from '../fake/discovery.ts'
+import { fakeIdentity } from '../fake/identity.ts'
+import { createFakeNetwork } from '../fake/network.ts'
+import type { Content, RecordBody } from '../../protocols/discovery/record.ts'
+import type { DiscoveryNode } from '../fake/discovery.ts'
+
+const { signal } = new AbortController()
+const offer = { name: 'printer', version: '1.2', health: 'healthy', capabilities: ['pdf', 'colour'] } as const
+
+async function stopAll(nodes: readonly DiscoveryNode[]): Promise<void> {
+  for (const node of nodes) await node[Symbol.asyncDispose]()
+}
+
+describe('finding peers', () => {
+  it('reaches a peer that was never met, and says how it was found', async () => {
+    const { nodes, clock } = await startDiscoveryNodes(8)
+    const [, second] = nodes
+    const last = nodes.at(-1)
+    assert.ok(second !== undefined && last !== undefined)
+    const lookup = await whileTimePasses(clock, last.discovery.findPeer(second.peerId, { signal }))
+    assert.deepEqual(lookup.addresses, [second.network.addresses()[0]?.replace(/\/p2p\/.*/, '')])
+    assert.ok(lookup.hops <= 3)
+    assert.deepEqual(last.discovery.lastLookup(second.peerId), lookup)
+    await second.network.disconnect(last.peerId, { signal })
+    const peer = await whileTimePasses(clock, last.network.connect(second.peerId, { signal }))
+    assert.equal(peer.state, 'connected')
+    await stopAll(nodes)
+  })
+
+  it('reaches a contact at the address it has moved to', async () => {
+    const { nodes, clock, mesh } = await startDiscoveryNodes(5)
+    const [first, second, third] = nodes
+    assert.ok(first !== undefined && second !== undefined && third !== undefined)
+    await whileTimePasses(clock, third.network.connect(second.peerId, { signal }))
+    const before = second.network.addresses()
+    await second[Symbol.asyncDispose]()
+    const moved = await startDiscoveryNode({ mesh, seed: 2, clock, bootstrap: [first] })
+    assert.notDeepEqual(moved.network.addresses(), before)
+    await clock.advance(5_000)
+    const peer = await whileTimePasses(clock, third.network.connect(second.peerId, { addresses: before, signal }))
+    assert.equal(peer.state, 'connected')
+    await stopAll([first, moved, ...nodes.slice(2)])
+  })
+
+  it('comes back without an introducer, by the table it has kept', async () => {
+    const { nodes, clock, mesh } = await startDiscoveryNodes(4)
+    const last = nodes.at(-1)
+    assert.ok(last !== undefined)
+    await clock.advance(120_000)
+    await last[Symbol.asyncDispose]()
+    const again = await startDiscoveryNode({ mesh, seed: 4, clock, disk: last.disk })
+    await clock.advance(5_000)
+    assert.ok(again.discovery.status().tableSize >= 3)
+    await stopAll([...nodes.slice(0, -1), again])
+  })
+
+  it('says that it is alone, that it is off, and that nobody knows the peer', async () => {
+    const clock = new SimulatedClock()
+    const mesh = createFakeNetwork({ clock })
+    const alone = await startDiscoveryNode({ mesh, seed: 1, clock })
+    const stranger = fakeIdentity(200).self.peerId
+    await assert.rejects(alone.discovery.findPeer(stranger, { signal }), { code: 'NZ_DISCOVERY_ALONE' })
+    const off = await startDiscoveryNode({ mesh, seed: 2, clock, config: { mode: 'off' } })
+    await assert.rejects(off.discovery.findPeer(stranger, { signal }), { code: 'NZ_DISCOVERY_OFF' })
+    const second = await startDiscoveryNode({ mesh, seed: 3, clock, bootstrap: [alone] })
+    await clock.advance(100)
+    const lookup = await whileTimePasses(clock, second.discovery.findPeer(stranger, { signal }))
+    assert.equal(lookup.addresses, null)
+    await assert.rejects(second.discovery.findPeer('nobody', { signal }), { code: 'NZ_DISCOVERY_PEER_INVALID' })
+    await stopAll([alone, off, second])
+  })
+
+  it('lets nobody know of a client, which finds others', async () => {
+    const { nodes, clock, mesh } = await startDiscoveryNodes(3)
+    const [first] = nodes
+    assert.ok(first !== undefined)
+    const client = await startDiscoveryNode({ mesh, seed: 9, clock, bootstrap: [first], config: { mode: 'client' } })
+    await clock.advance(5_000)
+    assert.ok(client.discovery.status().tableSize >= 2)
+    assert.equal(first.discovery.status().tableSize, 2)
+    const lookup = await whileTimePasses(
+      clock,
+      nodes[1]?.discovery.findPeer(client.peerId, { signal }) ?? Promise.reject(),
+    )
+    assert.equal(lookup.addresses, null)
+    await stopAll([...nodes, client])
+  })
+
+  it('drops the dead from the table', async () => {
+    const { nodes, clock } = await startDiscoveryNodes(6)
+    const [first, ...others] = nodes
+    assert.ok(first !== undefined)
+    await clock.advance(10_000)
+    assert.equal(first.discovery.status().tableSize, 5)
+    await stopAll(others.slice(0, 3))
+    await clock.advance(1_800_000)
+    assert.equal(first.discovery.status().tableSize, 2)
+    await stopAll([first, ...others.slice(3)])
+  })
+})
+
+describe('values', () => {
+  it('are found by others, the newest of them', async () => {
+    const { nodes, clock } = await startDiscoveryNodes(6)
+    const [a, , , , , z] = nodes
+    assert.ok(a !== undefined && z !== undefined)
+    const put = async (text: string) =>
+      await whileTimePasses(clock, a.discovery.putValue('motd', Buffer.from(text), { ttlS: 3_600, signal }))
+    const got = async () => {
+      const record = await whileTimePasses(clock, z.discovery.getValue(a.peerId, 'motd', { signal }))
+      return record?.content.kind === 'value' ? Buffer.from(record.content.value).toString() : null
+    }
+    assert.equal(await got(), null)
+    assert.ok((await put('hello')).holders >= 4)
+    assert.equal(await got(), 'hello')
+    await put('later')
+    assert.equal(await got(), 'later')
+    await assert.rejects(a.discovery.putValue('motd', new Uint8Array(1_025), { ttlS: 60, signal }), {
+      code: 'NZ_DISCOVERY_VALUE_INVALID',
+    })
+    await stopAll(nodes)
+  })
+})
+
+describe('services', () => {
+  const find = { name: 'printer', capabilities: [], isChecked: true, signal }
+
+  it('are found by name and by capability by a node that has never met the announcer, until they are withdrawn', async () => {
+    const { nodes, clock } = await startDiscoveryNodes(6)
+    const [, a, , , , z] = nodes
+    assert.ok(a !== undefined && z !== undefined)
+    const announced = await whileTimePasses(clock, a.discovery.announce(offer, { signal }))
+    assert.ok(announced.holders >= 4)
+    const [found, ...none] = await whileTimePasses(clock, z.discovery.findServices(find))
+    assert.equal(none.length, 0)
+    assert.deepEqual([found?.peerId, found?.state, found?.capabilities], [a.peerId, 'answers', ['colour', 'pdf']])
+    const byCapability = async (...capabilities: string[]) =>
+      (await whileTimePasses(clock, z.discovery.findServices({ capabilities, isChecked: false, signal }))).length
+    assert.deepEqual(
+      [await byCapability('pdf'), await byCapability('pdf', 'fax'), await byCapability('fax')],
+      [1, 0, 0],
+    )
+    await whileTimePasses(clock, a.discovery.withdraw('printer', { signal }))
+    assert.deepEqual(await whileTimePasses(clock, z.discovery.findServices(find)), [])
+    assert.deepEqual(a.discovery.offers(), [])
+    await assert.rejects(a.discovery.withdraw('printer', { signal }), { code: 'NZ_DISCOVERY_SERVICE_UNKNOWN' })
+    await stopAll(nodes)
+  })
+
+  it('of a node that was killed are silent at once and gone when their time is over', async () => {
+    const config = { serviceTtlMs: 30_000, intervalMs: 5_000 }
+    const { nodes, clock } = await startDiscoveryNodes(6, { config })
+    const [, a, , , , z] = nodes
+    assert.ok(a !== undefined && z !== undefined)
+    await whileTimePasses(clock, a.discovery.announce(offer, { signal }))
+    await clock.advance(60_000)
+    assert.equal((await whileTimePasses(clock, z.discovery.findServices(find)))[0]?.state, 'answers')
+    await a[Symbol.asyncDispose]()
+    assert.equal((await whileTimePasses(clock, z.discovery.findServices(find)))[0]?.state, 'silent')
+    await clock.advance(30_000)
+    assert.deepEqual(await whileTimePasses(clock, z.discovery.findServices(find)), [])
+    await stopAll(nodes.filter((node) => node !== a))
+  })
+
+  it('are announced again after a restart, also when nobody could take them before', async () => {
+    const clock = new SimulatedClock()
+    const mesh = createFakeNetwork({ clock })
+    const alone = await startDiscoveryNode({ mesh, seed: 1, clock })
+    assert.equal((await alone.discovery.announce(offer, { signal })).holders, 0)
+    await alone[Symbol.asyncDispose]()
+    await clock.advance(3_600_000)
+    const again = await startDiscoveryNode({ mesh, seed: 1, clock, disk: alone.disk })
+    const other = await startDiscoveryNode({ mesh, seed: 2, clock, bootstrap: [again] })
+    await clock.advance(150_000)
+    assert.equal((await whileTimePasses(clock, other.discovery.findServices(find)))[0]?.peerId, again.peerId)
+    await stopAll([again, other])
+  })
+
+  it('are ranked: who answers, then who is well, then who is trusted', async () => {
+    const levels = new Map<string, string>()
+    const clock = new SimulatedClock()
+    const mesh = createFakeNetwork({ clock })
+    const first = await startDiscoveryNode({ mesh, seed: 1, clock })
+    const others: DiscoveryNode[] = []
+    for (let seed = 2; seed < 6; seed++) {
+      others.push(await startDiscoveryNode({ mesh, seed, clock, bootstrap: [first] }))
+      await clock.advance(10)
+    }
+    const trust = {
+      explain: (peerId: string) => ({ ...unknown, peerId, level: (levels.get(peerId) ?? 'UNKNOWN') as 'HIGH' }),
+    }
+    const asker = await startDiscoveryNode({ mesh, seed: 7, clock, bootstrap: [first], trust })
+    await clock.advance(1_000)
+    const [failing, plain, trusted, dead] = others
+    assert.ok(failing !== undefined && plain !== undefined && trusted !== undefined && dead !== undefined)
+    levels.set(trusted.peerId, 'HIGH')
+    for (const [node, health] of [
+      [failing, 'failing'],
+      [plain, 'healthy'],
+      [trusted, 'healthy'],
+      [dead, 'healthy'],
+    ] as const)
+      await whileTimePasses(clock, node.discovery.announce({ ...offer, health }, { signal }))
+    await dead[Symbol.asyncDispose]()
+    const ranked = await whileTimePasses(clock, asker.discovery.findServices(find))
+    assert.deepEqual(
+      ranked.map(({ peerId }) => peerId),
+      [trusted, plain, failing, dead].map(({ peerId }) => peerId),
+    )
+    await stopAll([first, failing, plain, trusted, asker])
+  })
+
+  it('that cannot be announced are refused, and no more than fit', async () => {
+    const clock = new SimulatedClock()
+    await using node = await startDiscoveryNode({ mesh: createFakeNetwork({ clock }), seed: 1, clock })
+    for (const wrong of [
+      { name: 'Print Server' },
+      { name: '' },
+      { capabilities: Array.from({ length: 9 }, (_, n) => `c${n}`) },
+    ])
+      await assert.rejects(node.discovery.announce({ ...offer, ...wrong }, { signal }), {
+        code: 'NZ_DISCOVERY_SERVICE_INVALID',
+      })
+    for (let n = 0; n < 64; n++) await node.discovery.announce({ ...offer, name: `s${n}` }, { signal })
+    await assert.rejects(node.discovery.announce({ ...offer, name: 'more' }, { signal }), {
+      code: 'NZ_DISCOVERY_SERVICES_FULL',
+    })
+  })
+})
+
+describe('a node that is asked', () => {
+  const mallory = fakeIdentity(66)
+  const key = keyOfService('printer')
+
+  function recordOf(changes: Partial<RecordBody> & { readonly content?: Content }, by = mallory): Uint8Array {
+    const signer = Buffer.from(mallory.self.nodePublicKey).toString('hex')
+    const content = { kind: 'service' as const, ...offer, capabilities: ['colour', 'pdf'] }
+    const body = { signer, sequence: 1_700_000_000_000, ttlS: 300, content, ...changes }
+    return createRecord(body, (purpose, message) => by.signAsNode(purpose, message)).bytes
+  }
+
+  it('refuses and counts what is forged, stale, over, too large or in the wrong place', async () => {
+    const clock = new SimulatedClock()
+    const mesh = createFakeNetwork({ clock })
+    await using node = await startDiscoveryNode({ mesh, seed: 1, clock })
+    const attacker = mesh.add(mallory.self.peerId)
+    await attacker.connect(node.peerId, { addresses: node.network.addresses(), signal })
+    const store = async (record: Uint8Array, at = key) => {
+      const answer = await attacker.request(node.peerId, STORE_METHOD, encodeStore([{ key: at, record }]), { signal })
+      return recordCodes[decodeStored(answer)?.[0] ?? 255]
+    }
+    assert.equal(await store(recordOf({})), null)
+    assert.equal(await store(recordOf({ sequence: 1_699_999_999_999 })), 'NZ_DISCOVERY_STALE')
+    assert.equal(await store(recordOf({ sequence: 1_700_000_000_001 }, fakeIdentity(67))), 'NZ_DISCOVERY_FORGED')
+    assert.equal(await store(recordOf({ sequence: 1_699_999_000_000 })), 'NZ_DISCOVERY_EXPIRED')
+    assert.equal(await store(recordOf({ sequence: 1_700_000_400_000 })), 'NZ_DISCOVERY_EXPIRED')
+    assert.equal(
+      await store(recordOf({ sequence: 1_700_000_000_002 }), keyOfService('other')),
+      'NZ_DISCOVERY_WRONG_KEY',
+    )
+    assert.equal(await store(new Uint8Array(2_049)), 'NZ_DISCOVERY_TOO_LARGE')
+    assert.equal(await store(new Uint8Array(64)), 'NZ_DISCOVERY_MALFORMED')
+    assert.deepEqual(node.discovery.status().counters.refused, {
+      NZ_DISCOVERY_STALE: 1,
+      NZ_DISCOVERY_FORGED: 1,
+      NZ_DISCOVERY_EXPIRED: 2,
+      NZ_DISCOVERY_WRONG_KEY: 1,
+      NZ_DISCOVERY_TOO_LARGE: 1,
+      NZ_DISCOVERY_MALFORMED: 1,
+    })
+    assert.equal(node.discovery.status().records, 1)
+    await clock.advance(400_000)
+    assert.equal(node.discovery.status().records, 0)
+  })
+
+  it('answers no more than it can, and nothing that is no request', async () => {
+    const clock = new SimulatedClock()
+    const mesh = createFakeNetwork({ clock })
+    await using node = await startDiscoveryNode({ mesh, seed: 1, clock })
+    const attacker = mesh.add(mallory.self.peerId)
+    await attacker.connect(node.peerId, { addresses: node.network.addresses(), signal })
+    const ask = async (bytes: Uint8Array) => await attacker.request(node.peerId, FIND_METHOD, bytes, { signal })
+    await assert.rejects(ask(new Uint8Array(8)), { code: 'NZ_DISCOVERY_PROTOCOL' })
+    const request = encodeFind({ target: key, wantsRecords: true, wantsOwn: false, own: null })
+    for (let n = 1; n < MAX_REQUESTS; n++) await ask(request)
+    await assert.rejects(ask(request), { code: 'NZ_DISCOVERY_BUSY' })
+    await clock.advance(10_000)
+    await ask(request)
+    assert.equal(node.discovery.status().counters.limited, 1)
+  })
+
+  it('takes the peer record of nobody else for that of who asks', async () => {
+    const clock = new SimulatedClock()
+    const mesh = createFakeNetwork({ clock })
+    await using node = await startDiscoveryNode({ mesh, seed: 1, clock })
+    const attacker = mesh.add(fakeIdentity(67).self.peerId)
+    await attacker.connect(node.peerId, { addresses: node.network.addresses(), signal })
+    const own = recordOf({ content: { kind: 'peer', addresses: ['/ip4/192.0.2.1/tcp/4001'] } })
+    await attacker.request(
+      node.peerId,
+      FIND_METHOD,
+      encodeFind({ target: key, wantsRecords: false, wantsOwn: false, own }),
+      { signal },
+    )
+    assert.equal(node.discovery.status().tableSize, 0)
+    assert.deepEqual(node.discovery.status().counters.refused, { NZ_DISCOVERY_FORGED: 1 })
+  })
+})
+
+const unknown = {
+  weight: 0,
+  because: 'none' as const,
+  isForked: false,
+  revokedBy: [],
+  paths: [],
+  isCut: false,
+  mayDo: [],
+}
