@@ -2,6 +2,7 @@
  * A libp2p muxer whose connection the native session has taken over: socket, records and frames are its affair, streams
  * and their rules are here.
  */
+import { constants } from 'node:os'
 import { MuxerClosedError, TooManyOutboundProtocolStreamsError } from '@libp2p/interface'
 import { AbstractStreamMuxer } from '@libp2p/utils'
 import { noiseErrors } from '../../../protocols/noise/errors.ts'
@@ -125,11 +126,13 @@ export class SessionMuxer extends AbstractStreamMuxer<NativeStream> {
   }
 
   #onClosed(failure: Failure, errno: number): void {
+    // Some close their socket without having read our last words, and then the system resets it: no failure.
+    const isGoodbye = (this.#isGoneAway || this.status !== 'open') && errno === constants.errno.ECONNRESET
     this.#session = null
     this.#isGoneAway = true
     this.#flushed.resolve()
     const { connection, socket } = this.#init
-    if (failure === 'ended' || failure === 'aborted') return void socket.destroy()
+    if (failure === 'ended' || failure === 'aborted' || isGoodbye) return void socket.destroy()
     if (failure === 'io') return connection.abort(new Error(`the connection failed: errno ${errno}`))
     this.#cut(errorOf(failure))
   }
