@@ -34,6 +34,8 @@ const (
 	resetProtocol = "/nz-test/reset/1"
 
 	taskTimeout = 60 * time.Second
+	// sinkDelay is how long a sink reads nothing, so that a writer meets the end of its window.
+	sinkDelay = 100 * time.Millisecond
 )
 
 type task struct {
@@ -91,6 +93,7 @@ func echo(s network.Stream) {
 }
 
 func sink(s network.Stream) {
+	time.Sleep(sinkDelay)
 	count, err := io.Copy(io.Discard, s)
 	if err != nil {
 		_ = s.Reset()
@@ -103,6 +106,9 @@ func sink(s network.Stream) {
 func run(node host.Host, t task) answer {
 	ctx, cancel := context.WithTimeout(context.Background(), taskTimeout)
 	defer cancel()
+	if t.Do == "alone" {
+		return alone(ctx, node)
+	}
 	info, err := peer.AddrInfoFromString(t.Address)
 	if err != nil {
 		return answer{Why: err.Error()}
@@ -133,6 +139,17 @@ func answerOf(err error) answer {
 		return answer{Why: err.Error()}
 	}
 	return answer{OK: true}
+}
+
+// alone waits until nobody is connected.
+func alone(ctx context.Context, node host.Host) answer {
+	for ctx.Err() == nil {
+		if len(node.Network().Conns()) == 0 {
+			return answer{OK: true}
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	return answer{Why: "somebody stays connected"}
 }
 
 func identify(ctx context.Context, node host.Host, id peer.ID) answer {
