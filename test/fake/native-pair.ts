@@ -71,20 +71,22 @@ export async function socketPair(): Promise<readonly [Socket, Socket]> {
   return [dialler, listener]
 }
 
-export interface NativePair {
+export interface MuxerPair {
   readonly dialler: StreamMuxer
   readonly listener: StreamMuxer
-  /** Connections that the engine did not take. */
-  readonly fallbacks: number
   /** Ends both sockets, and waits until they have ended. */
   close(isAbrupt: boolean): Promise<void>
+}
+
+export interface NativePair extends MuxerPair {
+  /** Connections that the engine did not take. */
+  readonly fallbacks: number
 }
 
 export async function nativePair(
   engine: Engine,
   { accepted, hasNoDescriptors = false }: { readonly accepted?: Socket; readonly hasNoDescriptors?: boolean } = {},
 ): Promise<NativePair> {
-  const sockets = accepted === undefined ? await socketPair() : [accepted]
   let fallbacks = 0
   const fallback = {
     protocol: '',
@@ -94,7 +96,13 @@ export async function nativePair(
     },
   } as unknown as StreamMuxerFactory
   const used = hasNoDescriptors ? withoutDescriptors(engine) : engine
-  const factory = nativeFactory(used, { ...OPTIONS, fallback })
+  const pair = await pairOf(nativeFactory(used, { ...OPTIONS, fallback }), accepted)
+  return { ...pair, fallbacks }
+}
+
+/** Two muxers of any kind; with `accepted` one, at this end of it. */
+export async function pairOf(factory: StreamMuxerFactory, accepted?: Socket): Promise<MuxerPair> {
+  const sockets = accepted === undefined ? await socketPair() : [accepted]
   const connections = sockets.map((socket, i) => {
     const direction = accepted === undefined && i === 0 ? ('outbound' as const) : ('inbound' as const)
     return new SocketConnection(socket, { log: defaultLogger().forComponent('test'), direction })
@@ -105,7 +113,6 @@ export async function nativePair(
   return {
     dialler: first,
     listener: last,
-    fallbacks,
     async close(isAbrupt) {
       const ended = sockets.map(async (socket) => socket.closed || (await once(socket, 'close')))
       for (const connection of connections) {
