@@ -98,6 +98,16 @@ export class CipherState {
     return plaintext
   }
 
+  /** An independent state with the same key and next nonce: only one of the two may seal. */
+  clone(): CipherState {
+    const key = new Uint8Array(this.#key.export())
+    try {
+      return new CipherState(key, { count: this.#count, maxRecords: this.#maxRecords })
+    } finally {
+      key.fill(0)
+    }
+  }
+
   /** The key and the next nonce, for another implementation; this one seals and opens nothing any more. */
   takeOver(): { readonly key: Uint8Array; readonly count: number } {
     const count = this.#count

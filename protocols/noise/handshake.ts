@@ -32,6 +32,28 @@ export const XX: HandshakePattern = {
   messages: [['e'], ['e', 'ee', 's', 'es'], ['s', 'se']],
 }
 
+/** To a responder whose static key is known: one round trip, the initiator's key under it. */
+export const IK: HandshakePattern = {
+  name: 'IK',
+  initiatorStaticIsKnown: false,
+  responderStaticIsKnown: true,
+  messages: [
+    ['e', 'es', 's', 'ss'],
+    ['e', 'ee', 'se'],
+  ],
+}
+
+/** IK with a pre-shared key mixed in at the end of the first message (§9). */
+export const IKpsk1: HandshakePattern = {
+  name: 'IKpsk1',
+  initiatorStaticIsKnown: false,
+  responderStaticIsKnown: true,
+  messages: [
+    ['e', 'es', 's', 'ss', 'psk'],
+    ['e', 'ee', 'se'],
+  ],
+}
+
 export interface HandshakeInit {
   readonly pattern: HandshakePattern
   readonly role: 'initiator' | 'responder'
@@ -59,7 +81,7 @@ export class Handshake {
   readonly #isInitiator: boolean
   readonly #usesPreSharedKeys: boolean
   readonly #preSharedKeys: Uint8Array[]
-  readonly #symmetric: SymmetricState
+  #symmetric: SymmetricState
   #ephemeral: X25519KeyPair | null = null
   #remoteEphemeral: Uint8Array | null = null
   #remoteStatic: Uint8Array | null
@@ -86,6 +108,22 @@ export class Handshake {
   /** The peer's static public key, once it was received or when it was known. */
   get remoteStatic(): Uint8Array | null {
     return this.#remoteStatic
+  }
+
+  /**
+   * An independent handshake in the same state. Where anybody may inject messages, read them on a fork and go on with it
+   * only when the message was authentic: a forged one then ends nothing.
+   */
+  fork(): Handshake {
+    const copy = new Handshake(this.#init)
+    copy.#symmetric = this.#symmetric.clone()
+    copy.#preSharedKeys.splice(0, Infinity, ...this.#preSharedKeys)
+    copy.#ephemeral = this.#ephemeral
+    copy.#remoteEphemeral = this.#remoteEphemeral
+    copy.#remoteStatic = this.#remoteStatic
+    copy.#nextMessage = this.#nextMessage
+    copy.#state = this.#state
+    return copy
   }
 
   /** The next message, carrying `payload`. Throws a TypeError when it is the peer's turn or the handshake is over. */

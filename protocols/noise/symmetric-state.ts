@@ -27,6 +27,16 @@ export class SymmetricState {
     return this.#cipher !== null
   }
 
+  /** An independent copy. */
+  clone(): SymmetricState {
+    const copy = new SymmetricState('')
+    // No `slice`: that of a Buffer copies nothing, and a chaining key is zeroed when it is replaced.
+    copy.#hash = new Uint8Array(this.#hash)
+    copy.#chainingKey = new Uint8Array(this.#chainingKey)
+    copy.#cipher = this.#cipher?.clone() ?? null
+    return copy
+  }
+
   mixKey(input: Uint8Array): void {
     const [chainingKey, key] = hkdf(this.#chainingKey, input, 2)
     this.#replaceChainingKey(chainingKey)
