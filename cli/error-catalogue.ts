@@ -18,6 +18,7 @@ export async function errorCatalogue(): Promise<ReadonlyMap<string, ErrorSpec>> 
     import('../modules/storage/service.ts'),
     import('../modules/trust/service.ts'),
     import('../modules/discovery/service.ts'),
+    import('../modules/channels/service.ts'),
     import('../modules/backup/service.ts'),
     import('../modules/files/service.ts'),
     import('../modules/eventlog/service.ts'),

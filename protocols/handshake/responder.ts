@@ -1,0 +1,222 @@
+/** The called side of a handshake (NZ-HANDSHAKE-01 §5.2). */
+import { isNzError } from '../../kernel/index.ts'
+import { Handshake, IK, IKpsk1, XX } from '../noise/handshake.ts'
+import { decodeFrame, frameType } from '../wire/frame.ts'
+import { assertInit, checkPayload, ephemeralKey, isSame, newIndexOf, ownPayload, VERSION } from './agreement.ts'
+import { establish } from './established.ts'
+import { HANDSHAKE_TIMEOUT_MS, MAX_TRIES } from './limits.ts'
+import {
+  decodeHello,
+  decodePayload,
+  decodeReply,
+  encodePayload,
+  encodeRefuse,
+  encodeReply,
+  NOTHING,
+  prologueOf,
+} from './messages.ts'
+import type { HandshakePattern } from '../noise/handshake.ts'
+import type { HandshakeCode } from './errors.ts'
+import type { ResponderInit, RunningHandshake, Step } from './running.ts'
+import type { Hello, PatternName, Payload } from './messages.ts'
+import type { Ticket } from './tickets.ts'
+
+const patterns: Readonly<Record<PatternName, HandshakePattern>> = { XX, IK, IKpsk1 }
+const QUIET: Step = { send: [] }
+
+type State =
+  | { readonly name: 'waiting' }
+  /** Message 1 was answered; with XX the third is awaited. */
+  | {
+      readonly name: 'answered'
+      readonly hello: Uint8Array
+      readonly index: number
+      readonly answer: Uint8Array
+      readonly noise: Handshake | null
+    }
+  | { readonly name: 'over' }
+
+export class Responder implements RunningHandshake {
+  readonly #init: ResponderInit
+  readonly #deadlineMs: number
+  readonly #index: number
+  #state: State = { name: 'waiting' }
+  #tries = 0
+  #isDone = false
+
+  constructor(init: ResponderInit) {
+    assertInit(init)
+    this.#init = init
+    this.#deadlineMs = init.nowMs + HANDSHAKE_TIMEOUT_MS
+    this.#index = newIndexOf(init)
+  }
+
+  get localIndex(): number {
+    return this.#index
+  }
+
+  get dueAtMs(): number | null {
+    return this.#state.name === 'over' || this.#isDone ? null : this.#deadlineMs
+  }
+
+  due(nowMs: number): Step {
+    if (this.dueAtMs === null || nowMs < this.#deadlineMs) return QUIET
+    this.#state = { name: 'over' }
+    return { send: [], failed: 'NZ_HANDSHAKE_TIMEOUT' }
+  }
+
+  confirm(): void {
+    if (this.#isDone) this.#state = { name: 'over' }
+  }
+
+  receive(bytes: Uint8Array, nowMs: number): Step {
+    const frame = decodeFrame(bytes)
+    if (typeof frame === 'string') return { send: [], refused: 'NZ_HANDSHAKE_MALFORMED' }
+    if (frame.type === frameType.hello) return this.#onHello(bytes, frame.body, nowMs)
+    if (frame.type !== frameType.finish) return { send: [], refused: 'NZ_HANDSHAKE_MALFORMED' }
+    const { to, rest } = decodeReply(frame.body)
+    return to === this.#index ? this.#onFinish(rest) : QUIET
+  }
+
+  #onHello(bytes: Uint8Array, body: Uint8Array, nowMs: number): Step {
+    if (this.#state.name === 'answered' && isSame(this.#state.hello, bytes)) {
+      return { send: [this.#state.answer], ...(this.#isDone ? { isRepeated: true as const } : {}) }
+    }
+    if (this.#isDone || this.#state.name === 'over') return QUIET
+    if (this.#tries >= MAX_TRIES) return this.#fail('NZ_HANDSHAKE_UNAUTHENTIC')
+    this.#tries += 1
+    const hello = decodeHello(body)
+    if (hello === null) return { send: [], refused: 'NZ_HANDSHAKE_MALFORMED' }
+    const ticket = this.#ticketOf(hello, nowMs)
+    if (hello.pattern === 'IKpsk1' && ticket === null) return refusal(hello, 'NZ_HANDSHAKE_TICKET')
+    const noise = this.#noiseFor(hello, ticket)
+    const opened = readOr(noise, hello.message)
+    if (opened === null) return refusal(hello, 'NZ_HANDSHAKE_KEY')
+    if (hello.pattern !== 'XX') return this.#answerIk(bytes, hello, { noise, opened, ticket })
+    if (opened.byteLength > 0) return { send: [], refused: 'NZ_HANDSHAKE_MALFORMED' }
+    const answer = this.#answerTo(hello, noise, null)
+    if (answer === null) return refusal(hello, 'NZ_HANDSHAKE_KEY')
+    this.#state = { name: 'answered', hello: bytes.slice(), index: hello.index, answer, noise }
+    return { send: [answer] }
+  }
+
+  #answerIk(
+    bytes: Uint8Array,
+    hello: Hello,
+    { noise, opened, ticket }: { noise: Handshake; opened: Uint8Array; ticket: Ticket | null },
+  ): Step {
+    const payload = decodePayload(opened)
+    if (payload === null) return { send: [], refused: 'NZ_HANDSHAKE_MALFORMED' }
+    const checked = this.#check(noise, payload, ticket)
+    if ('code' in checked) return refusal(hello, checked.code)
+    if (payload.index !== hello.index) return refusal(hello, 'NZ_HANDSHAKE_MALFORMED')
+    if (ticket !== null) this.#init.tickets?.redeem(hello.ticketId)
+    const answer = this.#answerTo(hello, noise, checked.peerKey)
+    if (answer === null) return refusal(hello, 'NZ_HANDSHAKE_KEY')
+    this.#state = { name: 'answered', hello: bytes.slice(), index: hello.index, answer, noise: null }
+    return this.#establish([answer], hello.pattern, { noise, payload, peerKey: checked.peerKey })
+  }
+
+  #onFinish(message: Uint8Array): Step {
+    if (this.#isDone) return { send: [], isRepeated: true }
+    if (this.#state.name !== 'answered' || this.#state.noise === null) return QUIET
+    if (this.#tries >= MAX_TRIES) return this.#fail('NZ_HANDSHAKE_UNAUTHENTIC')
+    this.#tries += 1
+    const noise = this.#state.noise.fork()
+    const opened = readOr(noise, message)
+    if (opened === null) return { send: [], refused: 'NZ_HANDSHAKE_UNAUTHENTIC' }
+    const payload = decodePayload(opened)
+    if (payload === null) return { send: [], refused: 'NZ_HANDSHAKE_MALFORMED' }
+    if (payload.index !== this.#state.index) return { send: [], refused: 'NZ_HANDSHAKE_MALFORMED' }
+    const checked = this.#check(noise, payload, null)
+    if ('code' in checked) {
+      // This was authentic: no other message can follow from the same ephemeral keys.
+      this.#state = { name: 'over' }
+      return { send: [encodeRefuse(payload.index, checked.code)], failed: checked.code }
+    }
+    return this.#establish([], 'XX', { noise, payload, peerKey: checked.peerKey })
+  }
+
+  #check(
+    noise: Handshake,
+    payload: Payload,
+    resumed: Ticket | null,
+  ): { readonly peerKey: Uint8Array } | { readonly code: HandshakeCode } {
+    const checked = checkPayload(this.#init, payload, { remoteStatic: noise.remoteStatic ?? NOTHING, resumed })
+    if ('code' in checked) return checked
+    const isAllowed = this.#init.isAllowed?.(checked.peerKey) ?? true
+    return isAllowed ? checked : { code: 'NZ_HANDSHAKE_NOT_ALLOWED' }
+  }
+
+  #answerTo(hello: Hello, noise: Handshake, peer: Uint8Array | null): Uint8Array | null {
+    const isResumed = hello.pattern === 'IKpsk1'
+    const payload = encodePayload(ownPayload(this.#init, { index: this.#index, peer, isResumed }))
+    try {
+      return encodeReply('answer', hello.index, noise.writeMessage(payload))
+    } catch (error) {
+      // A key of low order: it gives no secret.
+      if (isNzError(error, 'NZ_NOISE_KEY_REFUSED')) return null
+      throw error
+    }
+  }
+
+  #establish(
+    send: readonly Uint8Array[],
+    pattern: PatternName,
+    { noise, payload, peerKey }: { noise: Handshake; payload: Payload; peerKey: Uint8Array },
+  ): Step {
+    const init = this.#init
+    this.#isDone = true
+    const done = establish(
+      {
+        role: 'responder',
+        version: VERSION,
+        pattern,
+        purpose: init.purpose,
+        ownKey: init.identity.publicKey,
+        peerKey,
+        peerStatic: new Uint8Array(noise.remoteStatic ?? NOTHING),
+        ownFeatures: init.features,
+        peerFeatures: payload.features,
+        localIndex: this.#index,
+        remoteIndex: payload.index,
+      },
+      noise.split(),
+    )
+    return { send, done }
+  }
+
+  #ticketOf({ pattern, ticketId }: Hello, nowMs: number): Ticket | null {
+    if (pattern !== 'IKpsk1') return null
+    return this.#init.tickets?.granted(ticketId, this.#init.purpose, nowMs) ?? null
+  }
+
+  #noiseFor(hello: Hello, ticket: Ticket | null): Handshake {
+    return new Handshake({
+      pattern: patterns[hello.pattern],
+      role: 'responder',
+      prologue: prologueOf(VERSION, hello.pattern, hello.index, hello.ticketId),
+      staticKey: this.#init.identity.staticKey,
+      ephemeralKey: ephemeralKey(this.#init.random),
+      ...(ticket === null ? {} : { preSharedKeys: [ticket.preSharedKey] }),
+    })
+  }
+
+  #fail(code: HandshakeCode): Step {
+    this.#state = { name: 'over' }
+    return { send: [], failed: code }
+  }
+}
+
+function readOr(noise: Handshake, message: Uint8Array): Uint8Array | null {
+  try {
+    return noise.readMessage(message)
+  } catch (error) {
+    if (isNzError(error)) return null
+    throw error
+  }
+}
+
+function refusal({ index }: Hello, code: HandshakeCode): Step {
+  return { send: [encodeRefuse(index, code)], refused: code }
+}
