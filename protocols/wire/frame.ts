@@ -20,6 +20,7 @@ export const frameType = {
   credit: 0x22,
   done: 0x23,
   cancel: 0x24,
+  reject: 0x25,
 } as const
 
 export type FrameType = (typeof frameType)[keyof typeof frameType]
@@ -58,7 +59,8 @@ const kinds: ReadonlyMap<number, Kind> = new Map<FrameType, Kind>([
   [frameType.chunk, { minBytes: 9, maxBytes: 8 + MAX_CHUNK_BYTES, flags: FLAG_COMPRESSED }],
   [frameType.credit, { minBytes: 8, maxBytes: 8, flags: 0 }],
   [frameType.done, { minBytes: 4, maxBytes: 4 * MAX_DONE_IDS, flags: 0 }],
-  [frameType.cancel, { minBytes: 5, maxBytes: 5, flags: 0 }],
+  [frameType.cancel, { minBytes: 4, maxBytes: 4, flags: 0 }],
+  [frameType.reject, { minBytes: 5, maxBytes: 5, flags: 0 }],
 ])
 
 export interface FrameHeader {
