@@ -13,7 +13,7 @@ export const EPOCH_OVERLAP_MS = 10_000
 export const MAX_OVERLAP_MS = 60_000
 /** Until a control packet without an answer is sent again; doubled each time. */
 export const FIRST_RESEND_MS = 500
-export const MAX_RESEND_MS = 8_000
+export const MAX_RESEND_MS = 2_000
 export const MAX_EPOCH = 0xffff_fffe
 /** The responder proposes later than the initiator would, so that the two seldom do at once. */
 export const RESPONDER_PATIENCE = 1.1

@@ -4,7 +4,7 @@
 export const HANDSHAKE_TIMEOUT_MS = 15_000
 /** Until a message without an answer is sent again; doubled each time. */
 export const FIRST_RESEND_MS = 500
-export const MAX_RESEND_MS = 4_000
+export const MAX_RESEND_MS = 2_000
 /** Unanswered messages after which the initiator goes on to the next pattern. */
 export const SENDS_BEFORE_FALLBACK = 3
 /** Messages that one handshake tries to authenticate in vain: each costs key agreements. */

@@ -82,9 +82,11 @@ export class Responder implements RunningHandshake {
     if (this.#state.name === 'answered' && isSame(this.#state.hello, bytes)) {
       return { send: [this.#state.answer], ...(this.#isDone ? { isRepeated: true as const } : {}) }
     }
-    if (this.#isDone || this.#state.name === 'over') return QUIET
+    // Until a packet of the channel came, the initiator may have gone on to its next pattern.
+    if (this.#state.name === 'over') return QUIET
     if (this.#tries >= MAX_TRIES) return this.#fail('NZ_HANDSHAKE_UNAUTHENTIC')
     this.#tries += 1
+    this.#isDone = false
     const hello = decodeHello(body)
     if (hello === null) return { send: [], refused: 'NZ_HANDSHAKE_MALFORMED' }
     const ticket = this.#ticketOf(hello, nowMs)
