@@ -109,9 +109,9 @@ export class Responder implements RunningHandshake {
   ): Step {
     const payload = decodePayload(opened)
     if (payload === null) return { send: [], refused: 'NZ_HANDSHAKE_MALFORMED' }
+    if (payload.index !== hello.index) return refusal(hello, 'NZ_HANDSHAKE_MALFORMED')
     const checked = this.#check(noise, payload, ticket)
     if ('code' in checked) return refusal(hello, checked.code)
-    if (payload.index !== hello.index) return refusal(hello, 'NZ_HANDSHAKE_MALFORMED')
     if (ticket !== null) this.#init.tickets?.redeem(hello.ticketId)
     const answer = this.#answerTo(hello, noise, checked.peerKey)
     if (answer === null) return refusal(hello, 'NZ_HANDSHAKE_KEY')

@@ -187,7 +187,7 @@ def read_body(data: bytes) -> Tuple[int, Update]:
     return version, Update(name, issuer, sequence, previous, issued, **read_statement(statement))
 
 
-def verifies(key: bytes, message: bytes, signature: bytes) -> bool:
+def verifies(key: bytes, message: bytes, signature: bytes, purpose: str = PURPOSE) -> bool:
     """
     NZ-IDENTITY-01, 6. The library compares R with the encoding of the point it computes; the bounds of S and of the
     key are checked here.
@@ -195,7 +195,7 @@ def verifies(key: bytes, message: bytes, signature: bytes) -> bool:
     y = int.from_bytes(key, "little") & (2**255 - 1)
     if y >= FIELD or y in SMALL_ORDER or int.from_bytes(signature[32:], "little") >= ORDER:
         return False
-    text = b"nzcore signature 1\n" + bytes([len(PURPOSE)]) + PURPOSE.encode() + message
+    text = b"nzcore signature 1\n" + bytes([len(purpose)]) + purpose.encode() + message
     try:
         Ed25519PublicKey.from_public_bytes(key).verify(signature, text)
         return True
