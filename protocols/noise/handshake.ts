@@ -8,7 +8,8 @@
 import { TAG_BYTES } from './cipher-state.ts'
 import { noiseErrors } from './errors.ts'
 import { SymmetricState } from './symmetric-state.ts'
-import { generateX25519KeyPair, x25519, X25519_KEY_BYTES } from './x25519.ts'
+import { generateX25519KeyPair, x25519, x25519PublicKey, X25519_KEY_BYTES } from './x25519.ts'
+import type { KeyObject } from 'node:crypto'
 import type { X25519KeyPair } from './x25519.ts'
 
 /** The longest message of the framework (§3). */
@@ -62,7 +63,7 @@ export interface HandshakeInit {
   readonly staticKey?: X25519KeyPair
   /** 32 bytes; needed where the pattern says that it is known. */
   readonly remoteStatic?: Uint8Array
-  /** Given by test vectors only. */
+  /** Used in this handshake and in no other. @default one that is made when it is needed */
   readonly ephemeralKey?: X25519KeyPair
   /** 32 bytes each, in the order of their tokens. */
   readonly preSharedKeys?: readonly Uint8Array[]
@@ -83,7 +84,7 @@ export class Handshake {
   readonly #preSharedKeys: Uint8Array[]
   #symmetric: SymmetricState
   #ephemeral: X25519KeyPair | null = null
-  #remoteEphemeral: Uint8Array | null = null
+  #remoteEphemeral: KeyObject | null = null
   #remoteStatic: Uint8Array | null
   #nextMessage = 0
   #state: 'open' | 'finished' | 'failed' = 'open'
@@ -196,11 +197,13 @@ export class Handshake {
 
   #readToken(token: Token, take: (length: number) => Uint8Array): void {
     switch (token) {
-      case 'e':
-        this.#remoteEphemeral = take(X25519_KEY_BYTES).slice()
-        this.#symmetric.mixHash(this.#remoteEphemeral)
-        if (this.#usesPreSharedKeys) this.#symmetric.mixKey(this.#remoteEphemeral)
+      case 'e': {
+        const remoteEphemeral = take(X25519_KEY_BYTES)
+        this.#remoteEphemeral = x25519PublicKey(remoteEphemeral)
+        this.#symmetric.mixHash(remoteEphemeral)
+        if (this.#usesPreSharedKeys) this.#symmetric.mixKey(remoteEphemeral)
         return
+      }
       case 's': {
         const sealed = take(X25519_KEY_BYTES + (this.#symmetric.hasKey ? TAG_BYTES : 0))
         this.#remoteStatic = this.#symmetric.decryptAndHash(sealed).slice()
