@@ -69,7 +69,7 @@ export default defineModule({
         datastore = await openDatastore(context, storage)
         const { native, ...backend } = await chooseBackend(config.native)
         log.info('network.backend', { ...backend })
-        const stack = { datastore, native, backend: backend.backend }
+        const stack = { clock, datastore, native, backend: backend.backend }
         const swarm = await createSwarm(parts, { storage, identity, config, ...stack })
         try {
           await network.start(swarm, backend)
@@ -148,7 +148,7 @@ function degraded({ code, why, message }: NzError): Health {
 
 async function createSwarm(
   { network, gate, sockets, blockList }: Parts,
-  { storage, identity, config, ...stack }: SwarmParts & Pick<SwarmInit, 'datastore' | 'native' | 'backend'>,
+  { storage, identity, config, ...stack }: SwarmParts & Pick<SwarmInit, 'clock' | 'datastore' | 'native' | 'backend'>,
 ): Promise<Swarm> {
   const [swarmFile, listen, clusterKey] = await Promise.all([
     import('./swarm.ts'),

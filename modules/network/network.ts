@@ -4,6 +4,7 @@ import { RPC_PROTOCOL } from '../../protocols/rpc/frame.ts'
 import { mostReachableFirst } from './address.ts'
 import { orAbort } from './or-abort.ts'
 import { Connector } from './connector.ts'
+import { Identification } from './identification.ts'
 import { Keeper } from './keeper.ts'
 import { muxerOf } from './muxer/backend.ts'
 import { PeerBook } from './peer-book.ts'
@@ -66,6 +67,7 @@ export class Network implements NetworkService {
   readonly #requests: Requests
   readonly #streams: StreamServer
   #swarm: Swarm | null = null
+  #identification: Identification | null = null
   #backend: BackendChoice = NOT_STARTED
 
   constructor(services: NetworkServices) {
@@ -109,13 +111,21 @@ export class Network implements NetworkService {
   async start(swarm: Swarm, backend: BackendChoice): Promise<void> {
     this.#swarm = swarm
     this.#backend = backend
-    const { gate, sockets } = this.#services
+    const { gate, sockets, clock, log } = this.#services
+    const identification = new Identification({
+      clock,
+      log,
+      identify: async (connection, options) => await swarm.services.identify.identify(connection, options),
+    })
+    this.#identification = identification
     swarm.addEventListener('connection:open', ({ detail }) => {
       this.paths.add(detail)
+      identification.opened(detail)
       if (detail.direction === 'outbound') gate.changeOutgoing(1)
     })
     swarm.addEventListener('connection:close', ({ detail }) => {
       this.paths.remove(detail)
+      identification.closed(detail)
       if (detail.direction === 'outbound') gate.changeOutgoing(-1)
       else sockets.closed(detail.remoteAddr.toString())
     })
@@ -137,6 +147,7 @@ export class Network implements NetworkService {
     this.#swarm = null
     this.#keeper.stop()
     this.#connector.stop()
+    this.#identification?.stop()
     for (const { streams } of this.paths.all()) for (const stream of streams) stream.reset()
     if (swarm === null) return
     await Promise.all(this.paths.peerIds().map(async (peerId) => await this.#close(peerId, signal)))

@@ -4,18 +4,22 @@ import { privateKeyFromRaw } from '@libp2p/crypto/keys'
 import { tcp } from '@libp2p/tcp'
 import { webSockets } from '@libp2p/websockets'
 import { createLibp2p } from 'libp2p'
-import type { ConnectionGater, ConnectionProtector } from '@libp2p/interface'
+import type { ConnectionGater, ConnectionProtector, Transport } from '@libp2p/interface'
 import type { Datastore } from 'interface-datastore'
 import type { Libp2pOptions } from 'libp2p'
 import { typescriptMuxer } from './muxer/muxer.ts'
+import { joinsUpgrades } from './joined-upgrade.ts'
+import { silentLogger } from './silent-logger.ts'
 import { transportDials } from './transport-dials.ts'
 import { noiseEncrypter } from './noise/encrypter.ts'
+import type { Clock } from '../../kernel/index.ts'
 import type { AcceptGate } from './accept-gate.ts'
 import type { Backend, NativeMuxer } from './muxer/backend.ts'
 import type { Swarm } from './transport-dials.ts'
 import type { GatedSockets } from './gated-listener.ts'
 
 export interface SwarmInit {
+  readonly clock: Clock
   /** Ed25519, 64 bytes; copied, so the caller may zero its bytes. */
   readonly nodePrivateKey: Uint8Array
   /** Where libp2p keeps what it knows of peers. */
@@ -46,19 +50,27 @@ const UNLIMITED = 1_000_000
 /** A node that does not listen yet: `start()` it. */
 export async function createSwarm(init: SwarmInit): Promise<Swarm> {
   const { handshakeTimeoutMs, sockets, clusterKey } = init
+  const quick = <Components>(create: (components: Components) => Transport): ((components: Components) => Transport) =>
+    // A protector stands between the socket and the handshake, and is put there by libp2p's upgrader.
+    clusterKey === null ? joinsUpgrades(create, init) : create
   return await createLibp2p({
     privateKey: privateKeyFromRaw(init.nodePrivateKey.slice()),
     start: false,
+    // `DEBUG` (such as `libp2p:*`) asks for libp2p's own.
+    ...(process.env['DEBUG'] === undefined ? { logger: silentLogger } : {}),
     datastore: init.datastore,
     peerStore: { maxAddressAge: MAX_PEER_AGE_MS, maxPeerAge: MAX_PEER_AGE_MS },
     nodeInfo: { name: 'nzcore', version: '1', userAgent: 'nzcore/1' },
     addresses: { listen: [...init.listen], announce: [...init.announce] },
     transports: [
-      sockets.gated(tcp({ inboundSocketInactivityTimeout: 0, outboundSocketInactivityTimeout: 0 }), 'tcp'),
-      sockets.gated(webSockets(), 'websocket'),
+      sockets.gated(quick(tcp({ inboundSocketInactivityTimeout: 0, outboundSocketInactivityTimeout: 0 })), 'tcp'),
+      sockets.gated(quick(webSockets()), 'websocket'),
     ],
     ...(await stackOf(init)),
-    services: { identify: identify({ maxInboundStreams: 4, maxOutboundStreams: 4 }), dials: transportDials() },
+    services: {
+      identify: identify({ maxInboundStreams: 4, maxOutboundStreams: 4, runOnConnectionOpen: false }),
+      dials: transportDials(),
+    },
     connectionGater: init.gater,
     connectionMonitor: { enabled: false },
     connectionManager: {

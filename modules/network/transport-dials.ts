@@ -2,6 +2,7 @@
  * Dials of single addresses, past libp2p's dial queue: the queue joins all dials of one peer into one that tries address
  * after address, and it writes each outcome to a book of addresses that this node does not use.
  */
+import type { Identify } from '@libp2p/identify'
 import type { AbortOptions, Connection, Libp2p } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
 
@@ -14,8 +15,8 @@ export interface TransportDials {
   dial(address: Multiaddr, options: DialOptions): Promise<Connection>
 }
 
-/** libp2p with the service of this file. */
-export type Swarm = Libp2p<{ dials: TransportDials }>
+/** libp2p with the services this node uses. */
+export type Swarm = Libp2p<{ dials: TransportDials; identify: Pick<Identify, 'identify'> }>
 
 /** A service of libp2p: gets what is inside of it as all its services do. */
 export function transportDials(): (components: { readonly transportManager: TransportDials }) => TransportDials {

@@ -8,6 +8,8 @@ import { tcp } from '@libp2p/tcp'
 import { yamux } from '@libp2p/yamux'
 import { createLibp2p } from 'libp2p'
 import { chooseBackend } from '../../modules/network/backend-choice.ts'
+import { systemClock } from '../../kernel/index.ts'
+import { joinsUpgrades } from '../../modules/network/joined-upgrade.ts'
 import { typescriptMuxer } from '../../modules/network/muxer/muxer.ts'
 import { noiseEncrypter } from '../../modules/network/noise/encrypter.ts'
 import type { Connection, Stream } from '@libp2p/interface'
@@ -22,8 +24,11 @@ export const PROTOCOLS = {
   reset: '/nz-test/reset/1',
 } as const
 
-/** What a node is secured and multiplexed by. */
-export type Security = Pick<Libp2pOptions, 'connectionEncrypters' | 'streamMuxers'>
+/** What a node is secured and multiplexed by; over plain TCP when it says nothing else. */
+export type Security = Pick<Libp2pOptions, 'connectionEncrypters' | 'streamMuxers' | 'transports'>
+
+/** As the node has them: multistream-select and the handshake share their packets. */
+const joined = { transports: [joinsUpgrades(tcp(), { clock: systemClock, handshakeTimeoutMs: 10_000 })] }
 
 /** Without early muxer negotiation: multistream-select names the muxer after the handshake. */
 type EncrypterOf = NonNullable<Libp2pOptions['connectionEncrypters']>[number]
@@ -41,6 +46,7 @@ function late(encrypter: EncrypterOf): EncrypterOf {
 
 export const stacks: Readonly<Record<string, () => Promise<Security | string>>> = {
   typescript: async (): Promise<Security> => ({
+    ...joined,
     connectionEncrypters: [noiseEncrypter()],
     streamMuxers: [typescriptMuxer()],
   }),
@@ -61,6 +67,7 @@ async function native(asked: 'auto' | 'epoll'): Promise<Security | string> {
   if (muxer === null) return reason ?? 'the native stack does not run'
   const limits = { maxInboundStreams: 1_000, maxOutboundStreams: 1_000, maxStreamWindowBytes: 2 * 1024 * 1024 }
   return {
+    ...joined,
     connectionEncrypters: [noiseEncrypter()],
     streamMuxers: [() => muxer.factory({ ...limits, fallback: typescriptMuxer()() })],
   }

@@ -7,8 +7,14 @@ import { noise } from '@libp2p/noise'
 import { peerIdFromPrivateKey } from '@libp2p/peer-id'
 import { AbstractMultiaddrConnection } from '@libp2p/utils'
 import { multiaddr } from '@multiformats/multiaddr'
-import { noiseEncrypter } from '../../../modules/network/noise/encrypter.ts'
-import type { ConnectionEncrypter, MessageStream, PeerId, StreamMuxerFactory } from '@libp2p/interface'
+import { isNegotiating, negotiateAndSecure, noiseEncrypter } from '../../../modules/network/noise/encrypter.ts'
+import type {
+  ConnectionEncrypter,
+  MessageStream,
+  PeerId,
+  SecuredConnection,
+  StreamMuxerFactory,
+} from '@libp2p/interface'
 import type { SendResult } from '@libp2p/utils'
 import type { Uint8ArrayList } from 'uint8arraylist'
 
@@ -158,6 +164,47 @@ describe('the /noise connection encrypter', { timeout: 20_000 }, () => {
       })
     }
   }
+
+  it('agrees on itself and shakes hands in two packets of the one side and one of the other', async () => {
+    const [initiator, responder] = [await sideOf('ours', ['/a']), await sideOf('ours', ['/a'])]
+    assert.ok(isNegotiating(initiator.encrypter) && isNegotiating(responder.encrypter))
+    for (const segmentBytes of [1, 7, 65_536]) {
+      const [outbound, inbound] = connectionPair(segmentBytes)
+      const [dialled, accepted]: readonly [SecuredConnection, SecuredConnection] = await Promise.all([
+        initiator.encrypter[negotiateAndSecure]('initiator', outbound, { remotePeer: responder.peerId }),
+        responder.encrypter[negotiateAndSecure]('responder', inbound, {}),
+      ])
+      assert.ok(accepted.remotePeer.equals(initiator.peerId))
+      assert.equal(dialled.streamMuxer?.protocol, '/a')
+      if (segmentBytes === 65_536) assert.deepEqual([outbound.writes, inbound.writes], [2, 1])
+      dialled.connection.send(Buffer.from('early'))
+      assert.equal(await read(accepted.connection, 5), Buffer.from('early').toString('hex'))
+    }
+  })
+
+  it('ends when the peer speaks another protocol', async () => {
+    const { encrypter } = await sideOf('ours')
+    assert.ok(isNegotiating(encrypter))
+    const [outbound, inbound] = connectionPair(1_000)
+    inbound.send(Buffer.from('HTTP/1.1 400 Bad Request\r\n\r\n'))
+    await assert.rejects(encrypter[negotiateAndSecure]('initiator', outbound, {}), { code: 'NZ_MULTISTREAM_INVALID' })
+  })
+
+  it('checks a peer that it has met before no less: who it is, and that it holds its key', async () => {
+    const [initiator, responder, other] = [await sideOf('ours'), await sideOf('ours'), await sideOf('ours')]
+    const meet = async (remotePeer: PeerId): Promise<PeerId> => {
+      const [outbound, inbound] = connectionPair(1_000)
+      const accepting = responder.encrypter.secureInbound(inbound).catch(() => undefined)
+      try {
+        return (await initiator.encrypter.secureOutbound(outbound, { remotePeer })).remotePeer
+      } finally {
+        outbound.abort(new Error('met'))
+        await accepting
+      }
+    }
+    for (let times = 0; times < 3; times += 1) assert.ok((await meet(responder.peerId)).equals(responder.peerId))
+    await assert.rejects(meet(other.peerId), { name: 'UnexpectedPeerError' })
+  })
 
   it('agrees on the first muxer of the initiator that the responder has', async () => {
     for (const listener of ['ours', 'stock'] as const) {
