@@ -6,10 +6,12 @@ import type { Scenario } from './scenario.ts'
 export const dial: Scenario = {
   name: 'dial',
   async run({ size, isCompared, signal }) {
-    const count = size === 'full' ? 50 : 5
+    const count = size === 'full' ? 100 : 5
     const rounds = size === 'full' ? FULL_ROUNDS : SMALL_ROUNDS
     const { results, failures } = await measureRounds({
-      variants: isCompared ? ['nzcore', 'typescript-streams', 'libp2p', 'tcp', 'tls'] : ['nzcore'],
+      variants: isCompared
+        ? ['nzcore', 'native-streams', 'typescript-streams', 'libp2p', 'libp2p-identify', 'tcp', 'tls']
+        : ['nzcore'],
       work: { kind: 'dial', count, size: 4 },
       rounds,
       signal,

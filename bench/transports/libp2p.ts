@@ -1,13 +1,17 @@
 /** js-libp2p over TCP, used as its documentation does, with its own stack or ours below the same `Stream`. */
+import { identify } from '@libp2p/identify'
 import { noise } from '@libp2p/noise'
 import { tcp } from '@libp2p/tcp'
 import { lpStream } from '@libp2p/utils'
 import { yamux } from '@libp2p/yamux'
 import { multiaddr } from '@multiformats/multiaddr'
 import { createLibp2p } from 'libp2p'
+import { systemClock } from '../../kernel/index.ts'
+import { chooseBackend } from '../../modules/network/backend-choice.ts'
+import { joinsUpgrades } from '../../modules/network/joined-upgrade.ts'
 import { typescriptMuxer } from '../../modules/network/muxer/muxer.ts'
-import { nativeMuxer } from '../../modules/network/native-muxer/native-muxer.ts'
 import { noiseEncrypter } from '../../modules/network/noise/encrypter.ts'
+import { silentLogger } from '../../modules/network/silent-logger.ts'
 import { MAX_STREAM_WINDOW_BYTES } from '../../modules/network/swarm.ts'
 import type { Stream } from '@libp2p/interface'
 import type { Libp2p, Libp2pOptions } from 'libp2p'
@@ -16,27 +20,31 @@ import type { Pipe, Transport } from '../pipe.ts'
 const PROTOCOL = '/nzcore-bench/1'
 const MESSAGES_PER_SEND = 64
 
-type Stack = Pick<Libp2pOptions, 'connectionEncrypters' | 'streamMuxers'>
+type Stack = () => Promise<
+  Pick<Libp2pOptions, 'connectionEncrypters' | 'streamMuxers' | 'transports' | 'services' | 'logger'>
+>
 
-const stock: Stack = { connectionEncrypters: [noise()], streamMuxers: [yamux()] }
-const typescript: Stack = { connectionEncrypters: [noiseEncrypter()], streamMuxers: [typescriptMuxer()] }
-
-/** @throws Error where the native session does not run */
-function native(): Stack {
-  const probe = nativeMuxer.probe('auto')
-  if (!probe.supported) throw new Error(`no native session: ${probe.reason}`)
-  const options = { maxInboundStreams: 1_000, maxOutboundStreams: 1_000, maxStreamWindowBytes: MAX_STREAM_WINDOW_BYTES }
-  return {
-    connectionEncrypters: [noiseEncrypter()],
-    streamMuxers: [() => nativeMuxer.factory({ ...options, fallback: typescriptMuxer(options)() })],
-  }
+const stock: Stack = async () => ({ connectionEncrypters: [noise()], streamMuxers: [yamux()], transports: [tcp()] })
+/** As most programs have it: both sides ask each other who they are. */
+const identifying: Stack = async () => ({ ...(await stock()), services: { identify: identify() } })
+/** What modules/network/swarm.ts puts together, without the node around it. */
+const ours = {
+  logger: silentLogger,
+  transports: [joinsUpgrades(tcp(), { clock: systemClock, handshakeTimeoutMs: 10_000 })],
+  connectionEncrypters: [noiseEncrypter()],
+}
+const typescript: Stack = async () => ({ ...ours, streamMuxers: [typescriptMuxer()] })
+const native: Stack = async () => {
+  const { native: muxer, reason } = await chooseBackend('auto')
+  if (muxer === null) throw new Error(reason ?? 'the native session does not run')
+  const limits = { maxInboundStreams: 1_000, maxOutboundStreams: 1_000, maxStreamWindowBytes: MAX_STREAM_WINDOW_BYTES }
+  return { ...ours, streamMuxers: [() => muxer.factory({ ...limits, fallback: typescriptMuxer()() })] }
 }
 
 async function createNode(stack: Stack, listen: readonly string[]): Promise<Libp2p> {
   return await createLibp2p({
     addresses: { listen: [...listen] },
-    transports: [tcp()],
-    ...stack,
+    ...(await stack()),
     // Five connections a second from one address is the default, and would be what the bench measures.
     connectionManager: { inboundConnectionThreshold: 1_000_000 },
   })
@@ -101,16 +109,16 @@ function lengthPrefixing(stream: Stream): Pipe {
   }
 }
 
-function libp2pOf(stackOf: () => Stack, pipeOf: (stream: Stream) => Pipe): Transport {
+function libp2pOf(stack: Stack, pipeOf: (stream: Stream) => Pipe): Transport {
   return {
     async serve(onPipe) {
-      const node = await createNode(stackOf(), ['/ip4/127.0.0.1/tcp/0'])
+      const node = await createNode(stack, ['/ip4/127.0.0.1/tcp/0'])
       const limits = { maxInboundStreams: 1_000 }
       await node.handle(PROTOCOL, (stream) => onPipe(pipeOf(stream)), limits)
       return { address: String(node.getMultiaddrs()[0]), close: async () => await node.stop() }
     },
     async connect(address) {
-      const node = await createNode(stackOf(), [])
+      const node = await createNode(stack, [])
       const peer = multiaddr(address)
       const connection = await node.dial(peer)
       return {
@@ -122,10 +130,11 @@ function libp2pOf(stackOf: () => Stack, pipeOf: (stream: Stream) => Pipe): Trans
   }
 }
 
-export const libp2p = libp2pOf(() => stock, sending)
-export const libp2pBatched = libp2pOf(() => stock, batching)
-export const libp2pLengthPrefixed = libp2pOf(() => stock, lengthPrefixing)
+export const libp2p = libp2pOf(stock, sending)
+export const libp2pIdentifying = libp2pOf(identifying, sending)
+export const libp2pBatched = libp2pOf(stock, batching)
+export const libp2pLengthPrefixed = libp2pOf(stock, lengthPrefixing)
 /** Our TypeScript stack under libp2p's `Stream`: what a program that knows nothing of nzcore gets. */
-export const typescriptStreams = libp2pOf(() => typescript, sending)
-/** The native session under libp2p's `Stream`. */
+export const typescriptStreams = libp2pOf(typescript, sending)
+/** The native session under the same `Stream`. */
 export const nativeStreams = libp2pOf(native, sending)
