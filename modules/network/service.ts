@@ -9,6 +9,7 @@ import type { BackendChoice } from './backend-choice.ts'
 import type { Backend } from './muxer/backend.ts'
 
 export type { BackendChoice } from './backend-choice.ts'
+export { multistreamErrors } from '../../protocols/multistream/errors.ts'
 export { noiseErrors } from '../../protocols/noise/errors.ts'
 export { muxerErrors } from '../../protocols/yamux/errors.ts'
 
