@@ -56,7 +56,13 @@ class Driver {
   virtual Backend backend() const = 0;
 };
 
+// Entries of a ring; powers of two. Smaller ones are slower and lose nothing.
+struct UringSizes {
+  uint32_t submissions = 256;
+  uint32_t completions = 4'096;
+};
+
 std::unique_ptr<Driver> make_epoll_driver(DriverEvents& events);
-std::unique_ptr<Driver> make_uring_driver(DriverEvents& events);
+std::unique_ptr<Driver> make_uring_driver(DriverEvents& events, UringSizes sizes);
 
 }  // namespace nz

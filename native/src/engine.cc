@@ -76,7 +76,7 @@ int Engine::start_driver() {
   sigfillset(&all);
   pthread_sigmask(SIG_BLOCK, &all, nullptr);
   if (init_.may_use_uring) {
-    driver_ = make_uring_driver(*this);
+    driver_ = make_uring_driver(*this, init_.uring_sizes);
     uring_error_ = driver_ == nullptr ? ENOSYS : driver_->init(wake_fd_);
     if (uring_error_ != 0) driver_ = nullptr;
   }

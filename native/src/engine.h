@@ -30,6 +30,7 @@ struct EngineInit {
   // kSharedSlabs * kSlabBytes for the plaintext of batches; null: of the heap.
   uint8_t* slabs = nullptr;
   bool may_use_uring = true;
+  UringSizes uring_sizes;
   // What all receive windows together may grow by beyond their first size.
   uint64_t window_budget_bytes = 0;
   uint32_t keep_alive_ms = 30'000;

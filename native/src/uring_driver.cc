@@ -21,19 +21,16 @@ namespace nz {
 
 namespace {
 
-constexpr uint32_t kEntries = 256;
-constexpr uint32_t kCompletions = 4'096;
-
 // The low bits of a completion's user data; the rest is the socket.
 enum Operation : uint64_t { kReceive = 1, kSend = 2, kCancel = 3, kWake = 4, kMask = 7 };
 
 class UringDriver final : public Driver {
  public:
-  explicit UringDriver(DriverEvents& events) : events_(events) {}
+  UringDriver(DriverEvents& events, UringSizes sizes) : events_(events), sizes_(sizes) {}
 
   int init(int wake_fd) override {
     wake_fd_ = wake_fd;
-    if (const int error = ring_.init(kEntries, kCompletions); error != 0) return error;
+    if (const int error = ring_.init(sizes_.submissions, sizes_.completions); error != 0) return error;
     if (const int error = buffers_.init(ring_.fd()); error != 0) return error;
     return watch_wakes() ? 0 : EAGAIN;
   }
@@ -191,6 +188,7 @@ class UringDriver final : public Driver {
   }
 
   DriverEvents& events_;
+  const UringSizes sizes_;
   // The ring goes first: the kernel may use the buffers until then.
   UringBuffers buffers_;
   Uring ring_;
@@ -206,8 +204,8 @@ class UringDriver final : public Driver {
 
 }  // namespace
 
-std::unique_ptr<Driver> make_uring_driver(DriverEvents& events) {
-  return std::unique_ptr<Driver>(new UringDriver(events));
+std::unique_ptr<Driver> make_uring_driver(DriverEvents& events, UringSizes sizes) {
+  return std::unique_ptr<Driver>(new UringDriver(events, sizes));
 }
 
 }  // namespace nz
@@ -215,7 +213,7 @@ std::unique_ptr<Driver> make_uring_driver(DriverEvents& events) {
 #else
 
 namespace nz {
-std::unique_ptr<Driver> make_uring_driver(DriverEvents&) { return nullptr; }
+std::unique_ptr<Driver> make_uring_driver(DriverEvents&, UringSizes) { return nullptr; }
 }  // namespace nz
 
 #endif

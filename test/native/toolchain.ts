@@ -16,12 +16,24 @@ export interface Ran {
   readonly text: string
 }
 
+export interface RunOptions {
+  readonly timeoutMs?: number
+  /** Besides those of this process; `undefined` leaves one out. */
+  readonly env?: NodeJS.ProcessEnv
+  readonly cwd?: string
+}
+
 export async function run(
   command: string,
   words: readonly string[],
-  { timeoutMs = 300_000, env = {} }: { readonly timeoutMs?: number; readonly env?: NodeJS.ProcessEnv } = {},
+  { timeoutMs = 300_000, env = {}, cwd }: RunOptions = {},
 ): Promise<Ran> {
-  const child = spawn(command, words, { timeout: timeoutMs, killSignal: 'SIGKILL', env: { ...process.env, ...env } })
+  const child = spawn(command, words, {
+    timeout: timeoutMs,
+    killSignal: 'SIGKILL',
+    env: { ...process.env, ...env },
+    ...(cwd === undefined ? {} : { cwd }),
+  })
   let text = ''
   for (const output of [child.stdout, child.stderr])
     output.on('data', (chunk: Buffer) => (text = `${text}${chunk.toString()}`.slice(-20_000)))
@@ -90,6 +102,15 @@ export class Toolchain implements AsyncDisposable {
     const program = join(this.#into, `${name}-${sanitizer.replace(',', '-')}`)
     await this.#must([`-fsanitize=${sanitizer}`, ...link, '-o', program, ...objects, this.#library, '-lpthread'])
     return program
+  }
+
+  /** The addon as Node loads it. */
+  async buildAddon(target: string, sanitizer: Sanitizer): Promise<void> {
+    const names = readdirSync(join(folder, 'src')).filter((file) => file.endsWith('.cc'))
+    const paths = names.map((file) => join(folder, 'src', file))
+    const objects = await this.#compile(paths, sanitizer, ['-fPIC'])
+    // OpenSSL is the one inside Node.
+    await this.#must([`-fsanitize=${sanitizer}`, '-shared', '-o', target, ...objects, '-lpthread'])
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
