@@ -15,7 +15,19 @@ export interface Figure {
   readonly median: number
   readonly min: number
   readonly max: number
-  readonly unit: 'ms' | 'µs' | 'messages/s' | 'dials/s' | 'streams/s' | 'records/s' | 'MB/s' | 'MB'
+  readonly unit:
+    | 'ms'
+    | 'µs'
+    | 'messages/s'
+    | 'dials/s'
+    | 'streams/s'
+    | 'records/s'
+    | 'MB/s'
+    | 'MB'
+    | 'entries'
+    | 'requests'
+    | 'hops'
+    | '%'
   /** This figure over the one of the first row, so that more is better for rates and less for times. */
   readonly ratio: number | null
   /** CPU time of both processes in one round, and the peak memory of the larger one, where they were measured. */

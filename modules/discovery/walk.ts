@@ -37,6 +37,8 @@ export interface WalkOptions {
   readonly isEnough?: (progress: Progress) => boolean
   readonly timeoutMs: number
   readonly signal: AbortSignal
+  /** Part of another lookup, which looks out for crowds itself. */
+  readonly isProbe?: boolean
 }
 
 export interface Progress {
@@ -74,6 +76,8 @@ class Walk {
   #atTarget: PeerContact | null = null
   #hops = 0
   #isOver = false
+  #isProbing = false
+  #probed = 0
 
   constructor(services: WalkServices, target: Place, options: WalkOptions) {
     this.#services = services
@@ -88,7 +92,10 @@ class Walk {
     for (const record of options.held ?? []) this.#records.set(slotOf(record), record)
     for (const slot of this.#records.keys()) this.#tellers.set(slot, 1)
     if (seeds.length === 0 && this.#records.size === 0) throw discoveryErrors.NZ_DISCOVERY_ALONE()
-    this.#lookup = new Lookup(target, seeds, { estimatedNodes: table.estimatedNodes(), self: selfPeerId })
+    this.#lookup = new Lookup(target, seeds, {
+      estimatedNodes: options.isProbe === true ? 0 : table.estimatedNodes(),
+      self: selfPeerId,
+    })
     for (const seed of seeds) this.#notice(seed)
   }
 
@@ -104,7 +111,7 @@ class Walk {
       tellers: this.#tellers,
       atTarget: this.#atTarget,
       closest: this.#lookup.closest(),
-      asked: this.#lookup.asked,
+      asked: this.#lookup.asked + this.#probed,
       hops: this.#hops,
     }
   }
@@ -117,8 +124,27 @@ class Walk {
       atTarget: this.#atTarget,
     })
     if (isEnough === true) return this.#end()
+    if (this.#isProbing) return
     for (const peer of this.#lookup.next()) void this.#ask(peer)
-    if (this.#lookup.isDone) this.#end()
+    if (!this.#lookup.isDone) return
+    const probes = this.#lookup.probes()
+    if (probes.length === 0) this.#end()
+    else void this.#probe(probes)
+  }
+
+  /** Somebody may hide others around the target: who stands beside the crowd is asked as well. */
+  async #probe(places: readonly Place[]): Promise<void> {
+    const { timeoutMs } = this.#options
+    this.#isProbing = true
+    const options = { wantsRecords: false, timeoutMs, isProbe: true, signal: this.#stop.signal }
+    const found = await Promise.allSettled(places.map(async (place) => await walk(this.#services, place, options)))
+    for (const each of found) {
+      if (each.status !== 'fulfilled') continue
+      this.#lookup.add(each.value.closest)
+      this.#probed += each.value.asked
+    }
+    this.#isProbing = false
+    this.#step()
   }
 
   #end(): void {

@@ -32,7 +32,11 @@ export const PARALLEL_PER_PATH = 2
 /** Nodes of one address range that a lookup asks, and that count among the closest. */
 export const MAX_RANGE_ASKED = 4
 export const MAX_RANGE_COUNTED = 2
-/** Nodes that hold a record when the closest ones stand suspiciously dense. */
+/** How much denser than elsewhere nodes may stand around a target before that is taken for an attack. */
+export const CROWDED_FACTOR = 4
+/** Parts of the space around a crowded target that are searched each by itself: a power of two. */
+export const CELLS = 8
+/** Nodes that are asked, and hold a record, around a crowded target. */
 export const MAX_REGION = 96
 /** Requests and known nodes of one lookup. */
 export const MAX_ASKED = 192

@@ -2,8 +2,10 @@
  * One iterative lookup (NZ-DISCOVERY-01 §6): several ways that share no node walk towards a target; then the nearest of
  * all are asked. Sans-I/O: `next` says whom to ask, `answered` and `failed` say what became of it.
  */
-import { compareDistance, fractionBetween } from './distance.ts'
+import { commonBits, compareDistance, fractionBetween } from './distance.ts'
 import {
+  CELLS,
+  CROWDED_FACTOR,
   K,
   MAX_ASKED,
   MAX_CANDIDATES,
@@ -35,7 +37,7 @@ export interface LookupOptions {
   readonly paths?: number
   /** How many nodes the network seems to have: nodes that stand denser around the target than that do not hide others. */
   readonly estimatedNodes?: number
-  /** Asks nobody but the first way to come near: for finding something that any of them tells. */
+  /** Peer id of the node that looks, which is not asked. */
   readonly self?: string
 }
 
@@ -50,6 +52,7 @@ export class Lookup<N extends Node> {
   readonly #byPeer = new Map<string, Candidate<N>>()
   readonly #askedPerRange = new Map<string, number>()
   #asked = 0
+  #probed = false
 
   constructor(target: Place, seeds: readonly N[], options: LookupOptions = {}) {
     const { k = K, paths = PATHS, estimatedNodes = 0, self } = options
@@ -90,6 +93,30 @@ export class Lookup<N extends Node> {
     for (const node of closer) this.#add(node, from.path, from.hops + 1)
     this.#sort()
     return from.hops + 1
+  }
+
+  /**
+   * Places to look up before this lookup is done: around a crowded target one in each cell of its neighbourhood, told
+   * once; else none. What is found there is to be added.
+   */
+  probes(): Place[] {
+    if (this.#probed || !this.isDone || !this.#isCrowded) return []
+    this.#probed = true
+    const shared = this.#sharedBits
+    return Array.from({ length: CELLS }, (_, cell) => {
+      const place = Uint32Array.from(this.target)
+      for (let at = 0; at < Math.log2(CELLS); at++)
+        if (((cell >> at) & 1) !== bitOf(place, shared + at)) flipBit(place, shared + at)
+      // In the middle of its cell, and no place that anybody could have prepared for.
+      flipBit(place, shared + Math.log2(CELLS))
+      return place
+    })
+  }
+
+  /** Nodes that were found otherwise. */
+  add(nodes: readonly N[]): void {
+    nodes.forEach((node, at) => this.#add(node, at % this.#paths, 1))
+    this.#sort()
   }
 
   failed(peerId: string): void {
@@ -134,25 +161,57 @@ export class Lookup<N extends Node> {
   }
 
   /**
-   * The k nearest that did not fail, of each range of addresses MAX_RANGE_COUNTED counting; and all within the distance
-   * in which k nodes are to be expected, so that nodes that crowd around a key do not push the others out.
+   * The k nearest that did not fail, of each range of addresses MAX_RANGE_COUNTED counting; around a crowded target also
+   * the nearest of every cell, so that whoever crowds around it cannot push the others out.
    */
   #region(): Candidate<N>[] {
-    const region: Candidate<N>[] = []
+    const able = this.#candidates.filter(({ state }) => state !== 'failed' && state !== 'slow')
+    const region = new Set<Candidate<N>>()
     const ranges = new Map<string, number>()
     let counted = 0
-    for (const each of this.#candidates) {
-      if (region.length >= MAX_REGION) break
-      if (counted >= this.#k && fractionBetween(this.target, each.node.place) > this.#radius) break
-      if (each.state === 'failed' || each.state === 'slow') continue
+    for (const each of able) {
+      if (counted >= this.#k) break
       const { range } = each.node
       const ofRange = range === null ? 0 : (ranges.get(range) ?? 0) + 1
       if (range !== null) ranges.set(range, ofRange)
       if (ofRange > MAX_RANGE_ASKED) continue
       if (ofRange <= MAX_RANGE_COUNTED) counted += 1
-      region.push(each)
+      region.add(each)
     }
-    return region
+    if (this.#probed) {
+      const cells = new Map<number, number>()
+      for (const each of able) {
+        const cell = this.#cellOf(each.node.place)
+        const ofCell = (cells.get(cell) ?? 0) + 1
+        cells.set(cell, ofCell)
+        if (ofCell <= MAX_REGION / CELLS) region.add(each)
+      }
+    }
+    return [...region]
+  }
+
+  /** Whether nodes stand so dense around the target that some may be there to hide others. */
+  get #isCrowded(): boolean {
+    const last = this.#candidates.filter(({ state }) => state !== 'failed')[this.#k - 1]
+    return (
+      last !== undefined &&
+      this.#radius > 0 &&
+      fractionBetween(this.target, last.node.place) * CROWDED_FACTOR < this.#radius
+    )
+  }
+
+  /** Leading bits that the nodes within the radius share with the target. */
+  get #sharedBits(): number {
+    return Math.floor(-Math.log2(this.#radius))
+  }
+
+  /** By the bits behind those that the neighbourhood shares; nodes outside of it are in a cell of their own. */
+  #cellOf(place: Place): number {
+    const shared = this.#sharedBits
+    if (commonBits(this.target, place) < shared) return -1
+    let cell = 0
+    for (let bit = shared; bit < shared + Math.log2(CELLS); bit++) cell = cell * 2 + bitOf(place, bit)
+    return cell
   }
 
   #ask(candidate: Candidate<N>): boolean {
@@ -185,4 +244,12 @@ export class Lookup<N extends Node> {
       this.#byPeer.delete(each.node.peerId)
     }
   }
+}
+
+function bitOf(place: Place, bit: number): number {
+  return ((place[bit >> 5] ?? 0) >>> (31 - (bit & 31))) & 1
+}
+
+function flipBit(place: Place, bit: number): void {
+  place[bit >> 5] = ((place[bit >> 5] ?? 0) ^ (1 << (31 - (bit & 31)))) >>> 0
 }

@@ -16,6 +16,8 @@ import {
   PARALLEL_PER_PATH,
   PATHS,
 } from '../../protocols/discovery/limits.ts'
+import { SimulatedNetwork } from '../../bench/dht-network.ts'
+import { seededRandom } from '../../kernel/index.ts'
 import { Lookup } from '../../protocols/discovery/lookup.ts'
 import { RecordStore } from '../../protocols/discovery/record-store.ts'
 import { keyOfService, keyOfValue } from '../../protocols/discovery/record.ts'
@@ -169,25 +171,17 @@ describe('a lookup', () => {
     assert.ok(lookup.isDone)
   })
 
-  it('goes on behind nodes that crowd around a key, up to a bound', () => {
-    const target = place('target')
-    const near = (n: number): Node => {
-      const at = Uint32Array.from(target)
-      at[7] = ((at[7] ?? 0) ^ (n + 1)) >>> 0
-      return { peerId: `sybil${n}`, place: at, range: null }
-    }
-    const honest = nearest(target)
-    const sybils = Array.from({ length: 40 }, (_, n) => near(n))
-    const found = (crowd: readonly Node[]): number => {
-      const all = [...crowd, ...nodes]
-      const lookup = new Lookup(target, all, { estimatedNodes: nodes.length })
-      drive(lookup, all)
-      const closest = new Set(lookup.closest().map(({ peerId }) => peerId))
-      assert.ok(closest.size <= MAX_REGION)
-      return honest.filter(({ peerId }) => closest.has(peerId)).length
-    }
-    assert.ok(found(sybils) >= 15)
-    assert.equal(found(Array.from({ length: MAX_REGION + 10 }, (_, n) => near(n))), 0)
+  it('searches beside nodes that crowd around a key, so that they hide nobody', () => {
+    const key = place('key')
+    const network = SimulatedNetwork.of(300, { sybils: 0, random: seededRandom(1) })
+    const eclipsed = network.eclipsed(key, { attackers: 150, ranges: 150 })
+    const { closest } = eclipsed.put(key)
+    assert.ok(closest.length <= MAX_REGION + K)
+    assert.ok(closest.filter(({ isSybil }) => !isSybil).length >= 10)
+    assert.equal(eclipsed.get(key).isFound, true)
+    const usual = network.put(key)
+    assert.equal(usual.closest.length, K)
+    assert.ok(usual.asked < 60)
   })
 
   it('remembers a bounded number of nodes', () => {
