@@ -3,6 +3,8 @@ import { burst } from './burst.bench.ts'
 import { daemon } from './daemon.bench.ts'
 import { connections } from './connections.bench.ts'
 import { dial } from './dial.bench.ts'
+import { dhtSimulation } from './dht-simulation.bench.ts'
+import { dht } from './dht.bench.ts'
 import { echo } from './echo.bench.ts'
 import { eventlog } from './eventlog.bench.ts'
 import { files } from './files.bench.ts'
@@ -26,4 +28,6 @@ export const scenarios: readonly Scenario[] = [
   storeWriters,
   storeOpen,
   eventlog,
+  dht,
+  dhtSimulation,
 ]

@@ -1,0 +1,126 @@
+/** The nodes of one variant, in several processes, driven one lookup at a time. */
+import { fork } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
+import { extname, join } from 'node:path'
+import type { DhtVariant } from './dht-nodes.ts'
+import type { DhtOrder, Started, Timed } from './dht-process.ts'
+
+const START_TIMEOUT_MS = 240_000
+const ORDER_TIMEOUT_MS = 60_000
+
+interface Member {
+  readonly child: ChildProcess
+  readonly nodes: Started['nodes']
+}
+
+export interface NodeAt {
+  readonly member: number
+  readonly node: number
+  readonly peerId: string
+}
+
+export class Fleet implements AsyncDisposable {
+  readonly variant: DhtVariant
+  readonly #members: Member[] = []
+  readonly #waiting = new Map<number, (reply: { readonly value?: unknown; readonly error?: string }) => void>()
+  #lastId = 0
+
+  constructor(variant: DhtVariant) {
+    this.variant = variant
+  }
+
+  async start({ processes, nodes }: { readonly processes: number; readonly nodes: number }): Promise<void> {
+    let bootstrap: readonly string[] = []
+    for (let at = 0; at < processes; at++) {
+      const count = Math.floor(nodes / processes) + (at < nodes % processes ? 1 : 0)
+      const child = this.#fork()
+      this.#members.push({ child, nodes: [] })
+      const order: DhtOrder = { kind: 'start', variant: this.variant, count, bootstrap }
+      const started = (await this.#order(child, order, START_TIMEOUT_MS)) as Started
+      this.#members[at] = { child, nodes: started.nodes }
+      if (bootstrap.length === 0) bootstrap = started.nodes.slice(0, 1).map(({ address }) => address)
+    }
+  }
+
+  /** Every node that was not killed. */
+  nodes(): readonly NodeAt[] {
+    return this.#members.flatMap(({ child, nodes }, member) =>
+      child.killed ? [] : nodes.map(({ peerId }, node) => ({ member, node, peerId })),
+    )
+  }
+
+  async tables(): Promise<readonly number[]> {
+    const all = await Promise.all(this.#alive().map(async ({ child }) => await this.#order(child, { kind: 'tables' })))
+    return all.flatMap((sizes) => sizes as number[])
+  }
+
+  /** CPU time since they began, and the memory of all. */
+  async usage(): Promise<{ readonly cpuMs: number; readonly peakMb: number }> {
+    const all = await Promise.all(this.#alive().map(async ({ child }) => await this.#order(child, { kind: 'usage' })))
+    const used = all as { readonly cpuMs: number; readonly peakMb: number }[]
+    return { cpuMs: total(used.map(({ cpuMs }) => cpuMs)), peakMb: total(used.map(({ peakMb }) => peakMb)) }
+  }
+
+  async find(from: NodeAt, peerId: string): Promise<Timed> {
+    return (await this.#at(from, { kind: 'find', node: from.node, peerId })) as Timed
+  }
+
+  async put(from: NodeAt, name: string, value: string): Promise<Timed> {
+    return (await this.#at(from, { kind: 'put', node: from.node, name, value })) as Timed
+  }
+
+  async get(from: NodeAt, { peerId }: NodeAt, name: string, value: string): Promise<Timed> {
+    return (await this.#at(from, { kind: 'get', node: from.node, peerId, name, value })) as Timed
+  }
+
+  /** Ends whole processes without notice, the last ones first. */
+  kill(count: number): void {
+    for (const { child } of this.#alive().slice(-count)) child.kill('SIGKILL')
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.resolve()
+    for (const { child } of this.#alive()) child.kill('SIGKILL')
+  }
+
+  #alive(): readonly Member[] {
+    return this.#members.filter(({ child }) => !child.killed)
+  }
+
+  #fork(): ChildProcess {
+    const program = join(import.meta.dirname, `dht-process${extname(import.meta.filename)}`)
+    const child = fork(program, [], { stdio: ['ignore', 'ignore', 'inherit', 'ipc'] })
+    child.on('message', (reply: { readonly id: number; readonly value?: unknown; readonly error?: string }) => {
+      this.#waiting.get(reply.id)?.(reply)
+      this.#waiting.delete(reply.id)
+    })
+    return child
+  }
+
+  async #at({ member }: NodeAt, order: DhtOrder): Promise<unknown> {
+    const child = this.#members[member]?.child
+    if (child === undefined) throw new Error(`there is no process ${member}`)
+    return await this.#order(child, order)
+  }
+
+  async #order(child: ChildProcess, order: DhtOrder, timeoutMs = ORDER_TIMEOUT_MS): Promise<unknown> {
+    const id = ++this.#lastId
+    const { promise, resolve, reject } = Promise.withResolvers<unknown>()
+    const onExit = (): void => reject(new Error(`the process of ${this.variant} has ended`))
+    const timer = setTimeout(() => reject(new Error(`${this.variant} did not ${order.kind} in time`)), timeoutMs)
+    child.once('exit', onExit)
+    this.#waiting.set(id, ({ value, error }) => (error === undefined ? resolve(value) : reject(new Error(error))))
+    child.send({ id, order })
+    try {
+      return await promise
+    } finally {
+      clearTimeout(timer)
+      child.off('exit', onExit)
+      this.#waiting.delete(id)
+    }
+  }
+}
+
+function total(values: readonly number[]): number {
+  return values.reduce((sum, value) => sum + value, 0)
+}

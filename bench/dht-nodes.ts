@@ -1,0 +1,254 @@
+/** One node of a distributed table behind one interface: nzcore's discovery over its own network, and stock kad-dht. */
+import { Kernel, provide, systemClock, systemRandom } from '../kernel/index.ts'
+import { ContactsService } from '../modules/contacts/service.ts'
+import discoveryModule from '../modules/discovery/index.ts'
+import { DiscoveryService } from '../modules/discovery/service.ts'
+import { IdentityKeys } from '../modules/identity/keys.ts'
+import { IdentityService } from '../modules/identity/service.ts'
+import { verifyFor } from '../modules/identity/signature.ts'
+import networkModule from '../modules/network/index.ts'
+import { NetworkService } from '../modules/network/service.ts'
+import { StoreKeys } from '../modules/storage/keys.ts'
+import { MemoryEngine } from '../modules/storage/memory-engine.ts'
+import { StorageService } from '../modules/storage/service.ts'
+import { Storage } from '../modules/storage/storage.ts'
+import { WitnessFile } from '../modules/storage/witness-file.ts'
+import { TrustService } from '../modules/trust/service.ts'
+import type { Logger } from '../kernel/index.ts'
+
+export interface Looked {
+  readonly isFound: boolean
+  /** Requests to other nodes. */
+  readonly asked: number
+  /** `null`: the variant does not tell. */
+  readonly hops: number | null
+}
+
+export interface DhtNode {
+  readonly peerId: string
+  readonly address: string
+  tableSize(): number
+  findPeer(peerId: string): Promise<Looked>
+  /** @returns how many nodes took it */
+  put(name: string, value: string): Promise<number>
+  get(peerId: string, name: string, value: string): Promise<Looked>
+}
+
+export const dhtVariants = ['nzcore', 'kad-dht'] as const
+export type DhtVariant = (typeof dhtVariants)[number]
+
+const LOOKUP_TIMEOUT_MS = 15_000
+/** Every node is one of this machine. */
+const MANY = 1_000_000
+
+export async function startDhtNode(variant: DhtVariant, bootstrap: readonly string[]): Promise<DhtNode> {
+  return variant === 'nzcore' ? await startOwn(bootstrap) : await startStock(bootstrap)
+}
+
+const silent: Logger = { debug() {}, info() {}, warn() {}, error() {} }
+
+async function startOwn(bootstrap: readonly string[]): Promise<DhtNode> {
+  const keys = await IdentityKeys.derive(systemRandom.bytes(32), ['A', 'B', 'C', 'D'])
+  const kernel = new Kernel({
+    modules: [networkModule, discoveryModule],
+    config: {
+      // TypeScript sockets: the native session is made for few connections with much traffic each.
+      network: {
+        listen: ['/ip4/127.0.0.1/tcp/0'],
+        native: 'off',
+        limits: {
+          handshakesPerSecondFromLoopback: MANY,
+          maxHandshakesPerNetwork: MANY,
+          maxHandshakes: MANY,
+          maxSilentPerNetwork: MANY,
+        },
+      },
+      discovery: { bootstrap: [...bootstrap], intervalMs: 10_000, idleMs: 60_000, maxConnections: 32 },
+    },
+    services: [
+      provide(IdentityService, identityOf(keys)),
+      provide(StorageService, await memoryStore()),
+      provide(ContactsService, noContacts),
+      provide(TrustService, everybodyMay),
+    ],
+    log: silent,
+  })
+  await kernel.start()
+  const network = kernel.get(NetworkService)
+  const discovery = kernel.get(DiscoveryService)
+  const signal = (): AbortSignal => AbortSignal.timeout(LOOKUP_TIMEOUT_MS)
+  const counted = async <T>(work: Promise<T>): Promise<{ readonly value: T; readonly asked: number }> => {
+    const before = discovery.status().counters.queries
+    const value = await work
+    return { value, asked: discovery.status().counters.queries - before }
+  }
+  return {
+    peerId: network.peerId,
+    address: network.addresses()[0] ?? '',
+    tableSize: () => discovery.status().tableSize,
+    async findPeer(peerId) {
+      const { addresses, asked, hops } = await discovery.findPeer(peerId, { signal: signal() })
+      return { isFound: addresses !== null, asked, hops }
+    },
+    async put(name, value) {
+      return (await discovery.putValue(name, Buffer.from(value), { ttlS: 3_600, signal: signal() })).holders
+    },
+    async get(peerId, name, value) {
+      const { value: record, asked } = await counted(discovery.getValue(peerId, name, { signal: signal() }))
+      const isFound = record?.content.kind === 'value' && Buffer.from(record.content.value).toString() === value
+      return { isFound, asked, hops: null }
+    },
+  }
+}
+
+async function startStock(bootstrap: readonly string[]): Promise<DhtNode> {
+  const [node, { multiaddr }, { peerIdFromString }] = await Promise.all([
+    createStock(),
+    import('@multiformats/multiaddr'),
+    import('@libp2p/peer-id'),
+  ])
+  for (const address of bootstrap) await tried(async () => await node.dial(multiaddr(address)))
+  const { dht } = node.services
+  const keyOf = (peerId: string, name: string): Uint8Array => Buffer.from(`/v/${peerId}/${name}`)
+  return {
+    peerId: node.peerId.toString(),
+    address: node.getMultiaddrs()[0]?.toString() ?? '',
+    tableSize: () => ('routingTable' in dht ? (dht.routingTable as { readonly size: number }).size : 0),
+    async findPeer(peerId) {
+      let asked = 0
+      let isFound = false
+      for await (const event of dht.findPeer(peerIdFromString(peerId), {
+        signal: AbortSignal.timeout(LOOKUP_TIMEOUT_MS),
+      })) {
+        if (event.name === 'SEND_QUERY') asked += 1
+        if (event.name === 'FINAL_PEER') isFound = true
+      }
+      return { isFound, asked, hops: null }
+    },
+    async put(name, value) {
+      let holders = 0
+      const options = { signal: AbortSignal.timeout(LOOKUP_TIMEOUT_MS) }
+      for await (const event of dht.put(keyOf(node.peerId.toString(), name), Buffer.from(value), options))
+        if (event.name === 'PEER_RESPONSE' && event.messageName === 'PUT_VALUE') holders += 1
+      return holders
+    },
+    async get(peerId, name, value) {
+      let asked = 0
+      let isFound = false
+      for await (const event of dht.get(keyOf(peerId, name), { signal: AbortSignal.timeout(LOOKUP_TIMEOUT_MS) })) {
+        if (event.name === 'SEND_QUERY') asked += 1
+        if (event.name === 'VALUE' && Buffer.from(event.value).toString() === value) isFound = true
+      }
+      return { isFound, asked, hops: null }
+    },
+  }
+}
+
+/** Put together by its own documentation. */
+async function createStock() {
+  const [{ createLibp2p }, { tcp }, { noise }, { yamux }, { identify }, { ping }, { kadDHT, passthroughMapper }] =
+    await Promise.all([
+      import('libp2p'),
+      import('@libp2p/tcp'),
+      import('@libp2p/noise'),
+      import('@libp2p/yamux'),
+      import('@libp2p/identify'),
+      import('@libp2p/ping'),
+      import('@libp2p/kad-dht'),
+    ])
+  const node = await createLibp2p({
+    addresses: { listen: ['/ip4/127.0.0.1/tcp/0'] },
+    transports: [tcp()],
+    connectionEncrypters: [noise()],
+    streamMuxers: [yamux()],
+    connectionManager: { inboundConnectionThreshold: MANY, maxIncomingPendingConnections: MANY, maxConnections: 1_000 },
+    services: {
+      identify: identify(),
+      ping: ping(),
+      dht: kadDHT({
+        protocol: '/nzcore-bench/kad/1.0.0',
+        clientMode: false,
+        peerInfoMapper: passthroughMapper,
+        validators: { v: async () => await Promise.resolve() },
+        selectors: { v: () => 0 },
+      }),
+    },
+  })
+  return node
+}
+
+/** A loaded machine may miss a time limit once. */
+async function tried(work: () => Promise<unknown>): Promise<void> {
+  for (let left = 5; ; left--) {
+    try {
+      await work()
+      return
+    } catch (error) {
+      if (left === 0) throw error
+    }
+  }
+}
+
+function identityOf(keys: IdentityKeys): IdentityService {
+  const absent = async (): Promise<never> => await Promise.reject(new Error('nothing is sealed here'))
+  return {
+    self: keys.self,
+    protection: 'key-file',
+    nodePrivateKey: () => keys.nodePrivateKey(),
+    sign: (purpose, message) => keys.sign(purpose, message),
+    signAsNode: (purpose, message) => keys.signAsNode(purpose, message),
+    verify: verifyFor,
+    seal: absent,
+    open: absent,
+    deriveKey: (label) => keys.deriveKey(label),
+  }
+}
+
+async function memoryStore(): Promise<StorageService> {
+  const storeKeys = new StoreKeys(systemRandom.bytes(32))
+  const files = new Map<string, Uint8Array>()
+  const home = {
+    read: async (name: string) => await Promise.resolve(files.get(name) ?? null),
+    write: async (name: string, bytes: Uint8Array) => void (await Promise.resolve(files.set(name, bytes.slice()))),
+    remove: async (name: string) => void (await Promise.resolve(files.delete(name))),
+  }
+  const storage = new Storage(
+    {
+      engine: new MemoryEngine(),
+      keys: storeKeys,
+      witness: new WitnessFile(home, storeKeys),
+      clock: systemClock,
+      random: systemRandom,
+      log: silent,
+      events: { emit() {} },
+      files: home,
+    },
+    { maxNamespaceRecords: 10_000, maxNamespaceBytes: 67_108_864, sweepIntervalMs: 60_000, witnessIntervalMs: 5_000 },
+  )
+  await storage.open()
+  return storage
+}
+
+const unused = (): never => {
+  throw new Error('the bench does not ask for this')
+}
+
+const noContacts: ContactsService = {
+  list: () => [],
+  get: () => undefined,
+  resolve: unused,
+  rename: unused,
+  remove: unused,
+}
+
+const everybodyMay: TrustService = {
+  may: () => true,
+  explain: unused,
+  status: unused,
+  statements: unused,
+  updates: unused,
+  set: unused,
+  withdraw: unused,
+  revoke: unused,
+  reconcile: unused,
+}

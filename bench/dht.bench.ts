@@ -1,0 +1,156 @@
+/** A distributed table of real nodes beside stock kad-dht: how long, how many requests, how much CPU, and what is found. */
+import { setTimeout as pause } from 'node:timers/promises'
+import { seededRandom } from '../kernel/index.ts'
+import { dhtVariants } from './dht-nodes.ts'
+import { Fleet } from './dht-fleet.ts'
+import { summaryOf } from './statistics.ts'
+import type { Random } from '../kernel/index.ts'
+import type { Timed } from './dht-process.ts'
+import type { NodeAt } from './dht-fleet.ts'
+import type { Figure, Scenario } from './scenario.ts'
+
+const SIZES = {
+  small: { nodes: 10, processes: 2, lookups: 5, rounds: 2, killed: 0, settleMs: 500 },
+  full: { nodes: 128, processes: 10, lookups: 50, rounds: 7, killed: 3, settleMs: 20_000 },
+} as const
+
+interface Round {
+  readonly looked: readonly Timed[]
+  readonly cpuMs: number
+}
+
+export const dht: Scenario = {
+  name: 'dht',
+  async run({ size, isCompared, signal }) {
+    const { nodes, processes, lookups, rounds, killed, settleMs } = SIZES[size]
+    await using stack = new AsyncDisposableStack()
+    const variants = isCompared ? dhtVariants : dhtVariants.slice(0, 1)
+    const fleets = variants.map((variant) => stack.use(new Fleet(variant)))
+    for (const fleet of fleets) await fleet.start({ processes, nodes })
+    await pause(settleMs, undefined, { signal })
+    const figures: Figure[] = []
+    for (const fleet of fleets) figures.push(figureOf(`${fleet.variant}: table`, await fleet.tables(), 'entries'))
+    const random = seededRandom(1)
+    figures.push(
+      ...(await measure(fleets, 'find peer', { rounds, lookups, signal }, async (fleet) => {
+        const [from, to] = pairOf(fleet.nodes(), random)
+        return await fleet.find(from, to.peerId)
+      })),
+    )
+    let puts = 0
+    figures.push(
+      ...(await measure(fleets, 'put', { rounds, lookups, signal }, async (fleet) => {
+        puts += 1
+        return await fleet.put(pairOf(fleet.nodes(), random)[0], `n${puts}`, 'x'.repeat(100))
+      })),
+    )
+    const kept = await keepValues(fleets, lookups, random)
+    const get = async (fleet: Fleet): Promise<Timed> => {
+      const values = kept.get(fleet) ?? []
+      const value = values[Math.floor(random.unit() * values.length)]
+      if (value === undefined) throw new Error('nothing was put')
+      return await fleet.get(pairOf(fleet.nodes(), random)[0], value.owner, value.name, value.name)
+    }
+    figures.push(...(await measure(fleets, 'get', { rounds, lookups, signal }, get)))
+    if (killed > 0) {
+      for (const fleet of fleets) fleet.kill(killed)
+      figures.push(
+        ...(await measure(
+          fleets,
+          `${killed} of ${processes} processes killed: find peer`,
+          { rounds, lookups, signal },
+          async (fleet) => {
+            const [from, to] = pairOf(fleet.nodes(), random)
+            return await fleet.find(from, to.peerId)
+          },
+        )),
+      )
+      figures.push(...(await measure(fleets, 'killed: get', { rounds, lookups, signal }, get)))
+    }
+    const title = `${nodes} nodes in ${processes} processes, ${lookups} lookups a round, one after the other; CPU of all nodes`
+    return { scenario: 'dht', title, rounds, figures }
+  },
+}
+
+/** Rounds of the variants in turn. */
+async function measure(
+  fleets: readonly Fleet[],
+  name: string,
+  { rounds, lookups, signal }: { readonly rounds: number; readonly lookups: number; readonly signal: AbortSignal },
+  look: (fleet: Fleet) => Promise<Timed>,
+): Promise<readonly Figure[]> {
+  const byFleet = new Map<Fleet, Round[]>(fleets.map((fleet) => [fleet, []]))
+  for (let round = 0; round < rounds; round++) {
+    for (let turn = 0; turn < fleets.length; turn++) {
+      signal.throwIfAborted()
+      const fleet = fleets[(turn + round) % fleets.length]
+      if (fleet === undefined) continue
+      const before = await fleet.usage()
+      const looked: Timed[] = []
+      for (let each = 0; each < lookups; each++) looked.push(await look(fleet))
+      byFleet.get(fleet)?.push({ looked, cpuMs: ((await fleet.usage()).cpuMs - before.cpuMs) / lookups })
+    }
+  }
+  return [...byFleet].flatMap(([{ variant }, measured]) => {
+    const all = measured.flatMap(({ looked }) => looked)
+    const hops = all.flatMap(({ hops: each }) => (each === null ? [] : [each]))
+    const found = measured.map(({ looked }) => (100 * looked.filter(({ isFound }) => isFound).length) / looked.length)
+    return [
+      figureOf(
+        `${variant}: ${name}`,
+        all.map(({ ms }) => ms),
+        'ms',
+      ),
+      figureOf(
+        `${variant}: ${name}, CPU`,
+        measured.map(({ cpuMs }) => cpuMs),
+        'ms',
+      ),
+      figureOf(
+        `${variant}: ${name}, requests`,
+        all.map(({ asked }) => asked),
+        'requests',
+      ),
+      ...(hops.length === 0 ? [] : [figureOf(`${variant}: ${name}, hops`, hops, 'hops')]),
+      figureOf(`${variant}: ${name}, found`, found, '%'),
+    ]
+  })
+}
+
+interface KeptValue {
+  readonly owner: NodeAt
+  readonly name: string
+}
+
+/** Values whose owners live in the first process, which is not killed. */
+async function keepValues(
+  fleets: readonly Fleet[],
+  count: number,
+  random: Random,
+): Promise<ReadonlyMap<Fleet, readonly KeptValue[]>> {
+  const kept = new Map<Fleet, KeptValue[]>()
+  for (const fleet of fleets) {
+    const owners = fleet.nodes().filter(({ member }) => member === 0)
+    const values: KeptValue[] = []
+    for (let at = 0; at < count; at++) {
+      const owner = owners[Math.floor(random.unit() * owners.length)]
+      if (owner === undefined) throw new Error('there is no node')
+      const name = `kept${at}`
+      if ((await fleet.put(owner, name, name)).isFound) values.push({ owner, name })
+    }
+    kept.set(fleet, values)
+  }
+  return kept
+}
+
+function pairOf(nodes: readonly NodeAt[], random: Random): readonly [NodeAt, NodeAt] {
+  const from = nodes[Math.floor(random.unit() * nodes.length)]
+  const others = nodes.filter((node) => node !== from)
+  const to = others[Math.floor(random.unit() * others.length)]
+  if (from === undefined || to === undefined) throw new Error('there are too few nodes')
+  return [from, to]
+}
+
+function figureOf(name: string, values: readonly number[], unit: Figure['unit']): Figure {
+  return { name, ...summaryOf(values), unit, ratio: null }
+}
