@@ -43,6 +43,7 @@ export async function nodeModules({ env }: Pick<NodeInit, 'env'>): Promise<reado
     import('../modules/documents/index.ts'),
     import('../modules/backup/index.ts'),
     import('../modules/trust/index.ts'),
+    import('../modules/channels/index.ts'),
     import('../modules/discovery/index.ts'),
     import('../modules/network/index.ts'),
     import('../modules/contacts/index.ts'),
@@ -307,6 +308,7 @@ async function startIsolated(
           import('../modules/forwards/index.ts'),
           import('../modules/transfers/index.ts'),
           import('../modules/trust/index.ts'),
+          import('../modules/channels/index.ts'),
         ])
   const identity: AnyModule = identityModule({ passphrase })
   const modules = [identity, ...[...loaded, ...working].map((module) => module.default as AnyModule)]

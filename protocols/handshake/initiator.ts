@@ -90,7 +90,7 @@ export class Initiator implements RunningHandshake {
     const { to, rest } = decodeReply(frame.body)
     if (to !== this.#attempt.index) return QUIET
     if (frame.type === frameType.answer) return this.#onAnswer(rest, nowMs)
-    if (this.#state !== 'calling') return QUIET
+    if (this.#state === 'finishing' && frame.type === frameType.retry) return QUIET
     return frame.type === frameType.retry ? this.#onRetry(rest, nowMs) : this.#onRefuse(rest[0] ?? 0, nowMs)
   }
 
@@ -143,7 +143,7 @@ export class Initiator implements RunningHandshake {
   /** Nobody vouches for a refusal: it makes the next pattern be tried at once, and is named when nothing else came. */
   #onRefuse(number: number, nowMs: number): Step {
     const code = handshakeCodes[number] ?? 'NZ_HANDSHAKE_MALFORMED'
-    if (this.#patterns.length > 0) {
+    if (this.#state === 'calling' && this.#patterns.length > 0) {
       this.#fallBack()
       return { send: [this.#sendAgain(nowMs)] }
     }
@@ -152,9 +152,7 @@ export class Initiator implements RunningHandshake {
   }
 
   #onAnswer(message: Uint8Array, nowMs: number): Step {
-    if (this.#state === 'finishing') {
-      return this.#attempt.pattern === 'XX' ? { send: [this.#frame], isRepeated: true } : { send: [], isRepeated: true }
-    }
+    if (this.#state === 'finishing') return { send: [this.#frame], isRepeated: true }
     if (this.#tries >= MAX_TRIES) return this.#giveUp('NZ_HANDSHAKE_UNAUTHENTIC')
     this.#tries += 1
     const noise = this.#attempt.noise.fork()
@@ -195,7 +193,7 @@ export class Initiator implements RunningHandshake {
       send.push(this.#sendAgain(nowMs))
     }
     // With IK nothing is left to send again: the first packet of the channel tells the responder.
-    this.#state = pattern === 'XX' && init.resends !== false ? 'finishing' : 'over'
+    this.#state = pattern === 'XX' ? 'finishing' : 'over'
     const done: Established = establish(
       {
         role: 'initiator',

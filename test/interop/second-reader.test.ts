@@ -1,4 +1,4 @@
-/** A second reader of NZ-TRUST-01, written in another language from the text alone, finds its vectors true. */
+/** Second readers of our texts, written in another language from the texts alone, find their vectors true. */
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
@@ -93,4 +93,66 @@ describe('a second reader of NZ-TRUST-01', { skip: missing() }, () => {
     writeFileSync(file, '{}')
     assert.notEqual(python(reader, file).status, 0)
   })
+})
+
+interface ChannelVectors {
+  readonly frames: ReadonlyArray<{ flags: number }>
+  readonly refusedFrames: ReadonlyArray<{ code: string }>
+  readonly chunks: ReadonlyArray<{ result: string }>
+  readonly conversations: ReadonlyArray<{ readonly answers: unknown[] }>
+  readonly handshakes: ReadonlyArray<{
+    readonly frames: string[]
+    secret: string
+    readonly packets: ReadonlyArray<{ plain?: string }>
+  }>
+  readonly refusals: ReadonlyArray<{ code: string }>
+  readonly windows: ReadonlyArray<{ readonly results: string[] }>
+}
+
+const channelReader = join(root, 'test', 'second-reader', 'channel.py')
+const channelVectors = join(root, 'spec', 'vectors', 'channel.json')
+
+/** One fact of the vectors each, made untrue. */
+const channelCorruptions: Readonly<Record<string, (set: ChannelVectors) => unknown>> = {
+  'a frame': ({ frames }) => (nth(frames, 2).flags = 1),
+  'the refusal of a frame': ({ refusedFrames }) => (nth(refusedFrames, 3).code = 'NZ_WIRE_FLAGS'),
+  'what was compressed': ({ chunks }) => (nth(chunks, 0).result = flipped(nth(chunks, 0).result)),
+  'an answer': ({ conversations }) => (nth(conversations, 4).answers[0] = 'none'),
+  'a handshake message': ({ handshakes }) => {
+    const { frames } = nth(handshakes, 1)
+    frames[1] = (frames[1] ?? '').replace(/.$/, (digit) => (digit === '0' ? '1' : '0'))
+  },
+  'a secret': ({ handshakes }) => (nth(handshakes, 2).secret = flipped(nth(handshakes, 2).secret)),
+  'a payload': ({ handshakes }) => (nth(nth(handshakes, 0).packets, 1).plain = 'something else'),
+  'the refusal of a handshake': ({ refusals }) => (nth(refusals, 6).code = 'NZ_HANDSHAKE_FORGED'),
+  'a replay window': ({ windows }) => (nth(windows, 1).results[1] = 'replayed'),
+}
+
+describe('a second reader of NZ-WIRE-01, NZ-HANDSHAKE-01 and NZ-CHANNEL-01', { skip: missing() }, () => {
+  const folder = mkdtempSync(join(tmpdir(), 'second-reader-'))
+  after(() => rmSync(folder, { recursive: true, force: true }))
+
+  it('computes all that the vectors say', () => {
+    const ran = python(channelReader, channelVectors)
+    assert.deepEqual([ran.status, ran.lines.length], [0, 1], [...ran.lines, ran.errors].join('\n'))
+    const [checks, mismatches] = counted(ran)
+    assert.ok(checks > 400 && mismatches === 0)
+  })
+
+  it('takes no packet and no handshake message in which a bit is changed', () => {
+    const ran = python(channelReader, '--mutate')
+    assert.equal(ran.status, 0, [...ran.lines, ran.errors].join('\n'))
+    const [checks, mismatches] = counted(ran)
+    assert.ok(checks > 1_500 && mismatches === 0)
+  })
+
+  for (const [what, corrupt] of Object.entries(channelCorruptions))
+    it(`notices ${what} of the vectors that is not true, and nothing else`, () => {
+      const set = JSON.parse(readFileSync(channelVectors, 'utf8')) as ChannelVectors
+      corrupt(set)
+      const file = join(folder, 'channel.json')
+      writeFileSync(file, JSON.stringify(set))
+      const ran = python(channelReader, file)
+      assert.deepEqual([ran.status, counted(ran)[1], ran.lines.length], [1, 1, 2], ran.errors)
+    })
 })

@@ -21,7 +21,7 @@ const helloOf = (seed: number): Uint8Array =>
 describe('two endpoints', () => {
   it('open over a path that loses a third and repeats a tenth, with every pattern', () => {
     const patterns = new Set<string>()
-    for (let seed = 1; seed <= 12; seed += 1) {
+    for (let seed = 1; seed <= 9; seed += 1) {
       const random = seededRandom(seed)
       const [annTickets, bobTickets] = [new TicketStore(), new TicketStore()]
       const before = handshake({}, {})
@@ -81,7 +81,7 @@ describe('a gate against half-open handshakes', () => {
     const gate = new HandshakeGate({ random: seededRandom(1), nowMs: 0 })
     const hello = helloOf(1)
     const releases: (() => void)[] = []
-    for (let flood = 0; flood < 10_000; flood += 1) {
+    for (let flood = 0; flood < 2_000; flood += 1) {
       const admission = gate.admit(`flooder ${flood}`, hello, 0)
       if ('release' in admission) releases.push(admission.release)
       else assert.equal(admission.refused, 'NZ_HANDSHAKE_COOKIE')
