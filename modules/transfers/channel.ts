@@ -7,13 +7,16 @@ import type { TransferEvent } from '../../protocols/transfer/frame.ts'
 import type { ControlMessage } from '../../protocols/transfer/messages.ts'
 import type { PeerStream } from '../network/service.ts'
 
+/** Whether it has had enough. A promise makes the peer wait. */
+export type UseEvent = (event: TransferEvent) => boolean | Promise<boolean>
+
 export class TransferChannel {
   readonly #stream: PeerStream
   readonly #clock: Clock
   #timer: Timer
   #hasWritten = false
   #isWriting = false
-  /** When the read that is waiting began; `null` while this side is busy and reads nothing. */
+  /** Since when this side waits for the peer; `null` while it is busy and reads nothing. */
   #readingSinceMs: number | null = null
 
   constructor(stream: PeerStream, clock: Clock) {
@@ -43,11 +46,40 @@ export class TransferChannel {
     }
   }
 
-  /** What the peer sends, until it closes its side. @throws NZ_NETWORK_STREAM_RESET, NZ_TRANSFER_PROTOCOL */
-  async *events(): AsyncGenerator<TransferEvent> {
+  /**
+   * Gives `use` what the peer sends until `use` has had enough: then `true`; `false` when the peer closed its side first.
+   * Bytes of data are lent for the time of the call.
+   *
+   * @throws NZ_NETWORK_STREAM_RESET, NZ_TRANSFER_PROTOCOL, and what `use` throws
+   */
+  async receive(use: UseEvent): Promise<boolean> {
     const decoder = new FrameDecoder()
-    for (let bytes = await this.#read(); bytes !== null; bytes = await this.#read()) yield* decoder.push(bytes)
-    if (!decoder.isAtBoundary) throw protocolError('the stream ended inside a frame')
+    const enough = new AbortController()
+    const tell = (events: Iterator<TransferEvent, void>): Promise<void> | undefined => {
+      for (let next = events.next(); next.done !== true; next = events.next()) {
+        const isEnough = use(next.value)
+        if (isEnough === true) return void enough.abort()
+        if (isEnough === false) continue
+        decoder.keep()
+        return isEnough.then(async (is) => (is ? enough.abort() : await tell(events)))
+      }
+      this.#readingSinceMs = this.#clock.monotonicMs()
+      return undefined
+    }
+    this.#readingSinceMs = this.#clock.monotonicMs()
+    try {
+      const takeBytes = (bytes: Uint8Array): Promise<void> | undefined => {
+        this.#readingSinceMs = null
+        return tell(decoder.push(bytes))
+      }
+      await this.#stream.consume(takeBytes, { signal: enough.signal })
+    } catch (error) {
+      if (!enough.signal.aborted) throw error
+    } finally {
+      this.#readingSinceMs = null
+    }
+    if (!enough.signal.aborted && !decoder.isAtBoundary) throw protocolError('the stream ended inside a frame')
+    return enough.signal.aborted
   }
 
   /** Ends the stream in order. */
@@ -60,15 +92,6 @@ export class TransferChannel {
   reset(): void {
     this.#timer.cancel()
     this.#stream.reset()
-  }
-
-  async #read(): Promise<Uint8Array | null> {
-    this.#readingSinceMs = this.#clock.monotonicMs()
-    try {
-      return await this.#stream.read()
-    } finally {
-      this.#readingSinceMs = null
-    }
   }
 
   #nextTick(): Timer {

@@ -41,7 +41,7 @@ export class IncomingStream {
   readonly #failed = Promise.withResolvers<never>()
   #admitted: Admitted | null = null
   #flushing: Promise<void> | null = null
-  /** What the last event of the peer has set going. */
+  /** What the last event of the peer that takes time has set going. */
   #acting: Promise<boolean> | null = null
   #isEnded = false
   #isEnding = false
@@ -83,18 +83,29 @@ export class IncomingStream {
   }
 
   async #listen(): Promise<void> {
-    for await (const event of this.#channel.events()) {
-      this.#acting = this.#act(this.#machine.receive(event))
-      if (await this.#acting) return
-    }
-    throw networkErrors.NZ_NETWORK_STREAM_RESET({ why: 'the sender closed the stream' })
+    const isDone = await this.#channel.receive((event) => this.#act(this.#machine.receive(event)))
+    if (!isDone) throw networkErrors.NZ_NETWORK_STREAM_RESET({ why: 'the sender closed the stream' })
   }
 
-  /** `true` after the receipt. */
-  async #act(step: ReceiverStep): Promise<boolean> {
+  /** `true` after the receipt. Data is stored at once: its bytes are lent. */
+  #act(step: ReceiverStep): boolean | Promise<boolean> {
     switch (step.do) {
       case 'nothing':
         return false
+      case 'store':
+        this.#sink().push(step.bytes)
+        this.#changed.open()
+        return false
+      case 'stop':
+        throw errorOfStop(step.code, {})
+      default:
+        this.#acting = this.#actSlowly(step)
+        return this.#acting
+    }
+  }
+
+  async #actSlowly(step: Extract<ReceiverStep, { do: 'decide' | 'begin' | 'complete' }>): Promise<boolean> {
+    switch (step.do) {
       case 'decide':
         return await this.#decide(step.offer)
       case 'begin':
@@ -102,15 +113,9 @@ export class IncomingStream {
         this.#admitted?.onProgress(step.offset, 'moving')
         this.#flushing = this.#flush().catch((error: unknown) => this.#failed.reject(error))
         return false
-      case 'store':
-        this.#sink().push(step.bytes)
-        this.#changed.open()
-        return false
       case 'complete':
         await this.#complete(step.end)
         return true
-      case 'stop':
-        throw errorOfStop(step.code, {})
     }
   }
 

@@ -67,32 +67,38 @@ export class OutgoingStream {
   }
 
   async #listen(): Promise<ReceiptMessage> {
-    for await (const event of this.#channel.events()) {
+    let receipt: ReceiptMessage | null = null
+    await this.#channel.receive((event) => {
       const step = this.#machine.receive(event)
-      if (step.do === 'checkReceipt') return step.receipt
-      await this.#act(step)
-    }
-    throw networkErrors.NZ_NETWORK_STREAM_RESET({ why: 'the peer closed the stream' })
+      if (step.do === 'checkReceipt') ({ receipt } = step)
+      return receipt === null ? this.#act(step) : true
+    })
+    if (receipt === null) throw networkErrors.NZ_NETWORK_STREAM_RESET({ why: 'the peer closed the stream' })
+    return receipt
   }
 
-  async #act(step: SenderStep): Promise<void> {
+  /** Never `true`: only the receipt is the end. */
+  #act(step: SenderStep): false | Promise<false> {
     switch (step.do) {
       case 'nothing':
       case 'checkReceipt':
-        return
-      case 'checkPrefix': {
-        const start = await this.#init.resumeAt(step.offset, step.sha256)
-        await this.#channel.send(this.#machine.begin(start))
-        this.#writing = this.#write().catch((error: unknown) => this.#failed.reject(error))
-        return
-      }
+        return false
+      case 'checkPrefix':
+        return this.#begin(step.offset, step.sha256)
       case 'forget':
         this.#init.onAcked(this.#window.ack(step.offset))
         this.#changed.open()
-        return
+        return false
       case 'stop':
         throw errorOfStop(step.code, { peerId: null })
     }
+  }
+
+  async #begin(offset: number, sha256: Uint8Array): Promise<false> {
+    const start = await this.#init.resumeAt(offset, sha256)
+    await this.#channel.send(this.#machine.begin(start))
+    this.#writing = this.#write().catch((error: unknown) => this.#failed.reject(error))
+    return false
   }
 
   async #write(): Promise<void> {

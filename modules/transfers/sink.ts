@@ -12,6 +12,7 @@ export interface ReceiveSink {
   open(): Promise<{ readonly offset: number; readonly sha256: Uint8Array }>
   /** Forgets what is held beyond `offset`. @throws NZ_TRANSFERS_CANNOT_RESUME */
   cut(offset: number): Promise<void>
+  /** Takes the next bytes, which are another's once it returns. */
   push(bytes: Uint8Array): void
   /** Makes what was pushed safe; gives the offset before which everything is. One call at a time. */
   flush(): Promise<number>
@@ -88,7 +89,7 @@ export class ConsumerSink implements ReceiveSink {
   push(bytes: Uint8Array): void {
     this.#hash.update(bytes)
     this.#offset += bytes.byteLength
-    this.#pending.push(bytes)
+    this.#pending.push(bytes.slice())
     this.#pendingBytes += bytes.byteLength
   }
 

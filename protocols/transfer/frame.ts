@@ -40,6 +40,8 @@ function writeHeader(frame: Uint8Array, type: number, length: number): void {
 
 /** Turns a stream of bytes into events. Holds at most one control frame; data passes through uncopied. */
 export class FrameDecoder {
+  /** Of the bytes pushed, what is not yet told. */
+  #rest: Uint8Array = new Uint8Array()
   readonly #header = new Uint8Array(FRAME_HEADER_BYTES)
   #headerBytes = 0
   #type = 0
@@ -52,19 +54,24 @@ export class FrameDecoder {
   }
 
   /** @throws NZ_TRANSFER_PROTOCOL; the decoder is of no use afterwards */
-  *push(bytes: Uint8Array): Generator<TransferEvent> {
-    let rest = bytes
-    while (rest.byteLength > 0) {
+  *push(bytes: Uint8Array): Generator<TransferEvent, void, undefined> {
+    this.#rest = bytes
+    while (this.#rest.byteLength > 0) {
       if (this.#headerBytes < FRAME_HEADER_BYTES) {
-        rest = this.#takeHeader(rest)
+        this.#rest = this.#takeHeader(this.#rest)
         if (this.#headerBytes < FRAME_HEADER_BYTES) return
         if (this.#remaining > 0) continue
       }
-      const piece = rest.subarray(0, this.#remaining)
-      rest = rest.subarray(piece.byteLength)
+      const piece = this.#rest.subarray(0, this.#remaining)
+      this.#rest = this.#rest.subarray(piece.byteLength)
       const event = this.#takePayload(piece)
       if (event !== null) yield event
     }
+  }
+
+  /** The bytes pushed may be changed now: what is not yet told of them is copied. */
+  keep(): void {
+    this.#rest = this.#rest.slice()
   }
 
   #takeHeader(bytes: Uint8Array): Uint8Array {
