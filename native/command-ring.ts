@@ -27,7 +27,7 @@ const COMMAND_BYTES = 16
 /** Most bytes of one write; larger ones are cut. */
 const MAX_WRITE_BYTES = 64 * 1024
 /** The thread is told at once when this much was written since it was last told. */
-const PUBLISH_BYTES = 64 * 1024
+const PUBLISH_BYTES = 128 * 1024
 
 export interface CommandRingInit {
   /** A power of two. */

@@ -27,6 +27,9 @@ export interface TransferSource {
 /** Frames of full size kept for reuse: those of one window. */
 const MAX_POOLED_FRAMES = 40
 
+/** Frames filled by one read of the file: each read is a thread to wake, and one that waits for it. */
+const FRAMES_PER_READ = 4
+
 export class FileSource implements TransferSource {
   readonly size: number
   readonly token: Uint8Array
@@ -34,7 +37,10 @@ export class FileSource implements TransferSource {
   readonly #stats: BigIntStats
   readonly #path: string
   readonly #pool: Uint8Array[] = []
-  #offset = 0
+  /** Read and not yet given, in order. */
+  readonly #ahead: Uint8Array[] = []
+  #readOffset = 0
+  #reading: Promise<void> | null = null
 
   private constructor(path: string, handle: FileHandle, stats: BigIntStats, name: string) {
     this.#path = path
@@ -60,25 +66,24 @@ export class FileSource implements TransferSource {
   }
 
   async read(maxBytes: number): Promise<Uint8Array | null> {
-    const length = Math.min(maxBytes, MAX_DATA_BYTES, this.size - this.#offset)
-    if (length === 0) return null
-    const frame = this.#frame(length)
-    let filled = 0
-    while (filled < length) {
-      const { bytesRead } = await this.#readAt(frame, filled, length - filled)
-      if (bytesRead === 0) throw this.#changed()
-      filled += bytesRead
-    }
-    this.#offset += length
-    writeDataHeader(frame, length)
-    return frame
+    if (this.#ahead.length === 0) await this.#readOn()
+    const frame = this.#ahead.shift()
+    if (frame === undefined) return null
+    // What fails here fails again when it is wanted.
+    if (this.#ahead.length < FRAMES_PER_READ / 2) this.#readOn().catch(() => undefined)
+    const payload = frame.subarray(FRAME_HEADER_BYTES)
+    if (payload.byteLength <= maxBytes) return frame
+    this.#ahead.unshift(encodeDataFrame(payload.subarray(maxBytes)))
+    return encodeDataFrame(payload.subarray(0, maxBytes))
   }
 
   async rewind(offset: number): Promise<Hash | null> {
     if (offset > this.size) return null
+    await this.#reading?.catch(() => undefined)
     try {
       const hash = await hashPrefix(this.#handle, offset)
-      this.#offset = offset
+      for (const frame of this.#ahead.splice(0)) this.recycle(frame)
+      this.#readOffset = offset
       return hash
     } catch (cause) {
       throw transfersErrors.NZ_TRANSFERS_SOURCE_FAILED({ cause, data: { path: this.#path } })
@@ -97,6 +102,7 @@ export class FileSource implements TransferSource {
   }
 
   async close(): Promise<void> {
+    await this.#reading?.catch(() => undefined)
     await this.#handle.close()
   }
 
@@ -105,9 +111,40 @@ export class FileSource implements TransferSource {
     return pooled ?? new Uint8Array(FRAME_HEADER_BYTES + length)
   }
 
-  async #readAt(frame: Uint8Array, filled: number, length: number): Promise<{ bytesRead: number }> {
+  /** Reads the next frames unless that is under way. */
+  async #readOn(): Promise<void> {
+    this.#reading ??= this.#readFrames().finally(() => (this.#reading = null))
+    await this.#reading
+  }
+
+  async #readFrames(): Promise<void> {
+    const frames: Uint8Array[] = []
+    let end = this.#readOffset
+    while (frames.length < FRAMES_PER_READ && end < this.size) {
+      const length = Math.min(MAX_DATA_BYTES, this.size - end)
+      const frame = this.#frame(length)
+      writeDataHeader(frame, length)
+      frames.push(frame)
+      end += length
+    }
+    await this.#fill(frames.map((frame) => frame.subarray(FRAME_HEADER_BYTES)))
+    this.#readOffset = end
+    this.#ahead.push(...frames)
+  }
+
+  async #fill(payloads: readonly Uint8Array[]): Promise<void> {
+    let rest = [...payloads]
+    for (let at = this.#readOffset; rest.length > 0;) {
+      const bytesRead = await this.#readAt(rest, at)
+      if (bytesRead === 0) throw this.#changed()
+      at += bytesRead
+      rest = after(rest, bytesRead)
+    }
+  }
+
+  async #readAt(payloads: readonly Uint8Array[], at: number): Promise<number> {
     try {
-      return await this.#handle.read(frame, FRAME_HEADER_BYTES + filled, length, this.#offset + filled)
+      return (await this.#handle.readv(payloads, at)).bytesRead
     } catch (cause) {
       throw transfersErrors.NZ_TRANSFERS_SOURCE_FAILED({ cause, data: { path: this.#path } })
     }
@@ -156,6 +193,16 @@ export class PullSource implements TransferSource {
       throw transfersErrors.NZ_TRANSFERS_SOURCE_FAILED({ cause })
     }
   }
+}
+
+/** What is left of `parts` without their first `byteLength` bytes. */
+function after(parts: readonly Uint8Array[], byteLength: number): Uint8Array[] {
+  let skipped = byteLength
+  return parts.flatMap((part) => {
+    const rest = part.subarray(Math.min(skipped, part.byteLength))
+    skipped -= part.byteLength - rest.byteLength
+    return rest.byteLength === 0 ? [] : [rest]
+  })
 }
 
 /** The same for the same unchanged file offered under the same name; says nothing about its content. */

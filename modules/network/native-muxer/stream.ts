@@ -6,11 +6,14 @@ import type { AbstractStreamInit, SendResult } from '@libp2p/utils'
 import type { Uint8ArrayList } from 'uint8arraylist'
 import type { NativeSession } from '../../../native/binding.ts'
 
-/** Written bytes behind which a mark is set, and marks that may be under way: what waits in the session for the peer. */
-const MARK_BYTES = 128 * 1024
-const MAX_MARKS = 4
-/** Used bytes are told to the session in portions; what is held back is far below a window. */
-const REPORT_BYTES = 32 * 1024
+/**
+ * Written bytes behind which a mark is set, and marks that may be under way: what waits in the session for the peer. A
+ * mark that is answered wakes this thread up.
+ */
+const MARK_BYTES = 256 * 1024
+const MAX_MARKS = 2
+/** Used bytes are told to the session in portions, which wake its thread up; what is held back is below a half window. */
+const REPORT_BYTES = 64 * 1024
 
 export interface NativeStreamInit extends AbstractStreamInit {
   /** As on the wire. */
