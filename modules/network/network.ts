@@ -84,6 +84,19 @@ export class Network implements NetworkService {
           direction: connection.direction,
           backend: muxerOf(connection).backend,
         }),
+      onClosed: (peerId, path) => {
+        const { address, backend, openedAtMs, txBytes, rxBytes, muxer } = describePath(path)
+        const durationMs = Math.max(0, clock.nowMs() - openedAtMs)
+        events.emit(networkEvents.connectionClosed, {
+          peerId,
+          address,
+          backend,
+          durationMs,
+          txBytes,
+          rxBytes,
+          muxer: muxer && { ...muxer },
+        })
+      },
       onDisconnected: (peerId) => {
         this.#book.measured(peerId, null)
         events.emit(networkEvents.peerDisconnected, { peerId })

@@ -27,6 +27,8 @@ export interface PathsInit {
   readonly clock: Clock
   readonly budget: ByteBudget
   readonly onConnected: (peerId: string, path: OpenPath) => void
+  /** A connection is over. */
+  readonly onClosed: (peerId: string, path: OpenPath) => void
   readonly onDisconnected: (peerId: string) => void
 }
 
@@ -91,6 +93,7 @@ export class Paths {
     if (peer === undefined || at === -1) return
     const [path] = peer.paths.splice(at, 1)
     for (const stream of path?.streams ?? []) stream.lostConnection()
+    if (path !== undefined) this.#init.onClosed(peerId, path)
     if (peer.paths.length > 0) return
     this.#peers.delete(peerId)
     peer.lost.resolve()
@@ -142,14 +145,16 @@ export class Paths {
 export function describePath({ connection, openedAtMs, streams, txBytes, rxBytes }: OpenPath): PeerPath {
   const address = connection.remoteAddr.toString()
   const { direction } = connection
+  const muxer = muxerOf(connection)
   return {
     address,
     transport: transportOf(address),
     direction,
-    backend: muxerOf(connection).backend,
+    backend: muxer.backend,
     openedAtMs,
     streams: streams.size,
     txBytes,
     rxBytes,
+    muxer: muxer.counters?.() ?? null,
   }
 }

@@ -6,7 +6,7 @@ import { z } from 'zod'
 import { defineErrors, defineEvents, defineService } from '../../kernel/index.ts'
 
 import type { BackendChoice } from './backend-choice.ts'
-import type { Backend } from './muxer/backend.ts'
+import type { Backend, MuxerCounters } from './muxer/backend.ts'
 
 export type { BackendChoice } from './backend-choice.ts'
 export { multistreamErrors } from '../../protocols/multistream/errors.ts'
@@ -26,6 +26,8 @@ export interface PeerPath {
   readonly streams: number
   readonly txBytes: number
   readonly rxBytes: number
+  /** What its muxer counts; `null`: nothing. */
+  readonly muxer: MuxerCounters | null
 }
 
 export interface Peer {
@@ -181,6 +183,16 @@ export const networkEvents = defineEvents('network', {
     backend: z.enum(['io_uring', 'epoll', 'typescript', 'libp2p']),
   }),
   peerDisconnected: z.strictObject({ peerId: z.string() }),
+  connectionClosed: z.strictObject({
+    peerId: z.string(),
+    address: z.string(),
+    backend: z.enum(['io_uring', 'epoll', 'typescript', 'libp2p']),
+    durationMs: z.number(),
+    txBytes: z.number(),
+    rxBytes: z.number(),
+    /** `MuxerCounters` */
+    muxer: z.record(z.string(), z.number().nullable()).nullable(),
+  }),
   connectionRefused: z.strictObject({ address: z.string(), reason: z.string() }),
 })
 

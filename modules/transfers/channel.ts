@@ -58,8 +58,11 @@ export class TransferChannel {
     const tell = (events: Iterator<TransferEvent, void>): Promise<void> | undefined => {
       for (let next = events.next(); next.done !== true; next = events.next()) {
         const isEnough = use(next.value)
-        if (isEnough === true) return void enough.abort()
         if (isEnough === false) continue
+        if (isEnough === true) {
+          enough.abort()
+          return undefined
+        }
         decoder.keep()
         return isEnough.then(async (is) => (is ? enough.abort() : await tell(events)))
       }

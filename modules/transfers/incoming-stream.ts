@@ -98,7 +98,9 @@ export class IncomingStream {
         return false
       case 'stop':
         throw errorOfStop(step.code, {})
-      default:
+      case 'decide':
+      case 'begin':
+      case 'complete':
         this.#acting = this.#actSlowly(step)
         return this.#acting
     }

@@ -411,6 +411,7 @@ function pathOf({ address, direction, openedAtMs, streams }: Link): Peer['paths'
     streams: streams.size,
     txBytes: 0,
     rxBytes: 0,
+    muxer: null,
   }
 }
 

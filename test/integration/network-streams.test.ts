@@ -6,6 +6,7 @@ import { after, describe, it } from 'node:test'
 import { isNzError } from '../../kernel/index.ts'
 import { startNetworkNode } from '../fake/network-node.ts'
 import type { NetworkNode, NodeConfig } from '../fake/network-node.ts'
+import { networkEvents } from '../../modules/network/service.ts'
 import type { NetworkService, PeerStream } from '../../modules/network/service.ts'
 
 const MIB = 1024 * 1024
@@ -219,5 +220,35 @@ describe('limits', () => {
       )
     assert.deepEqual(outcomes, [true, true, false])
     assert.ok((target.network.counters().connectionsRefused['full'] ?? 0) >= 1)
+  })
+})
+
+describe('a connection', () => {
+  it('says what its muxer has counted, also when it is over', async () => {
+    const made = await Promise.all([startNetworkNode({}), startNetworkNode({})])
+    nodes.push(...made)
+    const [desk, laptop] = made
+    const closed = new Promise<Readonly<Record<string, number | null>> | null>((resolve) =>
+      desk.events.on(networkEvents.connectionClosed, ({ muxer }) => resolve(muxer), { signal }),
+    )
+    const { peerId } = laptop.network
+    await desk.network.connect(peerId, { addresses: laptop.network.addresses(), signal })
+    const incoming = sink(laptop.network)
+    const stream = await desk.network.openStream(peerId, '/sink/1', { signal })
+    await stream.writeMany(Array.from({ length: 100 }, () => new Uint8Array(1_000)))
+    const closing = stream.closeWrite({ signal })
+    let receivedBytes = 0
+    await (await incoming).consume((bytes) => void (receivedBytes += bytes.byteLength), { signal })
+    await closing
+    assert.equal(receivedBytes, 100_000)
+    const path = desk.network.peer(peerId)?.paths[0]
+    const counted = path?.muxer ?? assert.fail('nothing is counted')
+    assert.ok(counted.txFrames > 0 && counted.txRecords > 0 && counted.rxFrames > 0, JSON.stringify(counted))
+    const isNative = path?.backend === 'io_uring' || path?.backend === 'epoll'
+    assert.equal(counted.txWireBytes !== null && counted.txWireBytes > 100_000, isNative)
+    await desk.network.disconnect(peerId, { signal })
+    const last = (await closed) ?? assert.fail('nothing is told')
+    for (const name of ['txFrames', 'rxFrames', 'txRecords', 'txWireBytes'] as const)
+      assert.ok((last[name] ?? 0) >= (counted[name] ?? 0), `${name}: ${JSON.stringify(last)}`)
   })
 })

@@ -99,6 +99,8 @@ describe('the muxer', () => {
     const { muxer } = rawPair()
     assert.equal(muxerOf(muxer).backend, 'typescript')
     assert.equal(muxerOf({ streams: [] }).backend, 'libp2p')
+    assert.equal(muxerOf(muxer).counters?.().windowStalls, 0)
+    assert.equal(muxerOf({ streams: [] }).counters?.(), undefined)
   })
 
   it('holds one window for a reader that stops, and the others of the connection go on', async () => {

@@ -51,15 +51,23 @@ export interface NativeMuxer {
   factory(options: MuxerOptions & { readonly fallback: StreamMuxerFactory }): StreamMuxerFactory
 }
 
-/** What one connection's muxer counts. */
+/** What one connection's muxer counts since the connection was secured; `null`: it does not count that. */
 export interface MuxerCounters {
+  /** Sealed bytes read from the socket and written to it. */
+  readonly rxWireBytes: number | null
+  readonly txWireBytes: number | null
   readonly rxFrames: number
   readonly txFrames: number
   /** Encrypted records. */
   readonly rxRecords: number
   readonly txRecords: number
+  /** Pieces the system gave and took: with epoll a system call each, with io_uring a completion. */
+  readonly reads: number | null
+  readonly writes: number | null
   /** How often a stream had bytes to send and no window. */
   readonly windowStalls: number
+  /** Bytes for streams that were gone. */
+  readonly droppedBytes: number | null
 }
 
 export interface DescribedMuxer {

@@ -102,7 +102,8 @@ class Muxer extends AbstractStreamMuxer<MuxedStream> {
   counters(): MuxerCounters {
     const { rxFrames, windowStalls } = this.#session
     const { rxRecords, txRecords } = this.#port
-    return { rxFrames, txFrames: this.#outbox.txFrames, rxRecords, txRecords, windowStalls }
+    const uncounted = { rxWireBytes: null, txWireBytes: null, reads: null, writes: null, droppedBytes: null }
+    return { ...uncounted, rxFrames, txFrames: this.#outbox.txFrames, rxRecords, txRecords, windowStalls }
   }
 
   override async onCreateStream(options: CreateStreamOptions): Promise<MuxedStream> {

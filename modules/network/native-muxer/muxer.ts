@@ -13,7 +13,7 @@ import { orAbort } from '../or-abort.ts'
 import { NativeStream } from './stream.ts'
 import type { Socket } from 'node:net'
 import type { AbortOptions, MessageStream } from '@libp2p/interface'
-import type { Failure, NativeSession, SessionListener } from '../../../native/binding.ts'
+import type { CounterName, Failure, NativeSession, SessionListener } from '../../../native/binding.ts'
 import type { MuxerCounters, MuxerOptions } from '../muxer/backend.ts'
 
 /** For what is left to be sent when nobody says how long it may take. */
@@ -164,14 +164,20 @@ export class SessionMuxer extends AbstractStreamMuxer<NativeStream> {
     return stream
   }
 
+  /** Also those of a connection that is over. */
   #counters(): MuxerCounters {
-    const count = (name: Parameters<NativeSession['counter']>[0]): number => this.#session?.counter(name) ?? 0
+    const count = (name: CounterName): number => this.#init.session.counter(name) ?? 0
     return {
+      rxWireBytes: count('receivedBytes'),
+      txWireBytes: count('sentBytes'),
       rxFrames: count('receivedFrames'),
       txFrames: count('sentFrames'),
       rxRecords: count('receivedRecords'),
       txRecords: count('sentRecords'),
+      reads: count('receiveCompletions'),
+      writes: count('sendCompletions'),
       windowStalls: count('windowStalls'),
+      droppedBytes: count('droppedBytes'),
     }
   }
 }

@@ -15,6 +15,23 @@ export const Backend = z
   .enum(['io_uring', 'epoll', 'typescript', 'libp2p'])
   .describe('the stack that moves its bytes: native by io_uring or epoll, TypeScript, or stock libp2p')
 
+const counted = z.number().min(0).nullable()
+
+export const MuxerView = z
+  .strictObject({
+    rxWireBytes: counted.describe('sealed bytes read from the socket'),
+    txWireBytes: counted.describe('sealed bytes written to the socket'),
+    rxFrames: z.number().min(0),
+    txFrames: z.number().min(0),
+    rxRecords: z.number().min(0).describe('encrypted records'),
+    txRecords: z.number().min(0),
+    reads: counted.describe('pieces the system gave; with epoll a system call each'),
+    writes: counted.describe('pieces the system took'),
+    windowStalls: z.number().min(0).describe('how often a stream had bytes to send and no window'),
+    droppedBytes: counted.describe('bytes for streams that were gone'),
+  })
+  .describe('what the stack of the connection counts; null where it does not')
+
 export const PathView = z.strictObject({
   address: z.string().describe('multiaddr of the other end'),
   transport,
@@ -24,6 +41,7 @@ export const PathView = z.strictObject({
   streams: z.number().int().min(0),
   txBytes: z.number().min(0).describe('bytes of applications sent'),
   rxBytes: z.number().min(0).describe('bytes of applications received'),
+  muxer: MuxerView.nullable(),
 })
 
 export const PeerView = z.strictObject({
