@@ -164,7 +164,8 @@ void Session::shutdown(uint32_t reason) {
 
 void Session::trim() {
   if (partial_.empty() && partial_.capacity() > 0) std::vector<uint8_t>().swap(partial_);
-  if (owing_.empty() && owing_.capacity() > 64) std::vector<uint32_t>().swap(owing_);
+  if (owing_.empty() && owing_.capacity() > 0) std::vector<uint32_t>().swap(owing_);
+  for (Fifo<uint32_t>* each : {&awaiting_turn_, &ready_, &pongs_, &resets_}) each->trim();
 }
 
 }  // namespace nz

@@ -4,12 +4,12 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <memory>
 #include <unordered_map>
 #include <vector>
 
 #include "counters.h"
+#include "fifo.h"
 #include "noise_record.h"
 #include "record_builder.h"
 #include "yamux_frame.h"
@@ -161,7 +161,7 @@ class Session {
     size_t queue_head = 0;
     uint64_t queued_in = 0;
     uint64_t queued_out = 0;
-    std::deque<uint64_t> marks;
+    Fifo<uint64_t> marks;
     uint16_t greeting = 0;  // SYN or ACK, until a frame carried it
     bool is_inbound = false;
     bool awaits_turn = false;  // not greeted yet: too many are not acknowledged
@@ -238,13 +238,13 @@ class Session {
   uint32_t inbound_streams_ = 0;
   uint32_t backlog_ = 0;
   uint32_t unacknowledged_ = 0;
-  std::deque<uint32_t> awaiting_turn_;
+  Fifo<uint32_t> awaiting_turn_;
   size_t queued_bytes_ = 0;
 
   std::vector<uint32_t> owing_;
-  std::deque<uint32_t> ready_;
-  std::deque<uint32_t> pongs_;
-  std::deque<uint32_t> resets_;
+  Fifo<uint32_t> ready_;
+  Fifo<uint32_t> pongs_;
+  Fifo<uint32_t> resets_;
   bool wants_ping_ = false;
   bool is_pinging_ = false;
   uint32_t ping_id_ = 0;

@@ -190,7 +190,8 @@ void Session::make_ready(uint32_t id, Stream& stream) {
 // there stays once, in its place: the same number may have come several times.
 template <typename List>
 void Session::forget_gone(List& list, bool Stream::* is_listed) {
-  std::erase_if(list, [&](uint32_t id) {
+  using std::erase_if;
+  erase_if(list, [&](uint32_t id) {
     Stream* stream = find(id);
     return stream == nullptr || !std::exchange(stream->*is_listed, false);
   });

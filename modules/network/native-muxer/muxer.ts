@@ -24,9 +24,7 @@ const MAX_STREAM_NUMBER = 0xffff_ffff
 
 export interface SessionMuxerInit {
   readonly session: NativeSession
-  /** The secured stream; it does nothing any more. */
-  readonly secured: MessageStream
-  /** libp2p's connection below it, which is told of every end. */
+  /** libp2p's connection below the secured stream, which is told of every end. */
   readonly connection: MessageStream
   readonly socket: Socket
   readonly backend: 'io_uring' | 'epoll'
@@ -44,7 +42,7 @@ export class SessionMuxer extends AbstractStreamMuxer<NativeStream> {
   #isGoneAway = false
 
   constructor(init: SessionMuxerInit) {
-    super(init.secured, { protocol: PROTOCOL, name: 'native', maxEarlyStreams: MAX_EARLY_STREAMS })
+    super(nothingBelow(init.connection), { protocol: PROTOCOL, name: 'native', maxEarlyStreams: MAX_EARLY_STREAMS })
     this.#init = init
     this.backend = init.backend
     this.#session = init.session
@@ -180,6 +178,15 @@ export class SessionMuxer extends AbstractStreamMuxer<NativeStream> {
       droppedBytes: count('droppedBytes'),
     }
   }
+}
+
+/**
+ * In place of the secured stream, whose work is done: libp2p's muxer listens to it for as long as the connection lives,
+ * and would keep it, its buffers and what is left of its keys.
+ */
+function nothingBelow({ log }: MessageStream): MessageStream {
+  // All that the base class uses of it.
+  return { log, addEventListener: () => undefined } as unknown as MessageStream
 }
 
 function errorOf(failure: Exclude<Failure, 'ended' | 'aborted' | 'io'>): Error {

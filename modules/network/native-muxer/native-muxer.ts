@@ -101,7 +101,7 @@ function fuse(secured: MessageStream, engine: Engine, options: NativeMuxerOption
     maxWindowBytes: options.maxStreamWindowBytes,
   })
   if (typeof session === 'number') return null
-  return new SessionMuxer({ session, secured, connection, socket: tcp.socket, backend: engine.backend, options })
+  return new SessionMuxer({ session, connection, socket: tcp.socket, backend: engine.backend, options })
 }
 
 function takenFrom(secured: TakeOverSource, tcp: TcpSocket): TakenSession | null {
