@@ -42,6 +42,7 @@ const connected: Peer = {
       streams: 1,
       txBytes: 0,
       rxBytes: 0,
+      muxer: null,
     },
   ],
 }
