@@ -7,6 +7,7 @@ import { createLibp2p } from 'libp2p'
 import { loadAddon, startEngine } from '../../native/binding.ts'
 import { typescriptMuxer } from '../../modules/network/muxer/muxer.ts'
 import { nativeFactory } from '../../modules/network/native-muxer/native-muxer.ts'
+import { nativeAsked } from './native-asked.ts'
 import { noiseEncrypter } from '../../modules/network/noise/encrypter.ts'
 import type { Connection, Libp2p, Stream, StreamMuxerFactory } from '@libp2p/interface'
 import type { Engine } from '../../native/binding.ts'
@@ -19,6 +20,7 @@ export const MUXER_OPTIONS = {
 
 /** Why there is no native session here: the reason with which tests are left out; `false` when there is one. */
 export function whyNoNative(): string | false {
+  if (nativeAsked() === 'off') return 'native session: NZ_NATIVE=0'
   const loaded = loadAddon()
   return loaded.supported ? false : `native session: ${loaded.reason}`
 }
@@ -26,7 +28,7 @@ export function whyNoNative(): string | false {
 export function startTestEngine(choice: 'auto' | 'epoll'): Engine {
   const loaded = loadAddon()
   if (!loaded.supported) throw new Error(loaded.reason)
-  const made = startEngine(loaded.addon, { mayUseUring: choice === 'auto' })
+  const made = startEngine(loaded.addon, { mayUseUring: choice === 'auto' && nativeAsked() !== 'epoll' })
   if (!made.started) throw new Error(`the engine does not start: errno ${made.errno}`)
   return made.engine
 }

@@ -5,6 +5,7 @@ import networkModule from '../../modules/network/index.ts'
 import { peerIdOf } from '../../protocols/identity/id.ts'
 import { memoryHome } from './home.ts'
 import { fakeIdentity } from './identity.ts'
+import { nativeAsked } from './native-asked.ts'
 import { diskOf, openStore } from './storage.ts'
 import type { FakeDisk } from './storage.ts'
 import type { EventBus, Health } from '../../kernel/index.ts'
@@ -55,6 +56,7 @@ export async function startNetworkNode({
   }
   const parsed = await networkModule.config['~standard'].validate({
     listen: ['/ip4/127.0.0.1/tcp/0', '/ip4/127.0.0.1/tcp/0/ws'],
+    native: nativeAsked(),
     ...config,
   })
   if (parsed.issues !== undefined) throw new Error(JSON.stringify(parsed.issues))

@@ -50,7 +50,7 @@ for (const choice of ['auto', 'epoll'] as const) {
     after(() => engine.stop())
 
     for (const [dialler, listener] of PAIRS) {
-      it(`${dialler} → ${listener}`, { timeout: 60_000 }, async () => {
+      it(`${dialler} → ${listener}`, { timeout: 240_000 }, async () => {
         const there = await node(listener, engine, ['/ip4/127.0.0.1/tcp/0'])
         const here = await node(dialler, engine)
         try {

@@ -12,6 +12,7 @@ import { systemClock } from '../../kernel/index.ts'
 import { joinsUpgrades } from '../../modules/network/joined-upgrade.ts'
 import { typescriptMuxer } from '../../modules/network/muxer/muxer.ts'
 import { noiseEncrypter } from '../../modules/network/noise/encrypter.ts'
+import { nativeAsked } from '../fake/native-asked.ts'
 import type { Connection, Stream } from '@libp2p/interface'
 import type { Libp2pOptions } from 'libp2p'
 
@@ -63,7 +64,8 @@ export const stacks: Readonly<Record<string, () => Promise<Security | string>>> 
 
 /** The native stack, or why there is none. */
 async function native(asked: 'auto' | 'epoll'): Promise<Security | string> {
-  const { native: muxer, reason } = await chooseBackend(asked)
+  const forced = nativeAsked()
+  const { native: muxer, reason } = await chooseBackend(forced === 'auto' ? asked : forced)
   if (muxer === null) return reason ?? 'the native stack does not run'
   const limits = { maxInboundStreams: 1_000, maxOutboundStreams: 1_000, maxStreamWindowBytes: 2 * 1024 * 1024 }
   return {

@@ -49,7 +49,7 @@ describe('the C++ of the native session', { skip }, () => {
   })
 })
 
-describe('arbitrary input', { skip, concurrency: 2 }, () => {
+describe('arbitrary input', { skip, concurrency: 3 }, () => {
   if (typeof found === 'string') return
 
   for (const target of ['record', 'yamux', 'take_over'])

@@ -5,6 +5,7 @@ import { once } from 'node:events'
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import type { Readable } from 'node:stream'
+import { nativeVariable } from '../../fake/native-asked.ts'
 
 const launcher = resolve(import.meta.dirname, '../../../cli/nzcore.js')
 const COMMAND_TIMEOUT_MS = 60_000
@@ -27,7 +28,13 @@ export class Machine {
 
   private constructor(folder: string) {
     this.folder = folder
-    this.env = { PATH: process.env['PATH'] ?? '', HOME: folder, NZ_HOME: join(folder, 'nz'), NO_COLOR: '1' }
+    this.env = {
+      PATH: process.env['PATH'] ?? '',
+      HOME: folder,
+      NZ_HOME: join(folder, 'nz'),
+      NO_COLOR: '1',
+      ...nativeVariable(),
+    }
   }
 
   /** `config` is the TOML file of the machine. */
