@@ -7,7 +7,7 @@
  */
 import { createCipheriv, createDecipheriv, createHmac, createSecretKey, diffieHellman, randomBytes } from 'node:crypto'
 import type { KeyObject } from 'node:crypto'
-import { privateKeyObject, publicKeyObject, RAW_KEY_BYTES, rawPublicKey } from './raw-keys.ts'
+import { privateKeyObject, publicKeyObject, RAW_KEY_BYTES, rawPublicKey } from '../../protocols/identity/raw-keys.ts'
 
 export const ENCAPSULATED_KEY_BYTES = 32
 export const TAG_BYTES = 16

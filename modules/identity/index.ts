@@ -23,7 +23,7 @@ export async function identityOfWords(phrase: Uint8Array): Promise<IdentityServi
     entropy.fill(0)
   }
 }
-export { verifyFor } from './signature.ts'
+export { verifyFor } from '../../protocols/identity/signature.ts'
 
 export interface IdentityModuleInit {
   /** Where the passphrase comes from; default: `NZ_PASSPHRASE_FILE`, else `NZ_PASSPHRASE_FD`, else none. */

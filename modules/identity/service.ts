@@ -1,9 +1,9 @@
 /** What others may know of `identity`: who this node is, and what its keys do for those who ask. */
 import { z } from 'zod'
 import { defineErrors, defineEvents, defineService } from '../../kernel/index.ts'
+import type { SigningPurpose } from '../../protocols/identity/signature.ts'
 
-/** What a signature is for, such as `nzcore/invite/1`. A signature made for one purpose never verifies for another. */
-export type SigningPurpose = `nzcore/${string}/${number}`
+export type { SigningPurpose }
 
 /** Public facts of an identity; safe to show and to send. */
 export interface PublicIdentity {

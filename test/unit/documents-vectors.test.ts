@@ -9,7 +9,7 @@ import { it } from 'node:test'
 import { createPrivateKey, createPublicKey } from 'node:crypto'
 import fc from 'fast-check'
 import { peerIdOf } from '../../protocols/identity/id.ts'
-import { signFor, verifyFor } from '../../modules/identity/signature.ts'
+import { signFor, verifyFor } from '../../protocols/identity/signature.ts'
 import {
   decodeVersion,
   encodeVersion,

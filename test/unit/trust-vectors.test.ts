@@ -8,7 +8,7 @@ import { join, resolve } from 'node:path'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
 import { IdentityKeys } from '../../modules/identity/keys.ts'
-import { verifyFor } from '../../modules/identity/signature.ts'
+import { verifyFor } from '../../protocols/identity/signature.ts'
 import { decodeCanonical, encodeCanonical } from '../../protocols/framing/canonical-cbor.ts'
 import { effectiveTrust } from '../../protocols/trust/effective.ts'
 import { MAX_UPDATE_BYTES } from '../../protocols/trust/limits.ts'
@@ -86,6 +86,12 @@ function refusedOf({ ann, bob }: Readonly<Record<Name, Signer>>): ReadonlyArray<
     { bytes: encodeCanonical([elsewhere, body, ann.sign(elsewhere, body)]), code: 'NZ_TRUST_PURPOSE' },
     { bytes: encodeCanonical([UPDATE_PURPOSE, body, ann.sign(elsewhere, body)]), code: 'NZ_TRUST_FORGED' },
     { bytes: sealed([2, ...fields.slice(1)]), code: 'NZ_TRUST_VERSION' },
+    { bytes: sealed([2, 'a body of another form']), code: 'NZ_TRUST_VERSION' },
+    { bytes: encodeCanonical([elsewhere, encodeCanonical([2]), changed]), code: 'NZ_TRUST_VERSION' },
+    { bytes: encodeCanonical([elsewhere, encodeCanonical([1]), changed]), code: 'NZ_TRUST_PURPOSE' },
+    { bytes: sealed(['1', ...fields.slice(1)]), code: 'NZ_TRUST_MALFORMED' },
+    { bytes: sealed([-1, ...fields.slice(1)]), code: 'NZ_TRUST_MALFORMED' },
+    { bytes: sealed([]), code: 'NZ_TRUST_MALFORMED' },
     { bytes: sealed([...fields, 0]), code: 'NZ_TRUST_MALFORMED' },
     { bytes: sealed([1, fields[1], 2, ...fields.slice(3)]), code: 'NZ_TRUST_MALFORMED' },
     { bytes: sealed([...fields.slice(0, 5), [0, bytesOf(ann.key), 4, 0]]), code: 'NZ_TRUST_MALFORMED' },

@@ -2,7 +2,9 @@
 import { sign, verify } from 'node:crypto'
 import type { KeyObject } from 'node:crypto'
 import { publicKeyObject, RAW_KEY_BYTES } from './raw-keys.ts'
-import type { SigningPurpose } from './service.ts'
+
+/** What a signature is for, such as `nzcore/invite/1`. A signature made for one purpose never verifies for another. */
+export type SigningPurpose = `nzcore/${string}/${number}`
 
 export const SIGNATURE_BYTES = 64
 export const MAX_PURPOSE_BYTES = 64
