@@ -7,12 +7,12 @@ import { NetworkService } from '../network/service.ts'
 import { storageEvents, StorageService } from '../storage/service.ts'
 import { hangUpOnRevoked } from './hang-up.ts'
 import { followContacts, stateContacts } from './contact-statements.ts'
-import { LatestTime } from './latest-time.ts'
 import { TrustLedger } from './ledger.ts'
 import { peerIdOfKey } from './peer-key.ts'
 import { policyConfig } from './policy.ts'
 import { Replication } from './replication.ts'
 import { trustEvents, TrustService } from './service.ts'
+import { StoredTime } from './stored-time.ts'
 import { createTrust, mayDo } from './trust.ts'
 import { UpdateStore } from './update-store.ts'
 import type { Key } from '../../protocols/trust/update.ts'
@@ -31,7 +31,7 @@ export default defineModule({
 
   async setup(context, { identity, network, contacts, storage }, { policy }) {
     const { events, scope, clock, random, log } = context
-    const time = new LatestTime(clock, storage.namespace('trust/state'))
+    const time = new StoredTime(clock, storage.namespace('trust/state'))
     const store = new UpdateStore(storage.namespace('trust/updates'))
     const ledger = new TrustLedger({ identity, store, time, isContact: (peer) => isContact(contacts, peer) })
     const { signal } = scope

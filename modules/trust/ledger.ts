@@ -2,22 +2,22 @@
 import { isNzError } from '../../kernel/index.ts'
 import { storageErrors } from '../storage/service.ts'
 import { trustErrors } from './service.ts'
-import { effectiveTrust, issuersOfInterest, levelWeights } from '../../protocols/trust/effective.ts'
-import { TrustReplica } from '../../protocols/trust/replica.ts'
-import { createUpdate, keyOf, NO_PREVIOUS } from '../../protocols/trust/update.ts'
+import { levelWeights } from '../../protocols/trust/effective.ts'
+import { Standpoint } from '../../protocols/trust/standpoint.ts'
+import { keyOf } from '../../protocols/trust/update.ts'
 import type { EffectiveTrust } from '../../protocols/trust/effective.ts'
 import type { Change } from '../../protocols/trust/issuer-log.ts'
-import type { Receipt } from '../../protocols/trust/replica.ts'
+import type { TrustReplica } from '../../protocols/trust/replica.ts'
 import type { Key, Statement, TrustUpdate } from '../../protocols/trust/update.ts'
 import type { IdentityService } from '../identity/service.ts'
 import type { NzError } from '../../kernel/index.ts'
-import type { LatestTime } from './latest-time.ts'
+import type { StoredTime } from './stored-time.ts'
 import type { UpdateStore } from './update-store.ts'
 
 export interface LedgerServices {
   readonly identity: Pick<IdentityService, 'self' | 'signAsNode' | 'verify'>
   readonly store: UpdateStore
-  readonly time: LatestTime
+  readonly time: StoredTime
   readonly isContact: (peer: Key) => boolean
 }
 
@@ -27,32 +27,36 @@ export const CONTACT_VOUCH_DEPTH = 1
 
 export class TrustLedger {
   readonly #services: LedgerServices
-  readonly replica: TrustReplica
+  readonly standpoint: Standpoint
   readonly self: Key
-  #interest: ReadonlySet<Key> | null = null
   #trouble: NzError | null = storageErrors.NZ_STORAGE_UNAVAILABLE({ why: 'the statements were not read yet' })
   #issuing: Promise<unknown> = Promise.resolve()
 
   constructor(services: LedgerServices) {
+    const { identity, time } = services
     this.#services = services
-    this.self = keyOf(services.identity.self.nodePublicKey)
-    this.replica = new TrustReplica({
-      verify: (...signed) => services.identity.verify(...signed),
-      isOfInterest: (issuer) => this.isOfInterest(issuer),
+    this.self = keyOf(identity.self.nodePublicKey)
+    this.standpoint = new Standpoint({
+      self: this.self,
+      verify: (...signed) => identity.verify(...signed),
+      nowS: () => time.nowS(),
     })
+  }
+
+  get replica(): TrustReplica {
+    return this.standpoint.replica
   }
 
   /** Reads what is stored. While that cannot be read, nothing can be said of anybody: `trouble`. */
   async load(options: { readonly signal: AbortSignal }): Promise<void> {
     try {
       await this.#services.time.load()
-      await this.#services.store.load(this.replica, options)
+      await this.#services.store.load(this.standpoint, options)
       this.#trouble = null
     } catch (error) {
       if (!isNzError(error) || !error.code.startsWith('NZ_STORAGE_')) throw error
       this.#trouble = error
     }
-    this.#interest = null
   }
 
   /** Why the updates cannot be read; `null` when they are. */
@@ -65,15 +69,9 @@ export class TrustLedger {
     if (this.#trouble !== null) throw this.#trouble
   }
 
-  /** Whether updates of `issuer` are taken from others. */
-  isOfInterest(issuer: Key): boolean {
-    this.#interest ??= issuersOfInterest(this.replica, this.self, this.#services.time.nowS())
-    return this.#interest.has(issuer)
-  }
-
   /** What follows from all updates for a peer, now. */
   effective(peer: Key): EffectiveTrust {
-    const effective = effectiveTrust(this.replica, this.self, peer, this.#services.time.nowS())
+    const effective = this.standpoint.effective(peer)
     if (effective.because !== 'none' && effective.because !== 'path') return effective
     const isUnspoken = this.replica.log(this.self)?.hasSpokenOf(peer) !== true && this.#services.isContact(peer)
     if (!isUnspoken || effective.level >= CONTACT_LEVEL || effective.isForked) return effective
@@ -82,13 +80,6 @@ export class TrustLedger {
 
   nowS(): number {
     return this.#services.time.nowS()
-  }
-
-  /** An update from outside, checked and taken in memory: `write` makes it durable. */
-  receive(bytes: Uint8Array): Receipt {
-    const receipt = this.replica.receive(bytes, this.nowS())
-    if (receipt.added.length > 0) this.#interest = null
-    return receipt
   }
 
   /** Durable when it resolves. Statements follow one another in the order of the calls. @throws NZ_TRUST_OWN_FORK, NZ_STORAGE_… */
@@ -105,21 +96,12 @@ export class TrustLedger {
 
   async #issueNow(statement: Statement): Promise<TrustUpdate> {
     this.requireReadable()
-    const log = this.replica.log(this.self)
-    if (log?.isForked === true) throw trustErrors.NZ_TRUST_OWN_FORK()
-    const last = log?.chain.at(-1)
-    const body = {
-      issuer: this.self,
-      sequence: (last?.sequence ?? 0) + 1,
-      previous: last?.id ?? NO_PREVIOUS,
-      issuedS: this.nowS(),
-      statement,
-    }
-    const update = createUpdate(body, (purpose, message) => this.#services.identity.signAsNode(purpose, message))
+    if (this.standpoint.ownLog === 'forked') throw trustErrors.NZ_TRUST_OWN_FORK()
+    const { identity, store } = this.#services
+    const update = this.standpoint.compose(statement, (purpose, message) => identity.signAsNode(purpose, message))
     // On disk first: what was told to others and then forgotten would fork this node's own log.
-    await this.#services.store.writeOwn(update)
-    this.replica.restore(update.bytes)
-    this.#interest = null
+    await store.writeOwn(update)
+    this.standpoint.restore(update.bytes)
     return update
   }
 }

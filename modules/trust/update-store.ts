@@ -1,7 +1,7 @@
 /** The updates of a replica in the encrypted store: written before they are told to anyone, read back without a signature check. */
 import type { Namespace, Operation } from '../storage/service.ts'
 import type { Change } from '../../protocols/trust/issuer-log.ts'
-import type { TrustReplica } from '../../protocols/trust/replica.ts'
+import type { Standpoint } from '../../protocols/trust/standpoint.ts'
 import type { TrustUpdate } from '../../protocols/trust/update.ts'
 
 /** Operations of one batch of the store. */
@@ -18,8 +18,8 @@ export class UpdateStore {
     this.#namespace = namespace
   }
 
-  /** Fills `replica`. Nobody but this node writes the store, and it wrote only what it had verified. */
-  async load(replica: TrustReplica, { signal }: { readonly signal: AbortSignal }): Promise<void> {
+  /** Fills `standpoint`. Nobody but this node writes the store, and it wrote only what it had verified. */
+  async load(standpoint: Pick<Standpoint, 'restore'>, { signal }: { readonly signal: AbortSignal }): Promise<void> {
     let after: string | undefined
     for (;;) {
       let read = 0
@@ -27,7 +27,7 @@ export class UpdateStore {
         limit: PAGE,
         ...(after === undefined ? {} : { after }),
       })) {
-        replica.restore(value)
+        standpoint.restore(value)
         after = key
         read += 1
       }

@@ -70,27 +70,6 @@ const NOTHING = {
   isCut: false,
 } as const satisfies EffectiveTrust
 
-/** Who may be introduced to the viewer: subjects of its own statements and, where it lets them vouch, of theirs. */
-export function issuersOfInterest(view: TrustView, viewer: Key, nowS: number): ReadonlySet<Key> {
-  const found = new Map<Key, number>([[viewer, MAX_PATH]])
-  const queue: Key[] = [viewer]
-  let visited = 0
-  for (let issuer = queue.shift(); issuer !== undefined; issuer = queue.shift()) {
-    const depth = found.get(issuer) ?? 0
-    if (depth === 0) continue
-    for (const subject of view.log(issuer)?.subjects ?? []) {
-      if ((visited += 1) > MAX_STATEMENTS_VISITED) return new Set(found.keys())
-      const said = standing(view, issuer, subject, nowS)
-      if (said === null || said.level === 0) continue
-      const left = Math.min(depth - 1, said.vouchDepth)
-      if (left <= (found.get(subject) ?? -1)) continue
-      found.set(subject, left)
-      queue.push(subject)
-    }
-  }
-  return new Set(found.keys())
-}
-
 /** Who revoked `peer` so that it counts; `trusted`: those whose revocations the viewer takes over. */
 function revokersOf(
   view: TrustView,
@@ -115,7 +94,7 @@ function trustedRevokers(view: TrustView, viewer: Key, nowS: number): readonly K
 }
 
 /** What `issuer` says of `subject`, unless its time is over. */
-function standing(view: TrustView, issuer: Key, subject: Key, nowS: number): TrustIn | null {
+export function standing(view: TrustView, issuer: Key, subject: Key, nowS: number): TrustIn | null {
   const said = view.log(issuer)?.trustIn(subject)
   return said === undefined || (said.expiresS !== 0 && said.expiresS <= nowS) ? null : said
 }

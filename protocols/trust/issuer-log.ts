@@ -4,7 +4,7 @@
  */
 import { hash } from 'node:crypto'
 import { MAX_REVOCATIONS_PER_ISSUER, MAX_UPDATES_PER_ISSUER, MAX_WAITING_PER_ISSUER } from './limits.ts'
-import { bytesOf, NO_PREVIOUS } from './update.ts'
+import { bytesOf, keyOf, NO_PREVIOUS } from './update.ts'
 import type { Key, Statement, TrustUpdate } from './update.ts'
 
 const STATE_LABEL = Buffer.from('nzcore/trust/1/state')
@@ -38,7 +38,7 @@ export class IssuerLog {
   readonly #waiting = new Map<Key, TrustUpdate>()
   /** During an application: the updates that may come or go, and whether they were kept before it. */
   readonly #touched = new Map<TrustUpdate, boolean>()
-  #state: Key | null = null
+  #state: Uint8Array | null = null
 
   constructor(issuer: Key) {
     this.issuer = issuer
@@ -109,6 +109,10 @@ export class IssuerLog {
 
   /** `state(issuer)` of NZ-TRUST-01 §4. */
   get state(): Key {
+    return keyOf(this.stateBytes)
+  }
+
+  get stateBytes(): Uint8Array {
     this.#state ??= this.#stateNow()
     return this.#state
   }
@@ -180,7 +184,7 @@ export class IssuerLog {
   }
 
   #wait(update: TrustUpdate, mayWait: boolean): Applied {
-    if (this.#waiting.has(update.id)) return 'known'
+    if (this.#waiting.has(update.id)) return 'gap'
     if (!mayWait || this.#waiting.size >= MAX_WAITING_PER_ISSUER) return 'full'
     this.#waiting.set(update.id, update)
     return this.#forkAmongWaiting() ? 'forked' : 'gap'
@@ -274,7 +278,7 @@ export class IssuerLog {
     return sequence === 0 ? NO_PREVIOUS : (this.#chain[sequence - 1]?.id ?? '')
   }
 
-  #stateNow(): Key {
+  #stateNow(): Uint8Array {
     const loose = this.loose()
     const counts = Buffer.alloc(8)
     counts.writeBigUInt64BE(BigInt(this.#chain.length))
@@ -282,7 +286,7 @@ export class IssuerLog {
     looseCount.writeUInt32BE(loose.length)
     const head = bytesOf(this.#idAt(this.#chain.length))
     const parts = [STATE_LABEL, bytesOf(this.issuer), counts, head, looseCount, ...loose.map(({ id }) => bytesOf(id))]
-    return hash('sha256', Buffer.concat(parts), 'hex')
+    return hash('sha256', Buffer.concat(parts), 'buffer')
   }
 }
 

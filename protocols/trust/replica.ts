@@ -2,11 +2,13 @@
 import { hash } from 'node:crypto'
 import { IssuerLog } from './issuer-log.ts'
 import { MAX_ISSUERS, MAX_UPDATES, MAX_WAITING } from './limits.ts'
-import { bytesOf, readUpdate, rereadUpdate } from './update.ts'
+import { readUpdate, rereadUpdate } from './update.ts'
 import type { TrustCode } from './errors.ts'
 import type { Applied, Change } from './issuer-log.ts'
 import type { Key, TrustUpdate, Verify } from './update.ts'
 
+/** Updates taken of late that are known by their bytes alone: several peers push the same ones within seconds. */
+export const MAX_RECENT = 4_096
 const ROOT_LABEL = Buffer.from('nzcore/trust/1/root')
 
 export interface ReplicaOptions {
@@ -14,6 +16,8 @@ export interface ReplicaOptions {
   /** Whether updates of an issuer are taken from others. */
   readonly isOfInterest: (issuer: Key) => boolean
   readonly limits?: ReplicaLimits
+  /** @default an `IssuerLog` */
+  readonly createLog?: (issuer: Key) => IssuerLog
 }
 
 /** @default those of NZ-TRUST-01 §1 */
@@ -43,15 +47,19 @@ const codes: Readonly<Record<Applied, TrustCode | null>> = {
 export class TrustReplica {
   readonly #options: ReplicaOptions
   readonly #limits: ReplicaLimits
+  readonly #createLog: (issuer: Key) => IssuerLog
   readonly #logs = new Map<Key, IssuerLog>()
   /** Ascending. */
   readonly #issuers: Key[] = []
+  /** By the hash of the bytes, the oldest first. */
+  readonly #recent = new Map<string, TrustUpdate>()
   #updates = 0
   #waiting = 0
 
   constructor(options: ReplicaOptions) {
     this.#options = options
     this.#limits = options.limits ?? LIMITS
+    this.#createLog = options.createLog ?? ((issuer) => new IssuerLog(issuer))
   }
 
   /** Issuers with at least one update, ascending. */
@@ -93,10 +101,16 @@ export class TrustReplica {
 
   /** Checks an update from outside and takes it. `nowS`: seconds since 1970, for the answer only. */
   receive(bytes: Uint8Array, nowS: number): Receipt {
+    const name = hash('sha256', bytes, 'base64')
+    const recent = this.#recent.get(name)
+    if (recent !== undefined && this.#options.isOfInterest(recent.issuer)) {
+      return { ...REFUSED, code: 'NZ_TRUST_REPLAYED', update: recent }
+    }
     const read = readUpdate(bytes, this.#options.verify)
     if (typeof read === 'string') return { ...REFUSED, code: read, update: null }
     if (!this.#options.isOfInterest(read.issuer)) return { ...REFUSED, code: 'NZ_TRUST_NOT_INTERESTED', update: read }
     const change = this.#apply(read)
+    if (change.applied === 'taken') this.#remember(name, read)
     const { statement } = read
     const isExpired = statement.kind === 'trust' && statement.expiresS !== 0 && statement.expiresS <= nowS
     const code = codes[change.applied] ?? (isExpired ? 'NZ_TRUST_EXPIRED' : null)
@@ -109,9 +123,18 @@ export class TrustReplica {
     return update === null ? null : this.#apply(update)
   }
 
+  #remember(name: string, update: TrustUpdate): void {
+    this.#recent.set(name, update)
+    if (this.#recent.size <= MAX_RECENT) return
+    for (const oldest of this.#recent.keys()) {
+      this.#recent.delete(oldest)
+      break
+    }
+  }
+
   #apply(update: TrustUpdate): Change {
     const known = this.#logs.get(update.issuer)
-    const log = known ?? new IssuerLog(update.issuer)
+    const log = known ?? this.#createLog(update.issuer)
     const hasRoom =
       this.#updates < this.#limits.updates && (known !== undefined || this.#logs.size < this.#limits.issuers)
     if (!hasRoom) return { applied: 'full', added: [], removed: [] }
@@ -132,6 +155,6 @@ export class TrustReplica {
   #stateOf(issuer: Key): Uint8Array {
     const log = this.#logs.get(issuer)
     if (log === undefined) throw new RangeError('no such issuer')
-    return bytesOf(log.state)
+    return log.stateBytes
   }
 }

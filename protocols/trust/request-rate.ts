@@ -7,11 +7,11 @@ export const SPAN_MS = 10_000
 export const MAX_COUNTED_PEERS = 4_096
 
 export class RequestRate {
-  readonly #clock: Clock
+  readonly #clock: Pick<Clock, 'monotonicMs'>
   #counts = new Map<string, number>()
   #sinceMs = -Infinity
 
-  constructor(clock: Clock) {
+  constructor(clock: Pick<Clock, 'monotonicMs'>) {
     this.#clock = clock
   }
 

@@ -174,17 +174,22 @@ def read_statement(statement: Any) -> Dict[str, Any]:
     return dict(zip(names, statement))
 
 
-def read_body(data: bytes) -> Tuple[int, Update]:
-    """Section 2: the version and the fields of a body, their form checked."""
+def read_version(body: Any) -> int:
+    """2.1: what stands first in a body of any version."""
+    require(isinstance(body, list) and len(body) > 0 and is_number(body[0], 0, 2**53 - 1), "no version")
+    return body[0]
+
+
+def read_body(data: bytes) -> Update:
+    """Section 2: the fields of a body of version 1, their form checked."""
     body = decode(data)
-    require(isinstance(body, list) and len(body) == 6, "no body")
-    version, issuer, sequence, previous, issued, statement = body
-    require(is_number(version, 0, 2**64 - 1), "no version")
+    require(len(body) == 6, "no body")
+    _, issuer, sequence, previous, issued, statement = body
     require(is_bytes(issuer, 32) and is_bytes(previous, 32), "no key or id")
     require(is_number(sequence, 1, MAX_NUMBER) and is_number(issued, 0, MAX_NUMBER), "a number out of bounds")
     require((sequence == 1) == (previous == ZEROS), "32 zeros stand before the first update and no other")
     name = sha256(PURPOSE.encode() + b"/id" + data).digest()
-    return version, Update(name, issuer, sequence, previous, issued, **read_statement(statement))
+    return Update(name, issuer, sequence, previous, issued, **read_statement(statement))
 
 
 def verifies(key: bytes, message: bytes, signature: bytes, purpose: str = PURPOSE) -> bool:
@@ -211,9 +216,9 @@ def read_update(data: bytes) -> Update:
     purpose, body, signature = outer
     require(isinstance(purpose, str) and 1 <= len(purpose.encode()) <= 64, "no purpose")
     require(isinstance(body, bytes) and is_bytes(signature, 64), "no body or signature")
-    version, update = read_body(body)
-    require(version == 1, "version", "NZ_TRUST_VERSION")
+    require(read_version(decode(body)) == 1, "version", "NZ_TRUST_VERSION")
     require(purpose == PURPOSE, "purpose", "NZ_TRUST_PURPOSE")
+    update = read_body(body)
     require(update.issuer != update.subject or update.kind == 3, "issuer and subject are one")
     require(verifies(update.issuer, body, signature), "signature", "NZ_TRUST_FORGED")
     return update

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { effectiveTrust, issuersOfInterest } from '../../protocols/trust/effective.ts'
+import { effectiveTrust } from '../../protocols/trust/effective.ts'
+import { Interest } from '../../protocols/trust/interest.ts'
 import { TrustReplica } from '../../protocols/trust/replica.ts'
 import { chainOf, keyNamed, trusting, unsignedUpdate } from '../fake/trust.ts'
 import type { EffectiveTrust } from '../../protocols/trust/effective.ts'
@@ -142,6 +143,7 @@ describe('issuers of interest', () => {
       [bob, [trusting(cid, 2)]],
       [dan, [trusting(eve, 2)]],
     ])
-    assert.deepEqual([...issuersOfInterest(replica, viewer, 0)].toSorted(), [viewer, ann, bob, dan].toSorted())
+    const interest = new Interest({ view: replica, viewer, nowS: () => 0 })
+    assert.deepEqual([...interest.keys].toSorted(), [viewer, ann, bob, dan].toSorted())
   })
 })

@@ -7,7 +7,7 @@ import {
   MAX_UPDATES_PER_ISSUER,
   MAX_WAITING_PER_ISSUER,
 } from '../../protocols/trust/limits.ts'
-import { TrustReplica } from '../../protocols/trust/replica.ts'
+import { MAX_RECENT, TrustReplica } from '../../protocols/trust/replica.ts'
 import { NO_PREVIOUS } from '../../protocols/trust/update.ts'
 import { chainOf, keyNamed, trusting, unsignedUpdate } from '../fake/trust.ts'
 import type { Applied } from '../../protocols/trust/issuer-log.ts'
@@ -60,6 +60,8 @@ describe('the log of an issuer', () => {
     assert.deepEqual(applied, ['gap', 'gap', 'gap', 'taken'])
     assert.equal(log.chain.length, 4)
     assert.equal(log.waiting, 0)
+    const again = logOf([chain[2], chain[2]].filter((update) => update !== undefined))
+    assert.deepEqual([again.applied, again.log.waiting], [['gap', 'gap'], 1])
   })
 
   it('keeps at most its bound of updates that wait', () => {
@@ -192,6 +194,18 @@ describe('a replica', () => {
     const full = 'NZ_TRUST_FULL'
     assert.deepEqual(codes, [null, null, full, 'NZ_TRUST_GAP', full, null, full])
     assert.equal(replica.size, 3)
+  })
+
+  it('verifies no update twice that several peers push, and knows those it verified longer ago by their place', () => {
+    let verified = 0
+    const verify = (): boolean => (verified += 1) > 0
+    const replica = new TrustReplica({ verify, isOfInterest: () => true })
+    const chain = chainOf(issuer, MAX_RECENT + 1, (at) => trusting(keyNamed(`s${at % 5}`), 1))
+    for (const { bytes } of chain) assert.equal(replica.receive(bytes, 0).code, null)
+    assert.equal(replica.receive(chain.at(-1)?.bytes ?? assert.fail(), 0).code, 'NZ_TRUST_REPLAYED')
+    assert.equal(verified, chain.length)
+    assert.equal(replica.receive(chain[0]?.bytes ?? assert.fail(), 0).code, 'NZ_TRUST_REPLAYED')
+    assert.equal(verified, chain.length + 1)
   })
 
   it('does not list an issuer of whom everything waits', () => {
