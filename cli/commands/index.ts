@@ -73,6 +73,10 @@ export const commandGroups: CommandGroups = {
     const { trustCommands, trustPresenters } = await import('./trust.ts')
     return { commands: trustCommands, presenters: trustPresenters }
   },
+  sim: async () => {
+    const { simCommands, simPresenters } = await import('./sim.ts')
+    return { commands: simCommands, presenters: simPresenters }
+  },
   config: async () => {
     const { configCommands, configPresenters } = await import('./config.ts')
     return { commands: configCommands, presenters: configPresenters }
@@ -102,6 +106,7 @@ export const parentSummaries: Readonly<Record<string, string>> = {
   kv: 'Keep small records of your own, encrypted',
   log: 'Keep append-only logs that prove themselves',
   profile: 'Keep several identities apart on one machine',
+  sim: 'Run the protocols in a seeded simulation with everything going wrong',
   storage: 'Look after the encrypted store',
   discovery: 'Find peers and small values through other nodes',
   service: 'Announce and find services',

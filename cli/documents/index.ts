@@ -81,6 +81,28 @@ export const documents = {
     memoryBytes: z.number().int().min(0),
   }),
   'nz.doctor/1': Diagnosis,
+  'nz.sim/1': z.strictObject({
+    scenario: z.string(),
+    seed: z.number().int(),
+    nodes: z.number().int(),
+    liars: z.number().int().describe('how many of the nodes lie'),
+    isPassed: z.boolean(),
+    violations: z.array(z.string()).describe('what must not have happened and did, the first ones'),
+    convergedAfterMs: z
+      .number()
+      .int()
+      .nullable()
+      .describe('simulated time from healing until honest nodes agreed; null: they did not'),
+    simulatedMs: z.number().int(),
+    events: z.number().int().describe('lines of the trace'),
+    digest: z.string().describe('SHA-256 over the trace: equal for equal runs'),
+    counts: z.record(z.string(), z.number().int()),
+  }),
+  'nz.simScenarios/1': z.strictObject({
+    scenarios: z.array(
+      z.strictObject({ name: z.string(), summary: z.string(), nodes: z.number().int(), minNodes: z.number().int() }),
+    ),
+  }),
   'nz.bench/1': z.strictObject({
     machine: z.strictObject({
       cpu: z.string(),

@@ -107,6 +107,7 @@ function mayImport(file: string, target: string, { isTypeOnly, isDynamic }: Impo
         return isModuleFace && (isTypeOnly || (file === 'cli/error-catalogue.ts' && isDynamic))
       }
       if (file === 'cli/commands/bench.ts' && to === 'bench') return isDynamic || isTypeOnly
+      if (file === 'cli/commands/sim.ts' && target === 'protocols/simulation/index.ts') return isDynamic || isTypeOnly
       return to === 'cli' || to === 'sdk' || target.startsWith('protocols/ipc/')
     default:
       return false

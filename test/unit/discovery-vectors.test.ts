@@ -8,7 +8,7 @@ import { join, resolve } from 'node:path'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
 import { IdentityKeys } from '../../modules/identity/keys.ts'
-import { verifyFor } from '../../modules/identity/signature.ts'
+import { verifyFor } from '../../protocols/identity/signature.ts'
 import { encodeCanonical } from '../../protocols/framing/canonical-cbor.ts'
 import { MAX_RECORD_BYTES } from '../../protocols/discovery/limits.ts'
 import {
