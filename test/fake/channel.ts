@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { createPrivateKey, createPublicKey, sign } from 'node:crypto'
 import { seededRandom } from '../../kernel/index.ts'
-import { signedBytes, verifyFor } from '../../modules/identity/signature.ts'
+import { signedBytes, verifyFor } from '../../protocols/identity/signature.ts'
 import { Channel } from '../../protocols/channel/channel.ts'
 import { localIdentity, startHandshake } from '../../protocols/handshake/handshake.ts'
 import { x25519KeyPairFromSeed } from '../../protocols/noise/x25519.ts'
