@@ -1,5 +1,5 @@
 /** `nzcore sim`: the protocol cores in a seeded simulation, in this process alone. ADR 0028. */
-import { setImmediate } from 'node:timers/promises'
+import { sleep, systemClock } from '../../kernel/index.ts'
 import { cliErrors } from '../errors.ts'
 import { table } from '../text.ts'
 import type { Scenario, Verdict } from '../../protocols/simulation/index.ts'
@@ -50,10 +50,9 @@ async function runSimulation({ output, signal }: CliContext, { options }: Comman
   const steps = simulate(scenario, { seed, nodes, ...onLine })
   let step = steps.next()
   for (; step.done !== true; step = steps.next()) {
-    signal.throwIfAborted()
     output.progress(`simulating ${scenario.name}: ${step.value / 1_000} s`)
     // An interrupt is seen between two steps.
-    await setImmediate()
+    await sleep(systemClock, 0, { signal })
   }
   output.progress(null)
   const verdict = step.value
