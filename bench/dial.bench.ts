@@ -10,7 +10,7 @@ export const dial: Scenario = {
     const rounds = size === 'full' ? FULL_ROUNDS : SMALL_ROUNDS
     const { results, failures } = await measureRounds({
       variants: isCompared
-        ? ['nzcore', 'native-streams', 'typescript-streams', 'libp2p', 'libp2p-identify', 'tcp', 'tls']
+        ? ['nzcore', 'native-streams', 'typescript-streams', 'libp2p', 'libp2p-identify', 'tcp', 'tls', 'tls-mutual']
         : ['nzcore'],
       work: { kind: 'dial', count, size: 4 },
       rounds,
@@ -18,7 +18,7 @@ export const dial: Scenario = {
     })
     return {
       scenario: 'dial',
-      title: `${count} connections, one after the other, each closed again (tls without certificates)`,
+      title: `${count} connections, one after the other, each closed again (tls: shared key; tls-mutual: certificates of both)`,
       rounds,
       failures,
       figures: ratesOf(results, count, 'dials/s'),

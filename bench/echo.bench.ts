@@ -9,7 +9,9 @@ export const echo: Scenario = {
     const count = size === 'full' ? 1_000 : 50
     const rounds = size === 'full' ? FULL_ROUNDS : SMALL_ROUNDS
     const { results, failures } = await measureRounds({
-      variants: isCompared ? ['nzcore', 'nzcore-typescript', 'typescript-streams', 'libp2p', 'tcp', 'tls'] : ['nzcore'],
+      variants: isCompared
+        ? ['nzcore', 'nzcore-typescript', 'native-streams', 'typescript-streams', 'libp2p', 'tcp', 'tls']
+        : ['nzcore'],
       work: { kind: 'echo', count, size: 64 },
       rounds,
       signal,

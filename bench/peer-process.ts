@@ -1,5 +1,6 @@
 /** One side of a bench in a process of its own, told what to do by the process that measures (processes.ts). */
 import { join } from 'node:path'
+import { ownUsage } from './own-usage.ts'
 import { isTransportName, transports } from './transports/index.ts'
 import { measureWork, serveWork } from './work.ts'
 import type { Client } from './pipe.ts'
@@ -14,8 +15,7 @@ process.on('disconnect', () => process.exit(0))
 
 process.on('message', (order: unknown) => {
   if (order !== 'usage') return
-  const { userCPUTime, systemCPUTime, maxRSS } = process.resourceUsage()
-  reply({ cpuMs: (userCPUTime + systemCPUTime) / 1_000, peakMb: (maxRSS * 1_024) / 1_000_000 })
+  reply(ownUsage())
 })
 
 if (role === 'server') {
@@ -31,7 +31,11 @@ if (role === 'server') {
     const { work, timeoutMs } = order
     void Promise.all(clients.map(async (client) => await measureWork(client, work, timeoutMs))).then(
       (measured) =>
-        reply({ ms: Math.max(...measured.map(({ ms }) => ms)), roundTripsMs: measured[0]?.roundTripsMs ?? [] }),
+        reply({
+          roundTripsMs: [],
+          ...measured[0],
+          ms: Math.max(...measured.map(({ ms }) => ms)),
+        }),
       (error: unknown) => reply({ error: String(error) }),
     )
   })

@@ -7,6 +7,8 @@ export interface Pipe {
   flush(): void
   /** Called once, before anything is written. */
   onBytes(listener: (bytes: Uint8Array) => void): void
+  /** Reads no more: what the peer sends from now on is its own affair. */
+  pause(): void
   close(): Promise<void>
 }
 
@@ -21,6 +23,16 @@ export interface Client {
   dial(): Promise<void>
   /** A new stream; a connection that already stands is used where the transport has one for many streams. */
   open(): Promise<Pipe>
+  /** `count` more connections, which stay until `close`. Only where one client can have many. */
+  hold?(count: number): Promise<void>
+  close(): Promise<void>
+}
+
+/** One of many in a mesh: listens, and dials others of its kind. */
+export interface MeshNode {
+  readonly address: string
+  /** A new stream, over the connection to that node where there is one already. */
+  open(address: string): Promise<Pipe>
   close(): Promise<void>
 }
 
@@ -32,4 +44,6 @@ export interface TransportOptions {
 export interface Transport {
   serve(onPipe: (pipe: Pipe) => void, options: TransportOptions): Promise<Server>
   connect(address: string, options: TransportOptions): Promise<Client>
+  /** Many of these fit into one process. */
+  join?(onPipe: (pipe: Pipe) => void): Promise<MeshNode>
 }

@@ -17,24 +17,33 @@ export interface Order {
 export interface Usage {
   readonly cpuMs: number
   readonly peakMb: number
+  /** Now, after a collection. */
+  readonly residentMb: number
 }
 
-export type Reply = { readonly address: string } | { readonly error: string } | Measured | Usage
+export type Reply =
+  | { readonly address: string }
+  | { readonly addresses: readonly string[] }
+  | { readonly error: string }
+  | Measured
+  | Usage
 
 /** A measurement with what both processes of the pair used for it. */
 export interface Costed extends Measured {
   readonly cpuMs: number
   /** Of the larger of the two, since it began. */
   readonly peakMb: number
+  /** By how much the resident memory of both together has grown. */
+  readonly grownMb: number
 }
 
 /** As a node runs (cli/node-flags.ts), and the alternatives with it: buffers are freed early. */
-const NODE_FLAGS = ['--max-semi-space-size=1']
+const NODE_FLAGS = ['--max-semi-space-size=1', '--expose-gc']
 
 /** Of one process; longer where it makes many connections. */
-const READY_TIMEOUT_MS = 20_000
+export const READY_TIMEOUT_MS = 60_000
 const READY_TIMEOUT_MS_PER_CLIENT = 400
-const WORK_TIMEOUT_MS = 60_000
+export const WORK_TIMEOUT_MS = 60_000
 
 export interface Pair extends AsyncDisposable {
   readonly name: TransportName
@@ -46,22 +55,14 @@ export async function startPair(name: TransportName, clients = 1): Promise<Pair>
   const children: ChildProcess[] = []
   const base = await mkdtemp(join(tmpdir(), 'nzb-'))
   const start = async (...args: string[]): Promise<{ child: ChildProcess; address: string }> => {
-    const program = join(import.meta.dirname, `peer-process${extname(import.meta.filename)}`)
-    const child = fork(program, args, {
-      execArgv: [...process.execArgv, ...NODE_FLAGS],
-      stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
-    })
+    const child = startProcess('peer-process', args)
     children.push(child)
     const said = await replyOf(child, READY_TIMEOUT_MS + clients * READY_TIMEOUT_MS_PER_CLIENT)
     if (!('address' in said)) throw new Error(`${name} does not start: ${JSON.stringify(said)}`)
     return { child, address: said.address }
   }
   const stop = async (): Promise<void> => {
-    for (const child of children) {
-      if (child.exitCode !== null || child.signalCode !== null) continue
-      child.kill('SIGKILL')
-      await once(child, 'exit')
-    }
+    await endProcesses(children)
     await rm(base, { recursive: true, force: true })
   }
   try {
@@ -75,7 +76,8 @@ export async function startPair(name: TransportName, clients = 1): Promise<Pair>
         const said = await replyOf(child, WORK_TIMEOUT_MS + READY_TIMEOUT_MS)
         if (!('ms' in said)) throw new Error(`${name}: ${'error' in said ? said.error : 'no measurement'}`)
         const after = await usageOf(server, child)
-        return { ...said, cpuMs: after.cpuMs - before.cpuMs, peakMb: after.peakMb }
+        const grownMb = after.residentMb - before.residentMb
+        return { ...said, cpuMs: after.cpuMs - before.cpuMs, peakMb: after.peakMb, grownMb }
       },
       [Symbol.asyncDispose]: stop,
     }
@@ -85,19 +87,37 @@ export async function startPair(name: TransportName, clients = 1): Promise<Pair>
   }
 }
 
-async function usageOf(...children: readonly ChildProcess[]): Promise<Usage> {
-  let [cpuMs, peakMb] = [0, 0]
+/** A program of this folder in a process of its own, which talks by messages. */
+export function startProcess(name: string, args: readonly string[]): ChildProcess {
+  return fork(join(import.meta.dirname, `${name}${extname(import.meta.filename)}`), args, {
+    execArgv: [...process.execArgv, ...NODE_FLAGS],
+    stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+  })
+}
+
+export async function endProcesses(children: readonly ChildProcess[]): Promise<void> {
+  for (const child of children) {
+    if (child.exitCode !== null || child.signalCode !== null) continue
+    child.kill('SIGKILL')
+    await once(child, 'exit')
+  }
+}
+
+/** Of all together; the peak is that of the largest. */
+export async function usageOf(...children: readonly ChildProcess[]): Promise<Usage> {
+  let [cpuMs, peakMb, residentMb] = [0, 0, 0]
   for (const child of children) {
     child.send('usage')
     const said = await replyOf(child, READY_TIMEOUT_MS)
     if (!('cpuMs' in said)) throw new Error('a process of the bench does not say what it uses')
     cpuMs += said.cpuMs
     peakMb = Math.max(peakMb, said.peakMb)
+    residentMb += said.residentMb
   }
-  return { cpuMs, peakMb }
+  return { cpuMs, peakMb, residentMb }
 }
 
-async function replyOf(child: ChildProcess, timeoutMs: number): Promise<Reply> {
+export async function replyOf(child: ChildProcess, timeoutMs: number): Promise<Reply> {
   const controller = new AbortController()
   const signal = AbortSignal.any([controller.signal, AbortSignal.timeout(timeoutMs)])
   try {

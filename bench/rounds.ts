@@ -27,6 +27,10 @@ export interface VariantResult {
   readonly cpuMs: number
   /** Resident memory of the larger process at its peak. */
   readonly peakMb: number
+  /** By how much the resident memory of both processes grew in a round. */
+  readonly grownMb: Summary
+  /** For `stall`: the share of the undisturbed rate that was left, and the bytes taken for a reader that had stopped. */
+  readonly stalled: { readonly share: Summary; readonly takenMb: Summary } | null
 }
 
 export interface RoundsResult {
@@ -43,6 +47,9 @@ export async function measureRounds({ variants, work, clients, rounds, signal }:
     const roundTrips = pairs.map((): number[] => [])
     const cpuTimes = pairs.map((): number[] => [])
     const peaks = pairs.map(() => 0)
+    const growths = pairs.map((): number[] => [])
+    const stalls = pairs.map((): NonNullable<Costed['stalled']>[] => [])
+    const shares = pairs.map((): number[] => [])
     const failed = new Map<number, string>()
     for (let round = -1; round < rounds; round++) {
       // Another one goes first each time: whoever follows a heavy one may find a warm or a tired machine.
@@ -56,6 +63,11 @@ export async function measureRounds({ variants, work, clients, rounds, signal }:
         times[index]?.push(measured.ms)
         cpuTimes[index]?.push(measured.cpuMs)
         peaks[index] = measured.peakMb
+        growths[index]?.push(measured.grownMb)
+        if (measured.stalled !== undefined) {
+          stalls[index]?.push(measured.stalled)
+          shares[index]?.push(measured.stalled.undisturbedMs / measured.ms)
+        }
         roundTrips[index]?.push(...measured.roundTripsMs)
       }
     }
@@ -69,6 +81,14 @@ export async function measureRounds({ variants, work, clients, rounds, signal }:
           : null,
       cpuMs: summaryOf(cpuTimes[i] ?? []).median,
       peakMb: peaks[i] ?? 0,
+      grownMb: summaryOf(growths[i] ?? []),
+      stalled:
+        work.kind === 'stall'
+          ? {
+              share: summaryOf(shares[i] ?? []),
+              takenMb: summaryOf((stalls[i] ?? []).map(({ takenBytes }) => takenBytes / 1_000_000)),
+            }
+          : null,
     })
     return { results: pairs.flatMap((pair, i) => (failed.has(i) ? [] : [resultOf(pair, i)])), failures }
   } finally {

@@ -28,6 +28,9 @@ export interface Figure {
     | 'requests'
     | 'hops'
     | '%'
+    | 'KB'
+    | 's/GB'
+    | 'of its rate'
   /** This figure over the one of the first row, so that more is better for rates and less for times. */
   readonly ratio: number | null
   /** CPU time of both processes in one round, and the peak memory of the larger one, where they were measured. */
@@ -44,6 +47,8 @@ export interface ScenarioResult {
   readonly title: string
   readonly rounds: number
   readonly figures: readonly Figure[]
+  /** Bytes that a round moves, where that says something of the CPU time it takes. */
+  readonly bytesPerRound?: number
   /** Variants without a figure, and why. */
   readonly failures?: readonly VariantFailure[]
 }

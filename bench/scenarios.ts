@@ -1,13 +1,15 @@
 /** Every scenario, in the order they are run and printed. */
 import { burst } from './burst.bench.ts'
 import { daemon } from './daemon.bench.ts'
-import { connections } from './connections.bench.ts'
+import { mesh } from './mesh.bench.ts'
 import { dial } from './dial.bench.ts'
 import { dhtSimulation } from './dht-simulation.bench.ts'
 import { dht } from './dht.bench.ts'
 import { echo } from './echo.bench.ts'
 import { eventlog } from './eventlog.bench.ts'
+import { idle } from './idle.bench.ts'
 import { files } from './files.bench.ts'
+import { slowReader } from './slow-reader.bench.ts'
 import { storeGet, storeOpen, storePut, storeRange, storeWriters } from './storage.bench.ts'
 import type { Scenario } from './scenario.ts'
 import { streams } from './streams.bench.ts'
@@ -17,9 +19,11 @@ export const scenarios: readonly Scenario[] = [
   burst,
   echo,
   throughput,
-  connections,
+  mesh,
   dial,
   streams,
+  idle,
+  slowReader,
   daemon,
   files,
   storePut,

@@ -9,7 +9,7 @@ export const streams: Scenario = {
     const count = size === 'full' ? 500 : 40
     const rounds = size === 'full' ? FULL_ROUNDS : SMALL_ROUNDS
     const { results, failures } = await measureRounds({
-      variants: isCompared ? ['nzcore', 'typescript-streams', 'libp2p'] : ['nzcore'],
+      variants: isCompared ? ['nzcore', 'native-streams', 'typescript-streams', 'libp2p'] : ['nzcore'],
       work: { kind: 'streams', count, size: 64 },
       rounds,
       signal,

@@ -23,6 +23,7 @@ export const throughput: Scenario = {
       title: `${(count * PIECE_BYTES) / 1_048_576} MiB in pieces of 64 KiB, one stream`,
       rounds,
       failures,
+      bytesPerRound: count * PIECE_BYTES,
       figures: ratesOf(results, (count * PIECE_BYTES) / 1_000_000, 'MB/s'),
     }
   },

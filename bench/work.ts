@@ -9,9 +9,10 @@ export interface Work {
   /**
    * `send`: all messages one way, then one answer; `echo`: each message comes back before the next one goes; `streams`:
    * each message on a stream of its own, `MAX_OPEN_STREAMS` at a time, and back; `dial`: `count` connections, one after
-   * the other.
+   * the other; `hold`: `count` more connections, which stay; `stall`: all messages one way on one stream, twice, the
+   * second time beside a stream whose reader has stopped.
    */
-  readonly kind: 'send' | 'echo' | 'streams' | 'dial'
+  readonly kind: 'send' | 'echo' | 'streams' | 'dial' | 'hold' | 'stall'
   readonly count: number
   /** Bytes a message, at least 4. */
   readonly size: number
@@ -21,12 +22,26 @@ export interface Measured {
   readonly ms: number
   /** Round trips in milliseconds, for `echo`. */
   readonly roundTripsMs: readonly number[]
+  /** For `stall`. */
+  readonly stalled?: {
+    /** The same work with nothing beside it. */
+    readonly undisturbedMs: number
+    /** Bytes that were taken for the reader that has stopped, until a writer had to wait. */
+    readonly takenBytes: number
+  }
 }
+
+/** A writer that did not have to wait for so long will not have to. */
+const STALLED_AFTER_MS = 250
+/** Where a transport that takes everything is stopped. */
+const MAX_STALLED_BYTES = 268_435_456
 
 /** Streams that one connection has open at a time; fewer than any variant allows. */
 const MAX_OPEN_STREAMS = 32
 
 const HEADER_BYTES = 12
+/** By their number in the header. */
+const KINDS: readonly Work['kind'][] = ['send', 'echo', 'stall']
 
 /** Serves one pipe. A message that is wrong closes it, so that the client's wait fails. */
 export function serveWork(pipe: Pipe): void {
@@ -45,6 +60,7 @@ export function serveWork(pipe: Pipe): void {
         if (held < HEADER_BYTES) return
         work = readHeader(header)
         check = new MessageCheck(work.size)
+        if (work.kind === 'stall') return pipe.pause()
       }
       const before = check.count
       check.push(rest)
@@ -66,7 +82,9 @@ export function serveWork(pipe: Pipe): void {
 /** @throws Error when the answer is wrong or does not come within `timeoutMs` */
 export async function measureWork(client: Client, work: Work, timeoutMs: number): Promise<Measured> {
   if (work.kind === 'dial') return await dials(client, work)
+  if (work.kind === 'hold') return await hold(client, work)
   if (work.kind === 'streams') return await streams(client, work)
+  if (work.kind === 'stall') return await stall(client, work, timeoutMs)
   const pipe = await client.open()
   const { promise: tooLate, reject } = Promise.withResolvers<never>()
   const timer = setTimeout(() => reject(new Error(`no answer within ${timeoutMs} ms`)), timeoutMs)
@@ -85,6 +103,44 @@ async function dials(client: Client, { count }: Work): Promise<Measured> {
   return { ms: performance.now() - startedAt, roundTripsMs: [] }
 }
 
+async function hold(client: Client, { count }: Work): Promise<Measured> {
+  const startedAt = performance.now()
+  if (client.hold === undefined) throw new Error('this transport has one connection a client')
+  await client.hold(count)
+  return { ms: performance.now() - startedAt, roundTripsMs: [] }
+}
+
+async function stall(client: Client, work: Work, timeoutMs: number): Promise<Measured> {
+  const others = { ...work, kind: 'send' } as const
+  const { ms: undisturbedMs } = await measureWork(client, others, timeoutMs)
+  const pipe = await client.open()
+  try {
+    pipe.onBytes(() => undefined)
+    const takenBytes = await fill(pipe, work)
+    const { ms } = await measureWork(client, others, timeoutMs)
+    return { ms, roundTripsMs: [], stalled: { undisturbedMs, takenBytes } }
+  } finally {
+    await pipe.close()
+  }
+}
+
+/** Writes to a reader that has stopped, until it has to wait. How many bytes were taken. */
+async function fill(pipe: Pipe, work: Work): Promise<number> {
+  const message = messageOf(0, work.size)
+  let takenBytes = 0
+  await pipe.write(headerOf(work))
+  for (;;) {
+    const wait = pipe.write(message)
+    takenBytes += message.byteLength
+    pipe.flush()
+    if (takenBytes >= MAX_STALLED_BYTES) return takenBytes
+    const late = new Promise<'late'>((resolve) => setTimeout(resolve, STALLED_AFTER_MS, 'late'))
+    // Whatever its fate: the stream is reset in the end.
+    if (wait !== undefined && (await Promise.race([wait.catch(() => 'late' as const), late])) === 'late')
+      return takenBytes
+  }
+}
+
 async function streams(client: Client, { count, size }: Work): Promise<Measured> {
   let next = 0
   const startedAt = performance.now()
@@ -100,11 +156,10 @@ async function streams(client: Client, { count, size }: Work): Promise<Measured>
   return { ms: performance.now() - startedAt, roundTripsMs: [] }
 }
 
-async function send(pipe: Pipe, work: Work): Promise<Measured> {
+/** `messages`: those of `work`, made before. */
+export async function send(pipe: Pipe, work: Work, messages = messagesOf(work)): Promise<Measured> {
   const answer = Promise.withResolvers<void>()
   pipe.onBytes((bytes) => (bytes[0] === 1 && bytes.byteLength === 1 ? answer.resolve() : answer.reject(bytes)))
-  // Made before the clock runs: making messages is not what is measured.
-  const messages = work.count * work.size <= 33_554_432 ? makeMessages(work) : undefined
   const startedAt = performance.now()
   await pipe.write(headerOf(work))
   for (let i = 0; i < work.count; i++) {
@@ -148,13 +203,18 @@ async function echo(pipe: Pipe, work: Work): Promise<Measured> {
   return { ms: performance.now() - startedAt, roundTripsMs }
 }
 
+/** Made before the clock runs, unless they are too many: making messages is not what is measured. */
+export function messagesOf(work: Work): readonly Uint8Array[] | undefined {
+  return work.count * work.size <= 33_554_432 ? makeMessages(work) : undefined
+}
+
 function makeMessages({ count, size }: Work): readonly Uint8Array[] {
   return Array.from({ length: count }, (_, i) => messageOf(i, size))
 }
 
 function headerOf({ kind, count, size }: Work): Uint8Array {
   const header = new DataView(new ArrayBuffer(HEADER_BYTES))
-  header.setUint32(0, kind === 'send' ? 0 : 1)
+  header.setUint32(0, KINDS.indexOf(kind))
   header.setUint32(4, count)
   header.setUint32(8, size)
   return new Uint8Array(header.buffer)
@@ -162,5 +222,5 @@ function headerOf({ kind, count, size }: Work): Uint8Array {
 
 function readHeader(bytes: Uint8Array): Work {
   const header = new DataView(bytes.buffer, bytes.byteOffset)
-  return { kind: header.getUint32(0) === 0 ? 'send' : 'echo', count: header.getUint32(4), size: header.getUint32(8) }
+  return { kind: KINDS[header.getUint32(0)] ?? 'send', count: header.getUint32(4), size: header.getUint32(8) }
 }

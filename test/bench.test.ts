@@ -1,6 +1,8 @@
 /** What the benches measure with: order statistics, and the check that every message came once, in order, intact. */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
+import { gateTable } from '../bench/gates.ts'
+import { edgesOf } from '../bench/mesh.ts'
 import { MessageCheck, messageOf } from '../bench/messages.ts'
 import { ratesOf, tableOf } from '../bench/scenario.ts'
 import { quantile, summaryOf } from '../bench/statistics.ts'
@@ -37,8 +39,16 @@ describe('figures', () => {
   it('turn times into rates, the slowest round being the lowest rate', () => {
     const times = { median: 100, min: 50, max: 200 }
     const results = [
-      { variant: 'tcp', ms: times, roundTripMs: null, cpuMs: 12, peakMb: 90 },
-      { variant: 'tls', ms: { median: 200, min: 200, max: 200 }, roundTripMs: null, cpuMs: 3, peakMb: 80 },
+      { variant: 'tcp', ms: times, roundTripMs: null, cpuMs: 12, peakMb: 90, grownMb: times, stalled: null },
+      {
+        variant: 'tls',
+        ms: { median: 200, min: 200, max: 200 },
+        roundTripMs: null,
+        cpuMs: 3,
+        peakMb: 80,
+        grownMb: times,
+        stalled: null,
+      },
     ] as const
     const figures = ratesOf(results, 1_000, 'messages/s')
     assert.deepEqual(figures[0], {
@@ -55,5 +65,70 @@ describe('figures', () => {
       tableOf({ scenario: 's', title: 'T', rounds: 7, figures }),
       /\| tls +\| 5000 messages\/s .*\| 0\.50× +\| 3\.00 ms +\| 80\.0 MB +\|/,
     )
+  })
+})
+
+describe('the table of all benches', () => {
+  const figure = (name: string, median: number, unit: 'dials/s' | 'MB/s' | 'KB', cpuMs = 0) => ({
+    name,
+    median,
+    min: median,
+    max: median,
+    unit,
+    ratio: null,
+    cost: { cpuMs, peakMb: 1 },
+  })
+  const lineOf = (table: string, what: string): readonly string[] =>
+    (table.split('\n').find((line) => line.startsWith(`| ${what} `)) ?? '').split('|').map((cell) => cell.trim())
+
+  it('says what is asked and whether it is met, by figures of the same run', () => {
+    const dial = [figure('native-streams', 200, 'dials/s'), figure('libp2p', 100, 'dials/s')]
+    const bulk = [
+      figure('native-streams', 100, 'MB/s', 500),
+      figure('libp2p', 100, 'MB/s', 1_000),
+      figure('tls', 50, 'MB/s', 700),
+    ]
+    const idle = [figure('native-streams', 20, 'KB'), figure('libp2p', 30, 'KB')]
+    const table = gateTable([
+      { scenario: 'dial', title: '', rounds: 7, figures: dial },
+      { scenario: 'throughput', title: '', rounds: 7, figures: bulk, bytesPerRound: 1_000_000_000 },
+      { scenario: 'idle-memory', title: '', rounds: 7, figures: idle },
+      { scenario: 'other', title: '', rounds: 7, figures: [figure('ready', 3, 'MB/s')] },
+    ])
+    assert.deepEqual(lineOf(table, 'dial and handshake').slice(6, 11), [
+      '2.00×',
+      '≥ 1.5× stock',
+      'yes',
+      '≥ 4× stock',
+      'no',
+    ])
+    assert.deepEqual(lineOf(table, 'bulk').slice(6, 11), ['1.00×', '≥ 3× stock', 'no', '≥ 1.1× tls', 'yes'])
+    assert.deepEqual(lineOf(table, 'CPU seconds a GB').slice(2, 11), [
+      '0.50 s/GB',
+      '1.00 s/GB',
+      '0.70 s/GB',
+      '',
+      '0.50×',
+      '≤ 0.3× stock',
+      'no',
+      '≤ 1× tls',
+      'yes',
+    ])
+    assert.deepEqual(lineOf(table, 'memory, idle connection').slice(7, 11), ['≤ 0.6× stock', 'no', '≤ 21 KB', 'yes'])
+    assert.equal(lineOf(table, 'other: ready')[2], '3.00 MB/s')
+    assert.equal(new Set(table.split('\n').map((line) => line.length)).size, 1)
+  })
+})
+
+describe('the mesh', () => {
+  it('has three connections that each node dials, none twice and none to itself', () => {
+    for (const nodes of [10, 50]) {
+      const addresses = Array.from({ length: nodes }, (_, i) => String(i))
+      const pairs = edgesOf([addresses.slice(0, 4), addresses.slice(4)]).flatMap((edges, process) =>
+        edges.map(({ from, to }) => [from + process * 4, Number(to)].toSorted((a, b) => a - b).join('-')),
+      )
+      assert.equal(new Set(pairs).size, nodes * 3)
+      assert.ok(pairs.every((pair) => pair.split('-')[0] !== pair.split('-')[1]))
+    }
   })
 })

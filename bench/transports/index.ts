@@ -13,6 +13,8 @@ export const transports = {
   tcp: async () => (await import('./socket.ts')).tcpNaive,
   'tcp-corked': async () => (await import('./socket.ts')).tcpCorked,
   tls: async () => (await import('./socket.ts')).tls,
+  'tls-batched': async () => (await import('./socket.ts')).tlsBatched,
+  'tls-mutual': async () => (await import('./socket.ts')).tlsMutual,
 } satisfies Readonly<Record<string, () => Promise<Transport>>>
 
 export type TransportName = keyof typeof transports

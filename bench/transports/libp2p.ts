@@ -46,7 +46,7 @@ async function createNode(stack: Stack, listen: readonly string[]): Promise<Libp
     addresses: { listen: [...listen] },
     ...(await stack()),
     // Five connections a second from one address is the default, and would be what the bench measures.
-    connectionManager: { inboundConnectionThreshold: 1_000_000 },
+    connectionManager: { inboundConnectionThreshold: 1_000_000, maxIncomingPendingConnections: 1_000 },
   })
 }
 
@@ -67,6 +67,7 @@ function sending(stream: Stream): Pipe {
         else for (const part of data) listener(part)
       })
     },
+    pause: () => stream.pause(),
     async close() {
       stream.abort(new Error('the bench has ended'))
     },
@@ -103,6 +104,7 @@ function lengthPrefixing(stream: Stream): Pipe {
         for (;;) listener((await messages.read()).subarray())
       })().catch(() => undefined)
     },
+    pause: () => stream.pause(),
     async close() {
       stream.abort(new Error('the bench has ended'))
     },
@@ -124,6 +126,19 @@ function libp2pOf(stack: Stack, pipeOf: (stream: Stream) => Pipe): Transport {
       return {
         open: async () => pipeOf(await connection.newStream(PROTOCOL, { maxOutboundStreams: 1_000 })),
         dial: async () => await (await node.dial(peer, { force: true })).close(),
+        async hold(count) {
+          for (let i = 0; i < count; i++) await node.dial(peer, { force: true })
+        },
+        close: async () => await node.stop(),
+      }
+    },
+    async join(onPipe) {
+      const node = await createNode(stack, ['/ip4/127.0.0.1/tcp/0'])
+      const limits = { maxInboundStreams: 1_000, maxOutboundStreams: 1_000 }
+      await node.handle(PROTOCOL, (stream) => onPipe(pipeOf(stream)), limits)
+      return {
+        address: String(node.getMultiaddrs()[0]),
+        open: async (address) => pipeOf(await (await node.dial(multiaddr(address))).newStream(PROTOCOL, limits)),
         close: async () => await node.stop(),
       }
     },

@@ -37,12 +37,19 @@ async function startNode(folder: string, listen: readonly string[], native: Nati
 }
 
 function pipeOf(stream: PeerStream): Pipe {
+  /** Never resolves once reading has stopped. */
+  let next: Promise<void> | undefined
   return {
     write: (bytes) => stream.write(bytes),
     flush() {},
     onBytes(listener) {
-      void stream.consume(listener).catch(() => stream.reset())
+      const use = (bytes: Uint8Array): Promise<void> | undefined => {
+        listener(bytes)
+        return next
+      }
+      void stream.consume(use).catch(() => stream.reset())
     },
+    pause: () => void (next = new Promise(() => undefined)),
     async close() {
       stream.reset()
     },
@@ -70,15 +77,15 @@ function nodeOf(native: NativeChoice): Transport {
       const kernel = await startNode(folder, [], native)
       const service = kernel.get(NetworkService)
       const peerId = address.slice(address.lastIndexOf('/') + 1)
-      const signal = AbortSignal.timeout(10_000)
+      const signal = AbortSignal.timeout(30_000)
       await service.connect(peerId, { addresses: [address], signal })
       const dial = async (): Promise<void> => {
-        await service.disconnect(peerId, { signal: AbortSignal.timeout(10_000) })
-        await service.connect(peerId, { addresses: [address], signal: AbortSignal.timeout(10_000) })
+        await service.disconnect(peerId, { signal: AbortSignal.timeout(30_000) })
+        await service.connect(peerId, { addresses: [address], signal: AbortSignal.timeout(30_000) })
       }
       return {
         dial,
-        open: async () => pipeOf(await service.openStream(peerId, PROTOCOL, { signal: AbortSignal.timeout(10_000) })),
+        open: async () => pipeOf(await service.openStream(peerId, PROTOCOL, { signal: AbortSignal.timeout(30_000) })),
         close: async () => await kernel.stop(),
       }
     },

@@ -1,16 +1,16 @@
-/** node:net as it is, node:net with 64 messages a write, and node:tls 1.3 with a key both sides have. */
+/** node:net and node:tls 1.3, as they are and with 64 messages a write. */
 import { once } from 'node:events'
 import { connect as connectTcp, createServer as createTcpServer } from 'node:net'
 import type { AddressInfo, Server as NetServer, Socket } from 'node:net'
 import { connect as connectTls, createServer as createTlsServer } from 'node:tls'
-import type { Pipe, Transport } from '../pipe.ts'
+import type { ConnectionOptions } from 'node:tls'
+import { certificate, key } from './tls-certificate.ts'
+import type { Pipe, Server, Transport } from '../pipe.ts'
 
 const MESSAGES_PER_WRITE = 64
 const LOOPBACK = '127.0.0.1'
-const TLS = {
-  ciphers: 'TLS_CHACHA20_POLY1305_SHA256:PSK',
-  minVersion: 'TLSv1.3',
-} as const
+const CIPHER = 'TLS_CHACHA20_POLY1305_SHA256'
+const TLS = { minVersion: 'TLSv1.3' } as const
 /** Known to everybody: this protects a bench on loopback from nobody. */
 const TLS_KEY = Buffer.alloc(32, 7)
 
@@ -34,13 +34,14 @@ function pipeOf(socket: Socket, messagesPerWrite: number): Pipe {
       socket.uncork()
     },
     onBytes: (listener) => void socket.on('data', listener),
+    pause: () => void socket.pause(),
     async close() {
       socket.destroy()
     },
   }
 }
 
-async function listening(server: NetServer): Promise<{ address: string; close(): Promise<void> }> {
+async function listening(server: NetServer): Promise<Server> {
   server.listen(0, LOOPBACK)
   await once(server, 'listening')
   const sockets = new Set<Socket>()
@@ -57,43 +58,69 @@ async function listening(server: NetServer): Promise<{ address: string; close():
   }
 }
 
-function tcp(messagesPerWrite: number): Transport {
+function socketsOf(
+  serve: (onSocket: (socket: Socket) => void) => NetServer,
+  connect: (port: number) => Promise<Socket>,
+  messagesPerWrite: number,
+): Transport {
+  const listen = async (onPipe: (pipe: Pipe) => void): Promise<Server> =>
+    await listening(serve((socket) => onPipe(pipeOf(socket, 1))))
+  const open = async (address: string): Promise<Pipe> => pipeOf(await connect(Number(address)), messagesPerWrite)
   return {
-    async serve(onPipe) {
-      return await listening(createTcpServer((socket) => onPipe(pipeOf(socket, 1))))
-    },
+    serve: listen,
     async connect(address) {
-      const open = async (): Promise<Pipe> => {
-        const socket = connectTcp(Number(address), LOOPBACK)
-        await once(socket, 'connect')
-        return pipeOf(socket, messagesPerWrite)
+      const held: Pipe[] = []
+      return {
+        open: async () => await open(address),
+        dial: async () => await (await open(address)).close(),
+        async hold(count) {
+          for (let i = 0; i < count; i++) held.push(await open(address))
+        },
+        async close() {
+          for (const pipe of held) await pipe.close()
+        },
       }
-      return { open, dial: async () => await (await open()).close(), async close() {} }
     },
+    join: async (onPipe) => ({ ...(await listen(onPipe)), open }),
   }
 }
 
+async function connectedTcp(port: number): Promise<Socket> {
+  const socket = connectTcp(port, LOOPBACK)
+  await once(socket, 'connect')
+  return socket
+}
+
+async function connectedTls(port: number, options: ConnectionOptions): Promise<Socket> {
+  const socket = connectTls({ ...options, host: LOOPBACK, port, checkServerIdentity: () => undefined })
+  await once(socket, 'secureConnect')
+  return socket
+}
+
+const tcp = (messagesPerWrite: number): Transport => socketsOf(createTcpServer, connectedTcp, messagesPerWrite)
+
+/** With a key both sides have: the cheapest handshake of TLS. */
+const tlsOf = (messagesPerWrite: number): Transport =>
+  socketsOf(
+    (onSocket) => createTlsServer({ ...TLS, ciphers: `${CIPHER}:PSK`, pskCallback: () => TLS_KEY }, onSocket),
+    async (port) =>
+      await connectedTls(port, {
+        ...TLS,
+        ciphers: `${CIPHER}:PSK`,
+        pskCallback: () => ({ psk: TLS_KEY, identity: 'bench' }),
+      }),
+    messagesPerWrite,
+  )
+
 export const tcpNaive: Transport = tcp(1)
 export const tcpCorked: Transport = tcp(MESSAGES_PER_WRITE)
+export const tls: Transport = tlsOf(1)
+export const tlsBatched: Transport = tlsOf(MESSAGES_PER_WRITE)
 
-export const tls: Transport = {
-  async serve(onPipe) {
-    return await listening(
-      createTlsServer({ ...TLS, pskCallback: () => TLS_KEY }, (socket) => onPipe(pipeOf(socket, 1))),
-    )
-  },
-  async connect(address) {
-    const open = async (): Promise<Pipe> => {
-      const socket = connectTls({
-        ...TLS,
-        host: LOOPBACK,
-        port: Number(address),
-        pskCallback: () => ({ psk: TLS_KEY, identity: 'bench' }),
-        checkServerIdentity: () => undefined,
-      })
-      await once(socket, 'secureConnect')
-      return pipeOf(socket, 1)
-    }
-    return { open, dial: async () => await (await open()).close(), async close() {} }
-  },
-}
+/** Each side proves who it is to the other, as peers of libp2p do. */
+const mutual = { ...TLS, ciphers: CIPHER, key, cert: certificate, ca: certificate }
+export const tlsMutual: Transport = socketsOf(
+  (onSocket) => createTlsServer({ ...mutual, requestCert: true, rejectUnauthorized: true }, onSocket),
+  async (port) => await connectedTls(port, mutual),
+  1,
+)
