@@ -30,6 +30,11 @@ export class Attacker {
     return this.socket.closed || this.socket.destroyed
   }
 
+  /** Resolves when the connection has ended, in whichever way. */
+  async over(): Promise<void> {
+    if (!this.isOver) await new Promise((done) => this.socket.once('close', done))
+  }
+
   record(...frames: readonly Uint8Array[]): Buffer {
     const sealed = this.#sender.seal(Buffer.concat(frames))
     const length = Buffer.alloc(2)
@@ -122,9 +127,9 @@ async function attack(what: string, port: number): Promise<void> {
     if (what === 'pings') await attacker.pingForEver()
     if (what === 'garbage') {
       await attacker.write(Buffer.alloc(60_000, 7))
-      if (!attacker.isOver) await once(attacker.socket, 'close')
+      await attacker.over()
     }
-    if (what === 'silent') await once(attacker.socket, 'close')
+    if (what === 'silent') await attacker.over()
   }
 }
 
