@@ -1,5 +1,6 @@
 /** Every scenario, in the order they are run and printed. */
 import { burst } from './burst.bench.ts'
+import { channel } from './channel.bench.ts'
 import { daemon } from './daemon.bench.ts'
 import { mesh } from './mesh.bench.ts'
 import { dial } from './dial.bench.ts'
@@ -34,4 +35,5 @@ export const scenarios: readonly Scenario[] = [
   eventlog,
   dht,
   dhtSimulation,
+  channel,
 ]

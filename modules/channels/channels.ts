@@ -12,9 +12,10 @@ import { channelsEvents, handshakeErrors } from './service.ts'
 import { StreamCarrier } from './stream-carrier.ts'
 import type { Clock, EventBus, Logger, Random } from '../../kernel/index.ts'
 import type { HandshakeInit, InitiatorInit } from '../../protocols/handshake/handshake.ts'
-import type { NetworkService, PeerStream } from '../network/service.ts'
+import type { NetworkService } from '../network/service.ts'
 import type { TrustAct, TrustService } from '../trust/service.ts'
 import type { ChannelKeys } from './keys.ts'
+import type { CarrierStream } from './stream-carrier.ts'
 import type { AcceptMessages, ChannelsService, MessageChannel, PacketChannel } from './service.ts'
 
 /** NZ-CHANNEL-01 §7. */
@@ -23,7 +24,9 @@ const FEATURES = [...codecFeatures]
 
 export interface ChannelsParts {
   readonly keys: ChannelKeys
-  readonly network: Pick<NetworkService, 'openStream'>
+  readonly network: {
+    openStream(...args: Parameters<NetworkService['openStream']>): Promise<CarrierStream>
+  }
   readonly trust: Pick<TrustService, 'may'>
   readonly events: EventBus
   readonly clock: Clock
@@ -47,7 +50,8 @@ export class Channels implements ChannelsService {
   readonly #ledger = new ChannelLedger()
   readonly #gate: HandshakeGate
   readonly #served = new Map<string, Served>()
-  readonly #open = new Set<MessageChannel | PacketChannel>()
+  /** What trust must go on to allow the peer of each. */
+  readonly #open = new Map<MessageChannel | PacketChannel, TrustAct>()
 
   constructor(parts: ChannelsParts) {
     this.#parts = parts
@@ -59,7 +63,7 @@ export class Channels implements ChannelsService {
     try {
       const carrier = new StreamCarrier(stream)
       await carrier.writePurpose(purpose, { signal })
-      return await this.#openStream(this.#asInitiator(peerId, purpose, false), carrier, signal)
+      return await this.#openStream(this.#asInitiator(peerId, purpose, false), carrier, { signal, act: 'connect' })
     } catch (error) {
       stream.reset()
       throw error
@@ -98,8 +102,9 @@ export class Channels implements ChannelsService {
         if (peerId !== '') events.emit(channelsEvents.closed, { peerId, purpose, epoch })
       },
     })
-    this.#open.add(channel)
+    this.#open.set(channel, as.role === 'initiator' ? 'connect' : as.act)
     await channel.open({ signal })
+    await this.#requireAllowed(channel)
     return channel
   }
 
@@ -108,7 +113,7 @@ export class Channels implements ChannelsService {
   }
 
   /** Answers one stream of CHANNEL_PROTOCOL; ends with it. */
-  async serve(stream: PeerStream, { signal }: { readonly signal: AbortSignal }): Promise<void> {
+  async serve(stream: CarrierStream, { signal }: { readonly signal: AbortSignal }): Promise<void> {
     const carrier = new StreamCarrier(stream)
     const purpose = await carrier.readPurpose({ signal })
     const served = purpose === null ? undefined : this.#served.get(purpose)
@@ -116,7 +121,8 @@ export class Channels implements ChannelsService {
     const stop = AbortSignal.any([signal, served.signal])
     let channel: MessageChannel
     try {
-      channel = await this.#openStream(this.#asResponder(purpose, served.act, false), carrier, stop)
+      const { act } = served
+      channel = await this.#openStream(this.#asResponder(purpose, act, false), carrier, { signal: stop, act })
     } catch (error) {
       if (!isNzError(error)) throw error
       this.#parts.events.emit(channelsEvents.refused, { peerId: stream.peerId, purpose, code: error.code })
@@ -130,12 +136,27 @@ export class Channels implements ChannelsService {
     }
   }
 
+  /** Closes the channels of peers whom trust does not allow them any more, and forgets their tickets. */
+  async closeDistrusted(): Promise<void> {
+    const { trust, keys } = this.#parts
+    const distrusted = [...this.#open].filter(([{ peerId }, act]) => peerId !== '' && !trust.may(peerId, act))
+    for (const [{ peerId }] of distrusted) {
+      const peerKey = publicKeyOfPeerId(peerId)
+      if (peerKey !== null) keys.tickets.forget(peerKey)
+    }
+    await Promise.all(distrusted.map(async ([channel]) => await channel.close()))
+  }
+
   async closeAll(): Promise<void> {
-    await Promise.all([...this.#open].map(async (channel) => await channel.close()))
+    await Promise.all([...this.#open.keys()].map(async (channel) => await channel.close()))
     this.#parts.keys.tickets.clear()
   }
 
-  async #openStream(handshake: HandshakeInit, carrier: StreamCarrier, signal: AbortSignal): Promise<MessageChannel> {
+  async #openStream(
+    handshake: HandshakeInit,
+    carrier: StreamCarrier,
+    { signal, act }: { readonly signal: AbortSignal; readonly act: TrustAct },
+  ): Promise<MessageChannel> {
     using _room = this.#ledger.reserve()
     const { clock, keys, log, events } = this.#parts
     const endpoint = new Endpoint({ handshake, tickets: keys.tickets })
@@ -154,7 +175,7 @@ export class Channels implements ChannelsService {
         events.emit(channelsEvents.closed, { peerId, purpose: session.purpose, epoch: endpoint.epoch })
       },
     })
-    this.#open.add(channel)
+    this.#open.set(channel, act)
     events.emit(channelsEvents.opened, { peerId, purpose: session.purpose, pattern: session.pattern })
     channel.run(first).then(
       async () => await carrier.stream.close(),
@@ -163,7 +184,16 @@ export class Channels implements ChannelsService {
         carrier.stream.reset()
       },
     )
+    await this.#requireAllowed(channel)
     return channel
+  }
+
+  /** Trust may have changed while the channel was being opened. @throws NZ_HANDSHAKE_NOT_ALLOWED */
+  async #requireAllowed(channel: MessageChannel | PacketChannel): Promise<void> {
+    const act = this.#open.get(channel)
+    if (act === undefined || this.#parts.trust.may(channel.peerId, act)) return
+    await channel.close()
+    throw handshakeErrors.NZ_HANDSHAKE_NOT_ALLOWED()
   }
 
   #asInitiator(peerId: string, purpose: string, resends: boolean): HandshakeInit {

@@ -3,7 +3,7 @@ import { z } from 'zod'
 import { defineModule } from '../../kernel/index.ts'
 import { IdentityService } from '../identity/service.ts'
 import { NetworkService } from '../network/service.ts'
-import { TrustService } from '../trust/service.ts'
+import { trustEvents, TrustService } from '../trust/service.ts'
 import { CHANNEL_PROTOCOL, Channels } from './channels.ts'
 import { ChannelKeys } from './keys.ts'
 import { channelsEvents, ChannelsService } from './service.ts'
@@ -26,6 +26,7 @@ export default defineModule({
     return {
       services: { channels },
       async start() {
+        events.on(trustEvents.changed, async () => await channels.closeDistrusted(), { signal: scope.signal })
         network.handleStreams(CHANNEL_PROTOCOL, async (stream, options) => await channels.serve(stream, options), {
           signal: scope.signal,
           maxStreamsPerPeer: MAX_STREAMS_PER_PEER,

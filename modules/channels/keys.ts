@@ -17,7 +17,7 @@ export class ChannelKeys {
   /** By peer id, the one not seen for longest first. */
   readonly #pinned = new Map<string, Uint8Array>()
 
-  constructor(identity: IdentityService) {
+  constructor(identity: Pick<IdentityService, 'self' | 'deriveKey' | 'signAsNode' | 'verify'>) {
     const seed = identity.deriveKey(STATIC_SEED_LABEL)
     try {
       this.identity = localIdentity(identity.self.nodePublicKey, x25519KeyPairFromSeed(seed), (purpose, message) =>

@@ -5,11 +5,14 @@ import type { PeerStream } from '../network/service.ts'
 
 const MAX_PURPOSE_BYTES = 64
 
+/** What of a stream a channel uses. */
+export type CarrierStream = Pick<PeerStream, 'peerId' | 'signal' | 'read' | 'write' | 'closeWrite' | 'close' | 'reset'>
+
 export class StreamCarrier {
-  readonly stream: PeerStream
+  readonly stream: CarrierStream
   readonly #reader = new FrameReader()
 
-  constructor(stream: PeerStream) {
+  constructor(stream: CarrierStream) {
     this.stream = stream
   }
 

@@ -4,12 +4,14 @@ import { describe, it } from 'node:test'
 import { createEventBus, LifetimeScope, systemClock, systemRandom } from '../../../kernel/index.ts'
 import channelsModule from '../../../modules/channels/index.ts'
 import { channelsEvents } from '../../../modules/channels/service.ts'
+import { trustEvents } from '../../../modules/trust/service.ts'
 import { MAX_EARLY_PAYLOADS } from '../../../modules/channels/packet-channel.ts'
 import { OVERHEAD_BYTES } from '../../../protocols/channel/packet.ts'
 import { fakeIdentity } from '../../fake/identity.ts'
 import { createFakeNetwork } from '../../fake/network.ts'
 import { trustingAll } from '../../fake/trust.ts'
 import type { ChannelsService, MessageChannel, PacketPath } from '../../../modules/channels/service.ts'
+import type { EventBus } from '../../../kernel/index.ts'
 import type { NetworkService } from '../../../modules/network/service.ts'
 import type { TrustService } from '../../../modules/trust/service.ts'
 import type { FakeNetwork } from '../../fake/network.ts'
@@ -23,6 +25,7 @@ interface Node extends AsyncDisposable {
   readonly channels: ChannelsService
   /** `opened XX`, `closed`, `refused CODE`, as they happened. */
   readonly told: string[]
+  readonly events: EventBus
 }
 
 async function startNode(mesh: FakeNetwork, seed: number, trust: TrustService = trustingAll): Promise<Node> {
@@ -49,7 +52,7 @@ async function startNode(mesh: FakeNetwork, seed: number, trust: TrustService = 
   const instance = await channelsModule.setup(context, { identity, network, trust }, {})
   await instance.start?.({ signal })
   const { channels } = instance.services
-  return { peerId, network, channels, told, [Symbol.asyncDispose]: () => scope[Symbol.asyncDispose]() }
+  return { peerId, network, channels, told, events, [Symbol.asyncDispose]: () => scope[Symbol.asyncDispose]() }
 }
 
 async function twoNodes(trust?: TrustService) {
@@ -132,6 +135,20 @@ describe('channels over streams', () => {
     const unknown = laptop.channels.open(desk.peerId, { purpose: 'nzcore/unknown/1', signal })
     await assert.rejects(unknown, { code: /^NZ_(?:NETWORK_STREAM_RESET|CHANNEL_ENDED)$/ })
     assert.deepEqual(laptop.channels.list(), [])
+  })
+
+  it('end when trust in the peer does', async () => {
+    let isTrusted = true
+    await using nodes = await twoNodes({ ...trustingAll, may: () => isTrusted })
+    const { desk, laptop } = nodes
+    desk.channels.accept(PURPOSE, echo, { signal, act: 'send' })
+    const channel = await laptop.channels.open(desk.peerId, { purpose: PURPOSE, signal })
+    await until(() => desk.channels.list().length === 1)
+    isTrusted = false
+    const change = { issuer: desk.peerId, subject: laptop.peerId, kind: 'revoke', level: null } as const
+    desk.events.emit(trustEvents.changed, change)
+    assert.equal(await channel.receive({ signal }), null)
+    await until(() => channel.signal.aborted && desk.channels.list().length === 0)
   })
 
   it('end for both when the connection is cut', async () => {
