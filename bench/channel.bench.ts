@@ -144,7 +144,10 @@ async function openEnds(signal: AbortSignal): Promise<Ends> {
     plain: plain.streams,
     secure,
     endpoints: endpointPair(near.keys, far.keys),
-    close: () => [plain, carried].forEach(({ close }) => close()),
+    close() {
+      plain.close()
+      carried.close()
+    },
   }
 }
 
