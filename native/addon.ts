@@ -109,4 +109,9 @@ export interface Addon {
   wake(handle: object): void
   hold(handle: object, isHeld: boolean): void
   stop(handle: object): void
+  /**
+   * The descriptor of a TCP socket bound to a port at which this process listens with `reusePort`, the caller's to close
+   * or to hand to node:net; or a negative errno. Not there in an addon built before it was.
+   */
+  openOnSharedPort?(address: string, port: number): number
 }

@@ -1,5 +1,5 @@
 // The engine for Node, by Node-API alone, so that one binary serves every version of Node. Seven functions: start,
-// duplicate, release, attach, wake, hold, stop. No C++ exception and no call into JS happens anywhere but in `deliver`.
+// duplicate, release, attach, wake, hold, stop; and openOnSharedPort, which needs no engine. No C++ exception and no call into JS happens anywhere but in `deliver`.
 #define NAPI_VERSION 8
 #include <errno.h>
 #include <fcntl.h>
@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "engine.h"
+#include "shared_port.h"
 
 namespace {
 
@@ -378,6 +379,20 @@ napi_value stop(napi_env env, napi_callback_info info) {
   return nullptr;
 }
 
+// openOnSharedPort(address, port) → a descriptor, the caller's, or a negative errno.
+napi_value open_on_shared_port(napi_env env, napi_callback_info info) {
+  size_t count = 2;
+  napi_value arguments[2] = {};
+  char address[64] = {};
+  size_t length = 0;
+  uint32_t port = 0;
+  if (napi_get_cb_info(env, info, &count, arguments, nullptr, nullptr) != napi_ok || count != 2 ||
+      napi_get_value_string_utf8(env, arguments[0], address, sizeof address, &length) != napi_ok ||
+      napi_get_value_uint32(env, arguments[1], &port) != napi_ok || port > 0xffff)
+    return fail(env, "openOnSharedPort takes an address and a port");
+  return number(env, nz::open_on_shared_port(address, static_cast<uint16_t>(port)));
+}
+
 void set_function(napi_env env, napi_value exports, const char* name, napi_callback callback) {
   napi_value function = nullptr;
   napi_create_function(env, name, NAPI_AUTO_LENGTH, callback, nullptr, &function);
@@ -400,5 +415,6 @@ NAPI_MODULE_INIT() {
   set_function(env, exports, "wake", wake);
   set_function(env, exports, "hold", hold);
   set_function(env, exports, "stop", stop);
+  set_function(env, exports, "openOnSharedPort", open_on_shared_port);
   return exports;
 }
