@@ -67,8 +67,15 @@ export function statusText(status: NodeStatus, { isFull, nowMs }: StatusView): s
   return [
     head,
     ...(isFull
-      ? [`profile ${status.profile}  pid ${status.pid}  id ${status.id}`, ...status.addresses, backendText(status)]
-      : []),
+      ? [
+          `profile ${status.profile}  pid ${status.pid}  id ${status.id}`,
+          ...status.addresses,
+          backendText(status),
+          reachText(status),
+        ]
+      : status.reachability.verdict === 'unreachable'
+        ? [reachText(status)]
+        : []),
     ...status.modules.filter((module) => isFull || isUnwell(module)).map(moduleText),
     ...(peers.length === 0 ? [] : [peerTable(peers, { isFull, nowMs })]),
   ].join('\n')
@@ -77,6 +84,11 @@ export function statusText(status: NodeStatus, { isFull, nowMs }: StatusView): s
 /** `tcp by typescript: the native stack was switched off` */
 function backendText({ backend: { backend, reason } }: NodeStatus): string {
   return `tcp by ${backend}${reason === null ? '' : `: ${escapeText(reason)}`}`
+}
+
+/** `reach: punchable: a NAT maps the port alike for all peers; …` */
+function reachText({ reachability: { verdict, why } }: NodeStatus): string {
+  return `${verdict === 'unreachable' ? '! ' : ''}reach ${verdict}: ${escapeText(why)}`
 }
 
 type Module = NodeStatus['modules'][number]

@@ -1,6 +1,7 @@
 /** `nzcore peers`, `connect`, `disconnect`, `ping`, `block`: peers and how they are reached. */
 import { isNzError, systemClock } from '../../kernel/index.ts'
 import { cliErrors } from '../errors.ts'
+import { limitText, reachabilityText } from '../reachability-text.ts'
 import { escapeText, formatAge, formatBytes, formatDuration, formatTime, shortIds, table } from '../text.ts'
 import type { networkContract } from '../../protocols/ipc/contract/network.ts'
 import type { ResultOf } from '../../protocols/ipc/endpoint.ts'
@@ -12,6 +13,7 @@ type PeerAnswer = ResultOf<(typeof networkContract)['peersShow']>
 type Connected = ResultOf<(typeof networkContract)['peersConnect']>
 type Attempts = ResultOf<(typeof networkContract)['peersAttempts']>
 type Ping = ResultOf<(typeof networkContract)['peersPing']>
+type Reachability = ResultOf<(typeof networkContract)['networkReachability']>
 type Blocked = ResultOf<(typeof networkContract)['peersBlocked']>
 
 export const networkCommands: readonly CommandSpec[] = [
@@ -49,6 +51,7 @@ export const networkPresenters: Presenters = {
   peersBlock: ({ blocked }: Blocked) =>
     `✔ blocked (undo: nzcore unblock <subject>)\n${blocked.map(escapeText).join('\n')}`,
   peersUnblock: ({ blocked }: Blocked) => `✔ unblocked · still blocked: ${blocked.length}`,
+  networkReachability: (answer: Reachability) => reachabilityText(answer, systemClock.nowMs()),
   peersBlocked: ({ blocked }: Blocked) =>
     blocked.length === 0 ? 'nobody is blocked' : blocked.map(escapeText).join('\n'),
 }
@@ -134,8 +137,8 @@ function peerText({ peer, attempts }: PeerAnswer): string {
     `agent    ${escapeText(peer.agent ?? '-')}`,
     `rtt      ${peer.rttMs === null ? '-' : formatDuration(peer.rttMs)}`,
     ...peer.paths.map(
-      ({ address, direction, backend, streams, txBytes, rxBytes }) =>
-        `path     ${escapeText(address)} (${direction}, by ${backend}, ${streams} streams, ${formatBytes(txBytes)} out, ${formatBytes(rxBytes)} in)`,
+      ({ address, direction, backend, streams, txBytes, rxBytes, limit }) =>
+        `path     ${escapeText(address)} (${direction}, by ${backend}, ${streams} streams, ${formatBytes(txBytes)} out, ${formatBytes(rxBytes)} in${limitText(limit)})`,
     ),
   ]
   return [...lines, ...(attempts.length === 0 ? [] : ['', attemptsText(attempts)])].join('\n')

@@ -1,6 +1,13 @@
 /** The network of a node that is started only to see whether it starts: it knows nobody, reaches nobody, listens nowhere. */
-import { networkErrors } from '../network/service.ts'
-import type { BackendChoice, NetworkCounters, NetworkService, Peer, PeerStream } from '../network/service.ts'
+import { networkErrors, unknownReach } from '../network/service.ts'
+import type {
+  BackendChoice,
+  NetworkCounters,
+  NetworkService,
+  Peer,
+  PeerStream,
+  Reachability,
+} from '../network/service.ts'
 
 export class IsolatedNetwork implements NetworkService {
   readonly peerId: string
@@ -91,6 +98,10 @@ export class IsolatedNetwork implements NetworkService {
 
   backend(): BackendChoice {
     return { asked: 'off', backend: 'typescript', code: 'off', reason: 'the node is isolated' }
+  }
+
+  reachability(): Reachability {
+    return unknownReach('the node is isolated')
   }
 
   async #refusal(peerId: string): Promise<Error> {

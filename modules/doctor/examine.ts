@@ -4,6 +4,7 @@ import { checkBackend } from './check-backend.ts'
 import { checkConfig, checkFolders, checkIdentity, checkSpace, checkState } from './check-home.ts'
 import { checkModules } from './check-modules.ts'
 import { checkAddresses, checkNames, checkPorts, checkSocket } from './check-network.ts'
+import { checkReachability } from './check-reachability.ts'
 import { checkClock, checkDescriptors, checkIoUring, checkNode } from './check-runtime.ts'
 import { doctorErrors } from './service.ts'
 import { warn } from './subject.ts'
@@ -24,6 +25,7 @@ const checks: readonly Check[] = [
   checkSocket,
   checkPorts,
   checkAddresses,
+  checkReachability,
   checkNames,
   checkBackend,
   checkModules,

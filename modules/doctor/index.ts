@@ -37,7 +37,11 @@ export default defineModule({
             readConfig: async () => kernel.config.withUserLayers(await configLayers.read()),
             readIdentity: async () => await identity.facts(),
             readBackend: async () => network.backend(),
-            node: { modules: () => kernel.modules(), addresses: () => network.addresses() },
+            node: {
+              modules: () => kernel.modules(),
+              addresses: () => network.addresses(),
+              reachability: () => network.reachability(),
+            },
           },
           options,
         ),

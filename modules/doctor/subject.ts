@@ -2,7 +2,7 @@
 import type { Clock, ModuleStatus, ResolvedConfig } from '../../kernel/index.ts'
 import type { Home } from '../../protocols/ipc/home.ts'
 import type { IdentityFacts } from '../identity/service.ts'
-import type { BackendChoice } from '../network/service.ts'
+import type { BackendChoice, Reachability } from '../network/service.ts'
 import type { Finding } from './service.ts'
 
 export interface Subject {
@@ -18,6 +18,7 @@ export interface Subject {
   readonly node: {
     modules(): readonly ModuleStatus[]
     addresses(): readonly string[]
+    reachability(): Reachability
   } | null
 }
 

@@ -54,9 +54,15 @@ export function isPrivate(ip: string): boolean {
   return /^(10|192\.168|169\.254|172\.(1[6-9]|2\d|3[01])|100\.(6[4-9]|[7-9]\d|1[01]\d|12[0-7]))\./.test(ip)
 }
 
-/** Public addresses first, then private ones, loopback last; TCP before WebSocket; else as given. */
+/** The peer id of the relay in the address of a relayed path; `null` for other addresses. */
+export function relayOf(address: string): string | null {
+  return /\/p2p\/([1-9A-HJ-NP-Za-km-z]+)\/p2p-circuit/.exec(address)?.[1] ?? null
+}
+
+/** Public addresses first, then private ones, loopback, relays last; TCP before WebSocket; else as given. */
 export function mostReachableFirst(addresses: readonly string[]): string[] {
   const rank = (address: string): number => {
+    if (transportOf(address) === 'relay') return 6
     const host = hostOf(address)
     const distance = host === null || isIP(host) === 0 || !isPrivate(host) ? 0 : isLoopback(host) ? 2 : 1
     return distance * 2 + (transportOf(address) === 'tcp' ? 0 : 1)

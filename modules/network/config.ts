@@ -26,6 +26,48 @@ const limits = z
   .prefault({})
   .describe('what others may cost this node')
 
+const relay = z
+  .strictObject({
+    use: z
+      .array(z.string().min(1).refine(isPeerAddress, 'not an address that ends in /p2p/<peer id>'))
+      .max(8)
+      .default([])
+      .describe('addresses of relays to reserve a place at, so that peers reach this node behind a NAT'),
+    useContacts: z
+      .boolean()
+      .default(true)
+      .describe('also contacts that serve as relays, while this node is not known to be reachable directly'),
+    serve: z.boolean().default(false).describe('whether this node passes connections of others on, as a relay'),
+    maxReservations: count(64, 'peers that may be reached through this node'),
+    maxCircuits: count(128, 'relayed connections at a time'),
+    maxCircuitsPerPeer: count(8, 'relayed connections one peer may open at a time'),
+    circuitSeconds: z
+      .number()
+      .int()
+      .min(0)
+      .max(604_800)
+      .default(3_600)
+      .describe('after so long a relayed connection is cut; 0: never')
+      .meta({ unit: 's' }),
+    circuitBytes: z
+      .number()
+      .int()
+      .min(0)
+      .default(1024 * 1024 * 1024)
+      .describe('after so much, both ways together, a relayed connection is cut; 0: never')
+      .meta({ unit: 'bytes' }),
+    reservationSeconds: z
+      .number()
+      .int()
+      .min(60)
+      .max(86_400)
+      .default(3_600)
+      .describe('how long a reservation lasts when it is not renewed')
+      .meta({ unit: 's' }),
+  })
+  .prefault({})
+  .describe('relays: reaching this node, and others through it')
+
 export const networkConfig = z.strictObject({
   listen: z
     .array(z.string().min(1).refine(canListen, 'not an address such as /ip4/0.0.0.0/tcp/4001, with /ws for WebSocket'))
@@ -61,6 +103,7 @@ export const networkConfig = z.strictObject({
     .describe(
       'the stack of TCP connections: auto takes the native one where the machine allows it, epoll the native one without io_uring, off the one in TypeScript, stock that of libp2p, for comparison; NZ_NATIVE=1, epoll, 0 or stock says the same',
     ),
+  relay,
   handshakeTimeoutMs: milliseconds(5_000, 'from an accepted connection to the proven peer id'),
   dialTimeoutMs: milliseconds(5_000, 'for one address of a peer'),
   keepAliveIntervalMs: milliseconds(15_000, 'between two pings of an open connection'),
@@ -73,6 +116,10 @@ export type NetworkConfig = z.output<typeof networkConfig>
 /** The transports of this node listen at TCP ports. */
 function canListen(text: string): boolean {
   return isMultiaddr(text) && /^\/(?:ip4|ip6|dns|dns4|dns6)\/[^/]+\/tcp\/\d+(?:\/ws)?$/.test(text)
+}
+
+function isPeerAddress(text: string): boolean {
+  return isMultiaddr(text) && /\/p2p\/[1-9A-HJ-NP-Za-km-z]+$/.test(text) && !text.includes('/p2p-circuit')
 }
 
 function isMultiaddr(text: string): boolean {

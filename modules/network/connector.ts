@@ -7,6 +7,7 @@ import { AttemptLedger } from './attempt-ledger.ts'
 import { Dialer } from './dialer.ts'
 import { orAbort } from './or-abort.ts'
 import { networkErrors } from './service.ts'
+import type { DialChoice } from './dialer.ts'
 import type { Swarm } from './transport-dials.ts'
 import type { NetworkServices } from './network.ts'
 import type { OpenPath, Paths } from './paths.ts'
@@ -29,6 +30,7 @@ export class Connector {
   readonly #ledger = new AttemptLedger()
   readonly #dialling = new Map<string, Promise<void>>()
   #dialer: Dialer | null = null
+  #listening: () => readonly string[] = () => []
   #stopped = new AbortController()
 
   constructor(services: ConnectorServices) {
@@ -38,6 +40,7 @@ export class Connector {
   start(swarm: Swarm): void {
     const { clock, config } = this.#services
     this.#stopped = new AbortController()
+    this.#listening = () => swarm.services.dials.listening()
     this.#dialer = new Dialer(
       { swarm, ledger: this.#ledger, clock, isBlocked: (address) => this.isBlockedAddress(address) },
       {
@@ -94,6 +97,24 @@ export class Connector {
     return path
   }
 
+  /**
+   * One more connection, whatever there is already: of those given, or of those known, the first that comes about.
+   *
+   * @throws NZ_NETWORK_UNREACHABLE, NZ_NETWORK_BLOCKED, NZ_NETWORK_PEER_INVALID
+   */
+  async dialAnother(
+    peerId: string,
+    addresses: readonly string[],
+    signal: AbortSignal,
+    choice: DialChoice = {},
+  ): Promise<void> {
+    this.#check(peerId)
+    const { book } = this.#services
+    const candidates = addresses.length > 0 ? addresses : mostReachableFirst(book.addresses(peerId))
+    if (this.#dialer === null) throw networkErrors.NZ_NETWORK_STOPPED()
+    await this.#dialer.dial(peerId, candidates.slice(0, MAX_ADDRESSES_TO_DIAL), signal, choice)
+  }
+
   async #dial(peerId: string, given: readonly string[], isDirect: boolean): Promise<void> {
     const dial = this.#dialNow(peerId, given, isDirect)
     this.#dialling.set(peerId, dial)
@@ -115,7 +136,11 @@ export class Connector {
       reason: () => networkErrors.NZ_NETWORK_UNREACHABLE({ data: { peerId, attempts: this.attempts(peerId) } }),
     })
     const known = mostReachableFirst(book.addresses(peerId).filter((address) => !given.includes(address)))
-    const candidates = [...mostReachableFirst(given), ...known].slice(0, MAX_ADDRESSES_TO_DIAL)
+    const own = new Set(this.#listening())
+    // Whoever answers at an address of this node is this node, and tells nothing of the peer.
+    const candidates = [...mostReachableFirst(given), ...known]
+      .filter((address) => !own.has(address.replace(/\/p2p\/[^/]+$/, '')))
+      .slice(0, MAX_ADDRESSES_TO_DIAL)
     const { remoteAddr } = await dialer.dial(peerId, candidates, limit.signal).catch(async (failure: unknown) => {
       const more = isDirect ? [] : await this.#moreAddresses(peerId, candidates, limit.signal)
       if (more.length === 0) throw failure
@@ -177,10 +202,16 @@ function addressOf(text: string, peerId: string): string {
   try {
     const address = multiaddr(text).toString()
     const named = peerIdOf(address)
-    if (transportOf(address) === 'relay' || (named !== null && named !== peerId))
+    const isOfRelay = transportOf(address) === 'relay' && address.endsWith('/p2p-circuit')
+    if (transportOf(address) === 'relay' && !RELAY_ADDRESS.test(address))
+      throw networkErrors.NZ_NETWORK_ADDRESS_INVALID({ why: 'not an address of a peer at a relay', data })
+    if (!isOfRelay && named !== null && named !== peerId)
       throw networkErrors.NZ_NETWORK_ADDRESS_INVALID({ why: 'the address names another peer', data })
     return address
   } catch (cause) {
     throw networkErrors.NZ_NETWORK_ADDRESS_INVALID({ cause, data })
   }
 }
+
+/** `/ip4/192.0.2.7/tcp/4001/p2p/<relay>/p2p-circuit`, with or without `/p2p/<peer>` at its end. */
+const RELAY_ADDRESS = /^\/(?:ip4|ip6|dns|dns4|dns6)\/[^/]+\/tcp\/\d+(?:\/wss?)?\/p2p\/\w+\/p2p-circuit(?:\/p2p\/\w+)?$/

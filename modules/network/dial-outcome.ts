@@ -6,7 +6,7 @@ export type DialStage = DialAttempt['stage']
 /** The stage that a libp2p progress event opens; `null` for events that open none. */
 export function stageOf(progressType: string): DialStage | null {
   if (progressType === 'dial-queue:start-dial') return 'resolve'
-  if (/^(tcp|websockets):open-connection$/.test(progressType)) return 'connect'
+  if (/^(tcp|websockets|circuit-relay):open-/.test(progressType)) return 'connect'
   if (progressType === 'upgrader:encrypt-outbound-connection') return 'secure'
   if (progressType === 'upgrader:multiplex-outbound-connection') return 'mux'
   return progressType === 'connection:opened' ? 'open' : null
@@ -29,6 +29,7 @@ export function codeOf({ error, stage, isOverTime, hasClusterSecret }: DialFailu
   const { name, message } = error instanceof Error ? error : { name: '', message: '' }
   if (name === 'UnexpectedPeerError' || message.includes('does not match expected remote identity key'))
     return 'NZ_NETWORK_WRONG_PEER'
+  if (message.includes('failed to connect via relay with status')) return 'NZ_NETWORK_RELAY_REFUSED'
   if (name === 'ConnectionInterceptedError') return 'NZ_NETWORK_LIMITED'
   if (stage === 'resolve' || stage === 'connect') return isOverTime ? 'NZ_NETWORK_TIMEOUT' : 'NZ_NETWORK_CONNECT_FAILED'
   if (stage === 'secure' && hasClusterSecret) return 'NZ_NETWORK_PNET_MISMATCH'

@@ -9,6 +9,7 @@ import type { Connection } from '@libp2p/interface'
 import type { Clock } from '../../kernel/index.ts'
 import type { AttemptLedger } from './attempt-ledger.ts'
 import type { DialStage } from './dial-outcome.ts'
+import type { PortOptions } from './reach/listening-port.ts'
 import type { Swarm } from './transport-dials.ts'
 
 export interface DialerServices {
@@ -23,6 +24,13 @@ export interface DialerOptions {
   /** For one address, from the first packet to the open connection. */
   readonly dialTimeoutMs: number
   readonly hasClusterSecret: boolean
+}
+
+export interface DialChoice extends PortOptions {
+  /** Between the beginnings of two attempts. */
+  readonly delayMs?: number
+  /** In place of `dialTimeoutMs`. */
+  readonly timeoutMs?: number
 }
 
 export class Dialer {
@@ -40,14 +48,19 @@ export class Dialer {
    *
    * @throws NZ_NETWORK_UNREACHABLE with the attempts of this call in `data.attempts`
    */
-  async dial(peerId: string, addresses: readonly string[], signal: AbortSignal): Promise<Connection> {
+  async dial(
+    peerId: string,
+    addresses: readonly string[],
+    signal: AbortSignal,
+    choice: DialChoice = {},
+  ): Promise<Connection> {
     const { ledger, clock } = this.#services
     const earlier = ledger.of(peerId).at(-1)
     const connection = await staggered(
-      addresses.map((address) => async (stop) => await this.#try(peerId, address, stop)),
+      addresses.map((address) => async (stop) => await this.#try(peerId, address, stop, choice)),
       {
         clock,
-        delayMs: ATTEMPT_DELAY_MS,
+        delayMs: choice.delayMs ?? ATTEMPT_DELAY_MS,
         signal,
         discard: (late) => late.abort(new Error('another address was faster')),
       },
@@ -62,7 +75,12 @@ export class Dialer {
   }
 
   /** `null` when it failed, why is in the ledger; also when it was given up, which is no attempt to tell of. */
-  async #try(peerId: string, address: string, signal: AbortSignal): Promise<Connection | null> {
+  async #try(
+    peerId: string,
+    address: string,
+    signal: AbortSignal,
+    { timeoutMs = this.#options.dialTimeoutMs, delayMs: _delayMs, ...port }: DialChoice,
+  ): Promise<Connection | null> {
     const { swarm, ledger, clock, isBlocked } = this.#services
     const startedMs = clock.monotonicMs()
     let stage: DialStage = 'resolve'
@@ -79,9 +97,10 @@ export class Dialer {
       record('NZ_NETWORK_BLOCKED')
       return null
     }
-    using limit = deadline(clock, this.#options.dialTimeoutMs, { signal })
+    using limit = deadline(clock, timeoutMs, { signal })
     try {
       const connection = await swarm.services.dials.dial(multiaddr(withPeerId(address, peerId)), {
+        ...port,
         signal: limit.signal,
         onProgress: ({ type }) => (stage = stageOf(type) ?? stage),
       })

@@ -52,7 +52,11 @@ export default defineModule({
       {
         clock,
         log,
-        paths: () => network.paths.all(),
+        paths: () => {
+          const paths = network.paths.all()
+          for (const path of paths) network.paths.checkLimit(path)
+          return paths
+        },
         ping: async (path, options) => void (await network.pingOver(path, options)),
       },
       { intervalMs: config.keepAliveIntervalMs, timeoutMs: config.keepAliveTimeoutMs },
@@ -162,11 +166,14 @@ async function createSwarm(
       nodePrivateKey,
       listen,
       announce: config.announce,
+      relayAddresses: () => network.reach.relayAddresses(),
+      ports: network.reach.ports,
       sockets,
       gater: swarmFile.gaterOf({
         gate,
         sockets,
         isBlockedPeer: (peerId) => blockList.hasPeer(peerId),
+        hasPlaceAt: (peerId) => network.reach.hasPlaceAt(peerId),
         hasRoomFor: (peerId) => network.paths.of(peerId).length < config.limits.maxConnectionsPerPeer,
       }),
       handshakeTimeoutMs: config.handshakeTimeoutMs,

@@ -1,7 +1,7 @@
 /** `NetworkService` over a libp2p swarm: puts the parts of this folder together. */
 import { deadline } from '../../kernel/index.ts'
 import { RPC_PROTOCOL } from '../../protocols/rpc/frame.ts'
-import { mostReachableFirst } from './address.ts'
+import { mostReachableFirst, relayOf } from './address.ts'
 import { orAbort } from './or-abort.ts'
 import { Connector } from './connector.ts'
 import { Identification } from './identification.ts'
@@ -10,6 +10,7 @@ import { muxerOf } from './muxer/backend.ts'
 import { PeerBook } from './peer-book.ts'
 import { describePath, Paths } from './paths.ts'
 import { answerPings, PING_PROTOCOL, pingOver } from './ping.ts'
+import { Reach } from './reach/reach.ts'
 import { Requests } from './requests.ts'
 import { networkErrors, networkEvents } from './service.ts'
 import { StreamServer } from './stream-server.ts'
@@ -29,6 +30,7 @@ import type {
   NetworkService,
   Peer,
   PeerStream,
+  Reachability,
   RequestHandler,
   StreamHandler,
 } from './service.ts'
@@ -66,6 +68,7 @@ export class Network implements NetworkService {
   readonly #keeper: Keeper
   readonly #requests: Requests
   readonly #streams: StreamServer
+  readonly reach: Reach
   #swarm: Swarm | null = null
   #identification: Identification | null = null
   #backend: BackendChoice = NOT_STARTED
@@ -101,6 +104,7 @@ export class Network implements NetworkService {
         this.#book.measured(peerId, null)
         events.emit(networkEvents.peerDisconnected, { peerId })
       },
+      onLimitNear: (peerId, path) => this.reach.limitNear(peerId, path),
     })
     this.#connector = new Connector({ ...services, paths: this.paths, book: this.#book })
     this.#keeper = new Keeper({
@@ -112,6 +116,16 @@ export class Network implements NetworkService {
     })
     this.#requests = new Requests({ openStream: async (...args) => await this.openStream(...args), clock, log })
     this.#streams = new StreamServer({ paths: this.paths, log })
+    this.reach = new Reach({
+      ...services,
+      paths: this.paths,
+      connector: this.#connector,
+      openStream: async (...args) => await this.openStream(...args),
+      openStreamOn: async (...args) => await this.#openOn(...args),
+      handleStreams: (...args) => this.handleStreams(...args),
+      isKept: (peerId) => this.#keeper.isKept(peerId),
+      knownAddresses: (peerId) => this.#book.addresses(peerId),
+    })
     const forever = new AbortController().signal
     this.handleStreams(PING_PROTOCOL, answerPings, { signal: forever, maxStreamsPerPeer: 4 })
     this.handleStreams(RPC_PROTOCOL, async (stream, options) => await this.#requests.serve(stream, options), {
@@ -132,7 +146,7 @@ export class Network implements NetworkService {
     })
     this.#identification = identification
     swarm.addEventListener('connection:open', ({ detail }) => {
-      this.paths.add(detail)
+      this.reach.opened(detail.remotePeer.toString(), this.paths.add(detail))
       identification.opened(detail)
       if (detail.direction === 'outbound') gate.changeOutgoing(1)
     })
@@ -140,18 +154,22 @@ export class Network implements NetworkService {
       this.paths.remove(detail)
       identification.closed(detail)
       if (detail.direction === 'outbound') gate.changeOutgoing(-1)
-      else sockets.closed(detail.remoteAddr.toString())
+      // A relayed connection has the socket of its relay, which lives on.
+      else if (relayOf(detail.remoteAddr.toString()) === null) sockets.closed(detail.remoteAddr.toString())
     })
-    swarm.addEventListener('peer:identify', ({ detail }) =>
+    swarm.addEventListener('peer:identify', ({ detail }) => {
       this.#book.learnClaims(detail.peerId.toString(), {
         addresses: detail.listenAddrs.slice(0, 8).map(String),
         agent: detail.agentVersion ?? null,
-      }),
-    )
+      })
+      this.reach.identified(detail)
+    })
     await this.#recall(swarm)
     await this.#streams.start(swarm)
     this.#connector.start(swarm)
+    this.reach.start(swarm)
     await swarm.start()
+    this.reach.started()
   }
 
   /** Stops keeping and dialling, ends every stream, closes every connection. */
@@ -159,6 +177,7 @@ export class Network implements NetworkService {
     const swarm = this.#swarm
     this.#swarm = null
     this.#keeper.stop()
+    this.reach.stop()
     this.#connector.stop()
     this.#identification?.stop()
     for (const { streams } of this.paths.all()) for (const stream of streams) stream.reset()
@@ -245,7 +264,11 @@ export class Network implements NetworkService {
       reason: () => networkErrors.NZ_NETWORK_TIMEOUT({ data: { peerId, protocol } }),
     })
     try {
-      const stream = await connection.newStream(protocol, { signal: limit.signal, maxOutboundStreams })
+      const stream = await connection.newStream(protocol, {
+        signal: limit.signal,
+        maxOutboundStreams,
+        runOnLimitedConnection: true,
+      })
       const adopted = this.paths.adopt(connection, stream)
       if (adopted !== null) return adopted
       stream.abort(new Error('the connection is gone'))
@@ -303,6 +326,10 @@ export class Network implements NetworkService {
     return this.#backend
   }
 
+  reachability(): Reachability {
+    return this.reach.reachability()
+  }
+
   counters(): NetworkCounters {
     const { gate, budget } = this.#services
     const { opened, txBytes, rxBytes } = this.paths.totals
@@ -350,7 +377,9 @@ export class Network implements NetworkService {
   }
 
   #describe(peerId: string): Peer {
-    const paths = this.paths.of(peerId)
+    const best = this.paths.best(peerId)
+    const others = this.paths.of(peerId).filter((path) => path !== best)
+    const paths = best === undefined ? others : [best, ...others]
     const isKept = this.#keeper.isKept(peerId)
     return {
       peerId,

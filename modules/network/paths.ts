@@ -15,6 +15,11 @@ export interface OpenPath {
   rxBytes: number
   /** Pings in a row that got no answer. */
   missedPings: number
+  /** Whether the relay will cut it soon. */
+  isLimitNear: boolean
+  /** Bytes the relay lets pass, as told when it was opened; `null`: no bound. */
+  readonly bytesAllowed: number | null
+  readonly secondsAllowed: number | null
 }
 
 interface ConnectedPeer {
@@ -30,11 +35,18 @@ export interface PathsInit {
   /** A connection is over. */
   readonly onClosed: (peerId: string, path: OpenPath) => void
   readonly onDisconnected: (peerId: string) => void
+  /** Told once for each relayed path, when LIMIT_NEAR_SHARE of what the relay allows is used. */
+  readonly onLimitNear?: (peerId: string, path: OpenPath) => void
 }
+
+/** Of the bytes or the time a relay allows. */
+const LIMIT_NEAR_SHARE = 0.8
 
 export class Paths {
   readonly #init: PathsInit
   readonly #peers = new Map<string, ConnectedPeer>()
+  /** Whoever waits for a change of a peer's connections. */
+  readonly #changes = new Map<string, PromiseWithResolvers<void>>()
   readonly #totals = { opened: 0, txBytes: 0, rxBytes: 0 }
 
   constructor(init: PathsInit) {
@@ -58,9 +70,15 @@ export class Paths {
     return [...this.#peers.values()].flatMap(({ paths }) => paths)
   }
 
-  /** The connection new streams go over: the oldest that is open. */
+  /** The connection new streams go over: of those that are open the oldest direct one, else the relayed one with most left. */
   best(peerId: string): OpenPath | undefined {
-    return this.of(peerId).find(({ connection }) => connection.status === 'open')
+    const open = this.of(peerId).filter(({ connection }) => connection.status === 'open')
+    return open.find((path) => !isRelayed(path)) ?? open.find(({ isLimitNear }) => !isLimitNear) ?? open[0]
+  }
+
+  /** Whether the peer has a connection that passes no relay. */
+  hasDirect(peerId: string): boolean {
+    return this.of(peerId).some((path) => path.connection.status === 'open' && !isRelayed(path))
   }
 
   /** Resolves when the peer has no connection; at once when it has none. */
@@ -68,7 +86,19 @@ export class Paths {
     await this.#peers.get(peerId)?.lost.promise
   }
 
-  add(connection: Connection): void {
+  /** Resolves at the next connection of the peer that comes or goes. */
+  async changed(peerId: string): Promise<void> {
+    const waiting = this.#changes.get(peerId) ?? Promise.withResolvers<void>()
+    this.#changes.set(peerId, waiting)
+    await waiting.promise
+  }
+
+  #tellChange(peerId: string): void {
+    this.#changes.get(peerId)?.resolve()
+    this.#changes.delete(peerId)
+  }
+
+  add(connection: Connection): OpenPath {
     const peerId = connection.remotePeer.toString()
     const path: OpenPath = {
       connection,
@@ -77,13 +107,21 @@ export class Paths {
       txBytes: 0,
       rxBytes: 0,
       missedPings: 0,
+      isLimitNear: false,
+      bytesAllowed: connection.limits?.bytes === undefined ? null : Number(connection.limits.bytes),
+      secondsAllowed: connection.limits?.seconds ?? null,
     }
     const known = this.#peers.get(peerId)
     this.#totals.opened += 1
-    if (known !== undefined) return void known.paths.push(path)
+    this.#tellChange(peerId)
+    if (known !== undefined) {
+      known.paths.push(path)
+      return path
+    }
     const account = this.#init.budget.account()
     this.#peers.set(peerId, { account, paths: [path], lost: Promise.withResolvers() })
     this.#init.onConnected(peerId, path)
+    return path
   }
 
   remove(connection: Connection): void {
@@ -94,6 +132,7 @@ export class Paths {
     const [path] = peer.paths.splice(at, 1)
     for (const stream of path?.streams ?? []) stream.lostConnection()
     if (path !== undefined) this.#init.onClosed(peerId, path)
+    this.#tellChange(peerId)
     if (peer.paths.length > 0) return
     this.#peers.delete(peerId)
     peer.lost.resolve()
@@ -113,12 +152,24 @@ export class Paths {
       onBytes: (direction, byteLength) => {
         path[`${direction}Bytes`] += byteLength
         this.#totals[`${direction}Bytes`] += byteLength
+        if (path.bytesAllowed !== null) this.checkLimit(path)
       },
     })
     path.streams.add(adopted)
     adopted.signal.addEventListener('abort', () => path.streams.delete(adopted), { once: true })
     if (adopted.signal.aborted) path.streams.delete(adopted)
     return adopted
+  }
+
+  /** Tells of a relayed path that will be cut soon. */
+  checkLimit(path: OpenPath): void {
+    if (path.isLimitNear) return
+    const { bytes, seconds } = path.connection.limits ?? {}
+    const isNear = (left: number | bigint | undefined, allowed: number | null): boolean =>
+      left !== undefined && allowed !== null && Number(left) <= allowed * (1 - LIMIT_NEAR_SHARE)
+    if (!isNear(bytes, path.bytesAllowed) && !isNear(seconds, path.secondsAllowed)) return
+    path.isLimitNear = true
+    this.#init.onLimitNear?.(path.connection.remotePeer.toString(), path)
   }
 
   /** Streams of `protocol` that the peer has opened here. */
@@ -142,7 +193,21 @@ export class Paths {
   }
 }
 
-export function describePath({ connection, openedAtMs, streams, txBytes, rxBytes }: OpenPath): PeerPath {
+export function isRelayed({ connection }: OpenPath): boolean {
+  return transportOf(connection.remoteAddr.toString()) === 'relay'
+}
+
+/** What the relay of a path lets pass; `null` when it has set no bounds, and for a direct path. */
+export function limitOf({ connection: { limits } }: OpenPath): PeerPath['limit'] {
+  if (limits === undefined) return null
+  return {
+    bytesLeft: limits.bytes === undefined ? null : Number(limits.bytes),
+    secondsLeft: limits.seconds === undefined ? null : Math.max(0, limits.seconds),
+  }
+}
+
+export function describePath(path: OpenPath): PeerPath {
+  const { connection, openedAtMs, streams, txBytes, rxBytes } = path
   const address = connection.remoteAddr.toString()
   const { direction } = connection
   const muxer = muxerOf(connection)
@@ -156,5 +221,6 @@ export function describePath({ connection, openedAtMs, streams, txBytes, rxBytes
     txBytes,
     rxBytes,
     muxer: muxer.counters?.() ?? null,
+    limit: limitOf(path),
   }
 }

@@ -7,9 +7,12 @@ import { defineErrors, defineEvents, defineService } from '../../kernel/index.ts
 
 import type { BackendChoice } from './backend-choice.ts'
 import type { Backend, MuxerCounters } from './muxer/backend.ts'
+import type { Reachability } from './reach/report.ts'
 
 export type { BackendChoice } from './backend-choice.ts'
 export { multistreamErrors } from '../../protocols/multistream/errors.ts'
+export { unknownReach } from './reach/report.ts'
+export type { Reachability, RelayInUse, RelayServing } from './reach/report.ts'
 export { noiseErrors } from '../../protocols/noise/errors.ts'
 export { muxerErrors } from '../../protocols/yamux/errors.ts'
 
@@ -28,6 +31,8 @@ export interface PeerPath {
   readonly rxBytes: number
   /** What its muxer counts; `null`: nothing. */
   readonly muxer: MuxerCounters | null
+  /** What the relay lets pass before it cuts; `null` for a direct path, and when the relay set no bounds. */
+  readonly limit: { readonly bytesLeft: number | null; readonly secondsLeft: number | null } | null
 }
 
 export interface Peer {
@@ -170,6 +175,7 @@ export interface NetworkService {
   counters(): NetworkCounters
   /** Which stack new TCP connections get, and why. */
   backend(): BackendChoice
+  reachability(): Reachability
 }
 
 export const NetworkService = defineService<NetworkService>('network')
@@ -192,6 +198,13 @@ export const networkEvents = defineEvents('network', {
     rxBytes: z.number(),
     /** `MuxerCounters` */
     muxer: z.record(z.string(), z.number().nullable()).nullable(),
+  }),
+  /** A relayed connection has used up most of what the relay lets pass; it is cut at the bound. */
+  relayLimitNear: z.strictObject({
+    peerId: z.string(),
+    address: z.string(),
+    bytesLeft: z.number().nullable(),
+    secondsLeft: z.number().nullable(),
   }),
   connectionRefused: z.strictObject({ address: z.string(), reason: z.string() }),
 })
@@ -294,6 +307,13 @@ export const networkErrors = defineErrors({
     status: 502,
     exit: 'unreachable',
     retryable: false,
+  },
+  NZ_NETWORK_RELAY_REFUSED: {
+    message: 'the relay did not pass the connection on',
+    fix: ['check that the peer runs and has a place at the relay: nzcore reachability (on its machine)', 'try again'],
+    status: 502,
+    exit: 'unreachable',
+    retryable: true,
   },
   NZ_NETWORK_LIMITED: {
     message: 'a limit on connections or streams was reached',

@@ -49,7 +49,12 @@ export class StreamServer {
     if (this.#swarm === null || served === undefined) return
     const onStream = (stream: Stream, connection: Connection): void => this.#accept(served, stream, connection)
     // The limit for one connection is libp2p's; the one for the peer is checked in `#accept`.
-    await this.#swarm.handle(protocol, onStream, { maxInboundStreams: served.maxStreamsPerPeer + 1, force: true })
+    await this.#swarm.handle(protocol, onStream, {
+      maxInboundStreams: served.maxStreamsPerPeer + 1,
+      force: true,
+      // The bounds of a relay are shown and warned of; what may pass within them is all.
+      runOnLimitedConnection: true,
+    })
   }
 
   async #remove(protocol: string): Promise<void> {

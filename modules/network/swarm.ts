@@ -3,6 +3,7 @@ import { identify } from '@libp2p/identify'
 import { privateKeyFromRaw } from '@libp2p/crypto/keys'
 import { tcp } from '@libp2p/tcp'
 import { webSockets } from '@libp2p/websockets'
+import { multiaddr } from '@multiformats/multiaddr'
 import { createLibp2p } from 'libp2p'
 import type { ConnectionGater, ConnectionProtector, Transport } from '@libp2p/interface'
 import type { Datastore } from 'interface-datastore'
@@ -10,11 +11,14 @@ import type { Libp2pOptions } from 'libp2p'
 import { typescriptMuxer } from './muxer/muxer.ts'
 import { joinsUpgrades } from './joined-upgrade.ts'
 import { silentLogger } from './silent-logger.ts'
+import { relayOf } from './address.ts'
 import { transportDials } from './transport-dials.ts'
 import { noiseEncrypter } from './noise/encrypter.ts'
+import { relayTransport } from './relay/transport.ts'
 import type { Clock } from '../../kernel/index.ts'
 import type { AcceptGate } from './accept-gate.ts'
 import type { Backend, NativeMuxer } from './muxer/backend.ts'
+import type { ListeningPorts } from './reach/listening-port.ts'
 import type { Swarm } from './transport-dials.ts'
 import type { GatedSockets } from './gated-listener.ts'
 
@@ -28,7 +32,10 @@ export interface SwarmInit {
   readonly listen: readonly string[]
   /** Multiaddrs told to others in place of those found; none: those found. */
   readonly announce: readonly string[]
+  /** Told to others as well: where this node is reached through relays. */
+  readonly relayAddresses: () => readonly string[]
   readonly sockets: GatedSockets
+  readonly ports: ListeningPorts
   readonly gater: ConnectionGater
   readonly handshakeTimeoutMs: number
   readonly maxStreamsPerConnection: number
@@ -44,12 +51,14 @@ export interface SwarmInit {
 export const MAX_STREAM_WINDOW_BYTES = 2 * 1024 * 1024
 /** How long a peer that was not met again is remembered, and an address at which it was not found. */
 const MAX_PEER_AGE_MS = 30 * 86_400_000
+/** Dead connections are found by pings (liveness.ts). */
+const neverIdle = { inboundSocketInactivityTimeout: 0, outboundSocketInactivityTimeout: 0 }
 /** Own limits stand in front (accept-gate.ts); libp2p's are set so that they never decide. */
 const UNLIMITED = 1_000_000
 
 /** A node that does not listen yet: `start()` it. */
 export async function createSwarm(init: SwarmInit): Promise<Swarm> {
-  const { handshakeTimeoutMs, sockets, clusterKey } = init
+  const { handshakeTimeoutMs, sockets, ports, clusterKey } = init
   const quick = <Components>(create: (components: Components) => Transport): ((components: Components) => Transport) =>
     // A protector stands between the socket and the handshake, and is put there by libp2p's upgrader.
     clusterKey === null ? joinsUpgrades(create, init) : create
@@ -61,10 +70,15 @@ export async function createSwarm(init: SwarmInit): Promise<Swarm> {
     datastore: init.datastore,
     peerStore: { maxAddressAge: MAX_PEER_AGE_MS, maxPeerAge: MAX_PEER_AGE_MS },
     nodeInfo: { name: 'nzcore', version: '1', userAgent: 'nzcore/1' },
-    addresses: { listen: [...init.listen], announce: [...init.announce] },
+    addresses: {
+      listen: [...init.listen],
+      announce: [...init.announce],
+      announceFilter: (found) => [...found, ...init.relayAddresses().map((address) => multiaddr(address))],
+    },
     transports: [
-      sockets.gated(quick(tcp({ inboundSocketInactivityTimeout: 0, outboundSocketInactivityTimeout: 0 })), 'tcp'),
+      sockets.gated(quick(ports.sharing(tcp({ ...neverIdle, ...ports.tcpOptions }))), 'tcp'),
       sockets.gated(quick(webSockets()), 'websocket'),
+      relayTransport(),
     ],
     ...(await stackOf(init)),
     services: {
@@ -111,10 +125,12 @@ export interface GaterInit {
   readonly isBlockedPeer: (peerId: string) => boolean
   /** Whether the peer may have one more connection. */
   readonly hasRoomFor: (peerId: string) => boolean
+  /** Whether connections are taken that this relay brings. */
+  readonly hasPlaceAt: (relayPeerId: string) => boolean
 }
 
 /** What is decided once the peer has proven its id; what is decided before is the accept gate's. */
-export function gaterOf({ gate, sockets, isBlockedPeer, hasRoomFor }: GaterInit): ConnectionGater {
+export function gaterOf({ gate, sockets, isBlockedPeer, hasRoomFor, hasPlaceAt }: GaterInit): ConnectionGater {
   return {
     denyDialPeer: (peerId) => isBlockedPeer(peerId.toString()),
     denyInboundEncryptedConnection: (peerId) => {
@@ -122,8 +138,11 @@ export function gaterOf({ gate, sockets, isBlockedPeer, hasRoomFor }: GaterInit)
       return hasRoomFor(peerId.toString()) ? false : gate.refuse('peer-full') !== null
     },
     denyOutboundEncryptedConnection: (peerId) => isBlockedPeer(peerId.toString()),
+    denyInboundRelayedConnection: (relay, remote) =>
+      !hasPlaceAt(relay.toString()) || isBlockedPeer(remote.toString()) || !hasRoomFor(remote.toString()),
     denyInboundUpgradedConnection: (_peerId, { remoteAddr }) => {
-      sockets.opened(remoteAddr.toString())
+      // A relayed connection has the socket of its relay, which was opened before it.
+      if (relayOf(remoteAddr.toString()) === null) sockets.opened(remoteAddr.toString())
       return false
     },
   }

@@ -18,6 +18,7 @@ export const routes: Routes<typeof contract> = {
   peersList: { method: 'GET', path: '/peers', kind: 'call' },
   peersWatch: { method: 'GET', path: '/peers/watch', kind: 'stream' },
   peersShow: { method: 'GET', path: '/peers/show', kind: 'call' },
+  networkReachability: { method: 'GET', path: '/network/reachability', kind: 'call' },
   peersAttempts: { method: 'GET', path: '/peers/attempts', kind: 'call' },
   peersConnect: { method: 'POST', path: '/peers/connect', kind: 'call' },
   peersDisconnect: { method: 'POST', path: '/peers/disconnect', kind: 'call' },

@@ -25,7 +25,8 @@ export interface NetworkNode extends AsyncDisposable {
   stop(): Promise<void>
 }
 
-export interface NodeConfig extends Partial<Omit<NetworkConfig, 'limits'>> {
+export interface NodeConfig extends Partial<Omit<NetworkConfig, 'limits' | 'relay'>> {
+  readonly relay?: Partial<NetworkConfig['relay']>
   readonly limits?: Partial<NetworkConfig['limits']>
 }
 

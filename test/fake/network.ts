@@ -10,7 +10,7 @@
  */
 import { isNzError, sleep, systemClock } from '../../kernel/index.ts'
 import { orAbort } from '../../modules/network/or-abort.ts'
-import { networkErrors, networkEvents } from '../../modules/network/service.ts'
+import { networkErrors, networkEvents, unknownReach } from '../../modules/network/service.ts'
 import { fakeStreamPair } from './stream.ts'
 import type { Clock, EventBus } from '../../kernel/index.ts'
 import type {
@@ -279,6 +279,10 @@ class FakeNode implements NetworkService {
     return { asked: 'off', backend: 'typescript', code: 'off', reason: 'the native stack is switched off' } as const
   }
 
+  reachability() {
+    return unknownReach('the network is a fake')
+  }
+
   counters() {
     return {
       connectionsOpened: this.#opened,
@@ -412,6 +416,7 @@ function pathOf({ address, direction, openedAtMs, streams }: Link): Peer['paths'
     txBytes: 0,
     rxBytes: 0,
     muxer: null,
+    limit: null,
   }
 }
 

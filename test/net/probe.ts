@@ -1,6 +1,7 @@
 /** A program on one machine of the lab that opens sockets as told, and what a NAT does, measured with three of them. */
 import { once } from 'node:events'
 import { join } from 'node:path'
+import { Conversation } from './conversation.ts'
 import type { ChildProcess } from 'node:child_process'
 import type { Lab } from './lab.ts'
 import type { NatKind } from './topology.ts'
@@ -17,32 +18,15 @@ export interface Asked {
   readonly question: Question
 }
 
-interface Answered {
-  readonly id?: number
-  readonly value?: unknown
-  readonly error?: string
-}
-
 const ANSWER_TIMEOUT_MS = 60_000
 /** For a connection that a NAT may let in or drop in silence; three SYNs go out in it. */
 const LET_IN_TIMEOUT_MS = 4_000
 
 export class Probe {
-  readonly #child: ChildProcess
-  readonly #open = new Map<number, PromiseWithResolvers<unknown>>()
-  #asked = 0
+  readonly #talk: Conversation<Question>
 
   private constructor(child: ChildProcess) {
-    this.#child = child
-    child.on('message', ({ id = -1, value, error }: Answered) => {
-      const open = this.#open.get(id)
-      this.#open.delete(id)
-      if (error === undefined) open?.resolve(value)
-      else open?.reject(new Error(error))
-    })
-    child.once('exit', () => {
-      for (const open of this.#open.values()) open.reject(new Error('the probe has ended'))
-    })
+    this.#talk = new Conversation(child)
   }
 
   static async start(lab: Lab, machine: string): Promise<Probe> {
@@ -54,19 +38,7 @@ export class Probe {
   }
 
   async ask(question: Question): Promise<unknown> {
-    const id = (this.#asked += 1)
-    const open = Promise.withResolvers<unknown>()
-    this.#open.set(id, open)
-    this.#child.send({ id, question } satisfies Asked)
-    const timer = setTimeout(
-      () => open.reject(new Error(`no answer to ${JSON.stringify(question)}`)),
-      ANSWER_TIMEOUT_MS,
-    )
-    try {
-      return await open.promise
-    } finally {
-      clearTimeout(timer)
-    }
+    return await this.#talk.ask(question)
   }
 
   /** Which address the one at `to` sees when asked from `port`. */

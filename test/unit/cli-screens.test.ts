@@ -58,6 +58,7 @@ const status = {
   connected: 1,
   contacts: 2,
   backend: { asked: 'off', backend: 'typescript', code: 'off', reason: 'the native stack is switched off' },
+  reachability: { verdict: 'unknown', why: 'all addresses are private' },
   peers: [peer],
   modules: [module],
 } as unknown as NodeStatus

@@ -13,7 +13,8 @@ import type { Clock, ModuleStatus, ResolvedConfig } from '../../kernel/index.ts'
 import { configErrors } from '../../modules/config/service.ts'
 import { examine } from '../../modules/doctor/index.ts'
 import type { Subject } from '../../modules/doctor/index.ts'
-import type { BackendChoice } from '../../modules/network/service.ts'
+import { unknownReach } from '../../modules/network/service.ts'
+import type { BackendChoice, Reachability } from '../../modules/network/service.ts'
 import type { Finding } from '../../modules/doctor/service.ts'
 import { homeOf } from '../../protocols/ipc/home.ts'
 import type { Home } from '../../protocols/ipc/home.ts'
@@ -182,9 +183,42 @@ describe('the doctor', () => {
     assert.equal((await find('runtime.clock', { clock: { ...systemClock, nowMs: () => 0 } })).state, 'fail')
   })
 
+  it('tells how peers reach the running node, and which relays give no place', async () => {
+    const withReach = (reach: Partial<Reachability>): Partial<Subject> => ({
+      node: {
+        modules: () => [],
+        addresses: () => [],
+        reachability: () => ({ ...unknownReach('because'), ...reach }),
+      },
+    })
+    const relay = {
+      peerId: 'R',
+      isConfigured: true,
+      expiresAtMs: null,
+      circuitSeconds: null,
+      circuitBytes: null,
+    } as const
+    for (const [verdict, state] of [
+      ['direct', 'ok'],
+      ['punchable', 'ok'],
+      ['unknown', 'ok'],
+      ['unreachable', 'warn'],
+    ] as const)
+      assert.equal((await find('network.reachability', withReach({ verdict }))).state, state, verdict)
+    const relayed = { verdict: 'relayed', mapping: 'endpoint-independent' } as const
+    assert.equal((await find('network.reachability', withReach({ ...relayed, canPunch: false }))).state, 'warn')
+    assert.equal((await find('network.reachability', withReach({ ...relayed, canPunch: true }))).state, 'ok')
+    const refused = { ...relay, state: 'refused', code: 'NZ_NETWORK_RELAY_REFUSED' } as const
+    assert.match((await find('network.relays', withReach({ relays: [refused] }))).what, /NZ_NETWORK_RELAY_REFUSED/)
+  })
+
   it('tells how the modules of the running node are', async () => {
     const withModules = (...modules: readonly ModuleStatus[]): Partial<Subject> => ({
-      node: { modules: () => modules, addresses: () => ['/ip4/127.0.0.1/tcp/1'] },
+      node: {
+        modules: () => modules,
+        addresses: () => ['/ip4/127.0.0.1/tcp/1'],
+        reachability: () => unknownReach('nobody has said anything'),
+      },
     })
     assert.equal((await find('modules', withModules(runs))).state, 'ok')
     const health = { state: 'degraded', code: 'NZ_NETWORK_UNREACHABLE', why: 'no peer answers' } as const

@@ -97,6 +97,9 @@ describe('liveness', () => {
       txBytes: 0,
       rxBytes: 0,
       missedPings: 0,
+      isLimitNear: false,
+      bytesAllowed: null,
+      secondsAllowed: null,
     })
     const [dead, flaky, well] = [pathOf('dead'), pathOf('flaky'), pathOf('well')]
     let round = 0

@@ -43,6 +43,7 @@ const connected: Peer = {
       txBytes: 0,
       rxBytes: 0,
       muxer: null,
+      limit: null,
     },
   ],
 }

@@ -49,6 +49,15 @@ export function networkHandlers(services: NetworkHandlersServices): Handlers<typ
     async *peersWatch(params, { signal }) {
       for await (const _ of changes(services, signal)) yield list(params)
     },
+    async networkReachability() {
+      const { relays, ...reachability } = network.reachability()
+      return {
+        ...reachability,
+        observed: [...reachability.observed],
+        addresses: [...network.addresses()],
+        relays: relays.map((relay) => ({ ...relay, name: contacts.get(relay.peerId)?.name ?? null })),
+      }
+    },
     async peersAttempts({ peer }) {
       const { peerId } = resolvePeer(services, peer)
       return { peerId, attempts: [...network.attempts(peerId)] }

@@ -52,6 +52,7 @@ export function nodeHandlers(services: NodeServices): Handlers<typeof nodeContra
         rxBytes,
         connected: peers.filter(({ state }) => state === 'connected').length,
         contacts: contactCount(contacts),
+        reachability: reachabilityOf(network),
         peers: peers.map((peer) => peerLine(peer, contacts)),
         backend: network.backend(),
         modules: kernel.modules().map(moduleLine),
@@ -70,6 +71,11 @@ export function nodeHandlers(services: NodeServices): Handlers<typeof nodeContra
       return { pid: process.pid }
     },
   }
+}
+
+function reachabilityOf(network: NetworkService): Status['reachability'] {
+  const { verdict, why } = network.reachability()
+  return { verdict, why }
 }
 
 /** `null` when the address book cannot be read; the status says that, too. */

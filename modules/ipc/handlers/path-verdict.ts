@@ -41,6 +41,14 @@ interface Meaning {
 const MEANINGS: ReadonlyMap<string, Meaning> = new Map([
   ['NZ_NETWORK_BLOCKED', { attempt: 'blocked here', verdict: 'this node blocks its address', next: 'nzcore blocked' }],
   [
+    'NZ_NETWORK_RELAY_REFUSED',
+    {
+      attempt: 'the relay passed nothing on',
+      verdict: 'its relay has no place for it, or no room: it is off, or has lost the relay',
+      next: 'nzcore reachability (on its machine)',
+    },
+  ],
+  [
     'NZ_NETWORK_WRONG_PEER',
     {
       attempt: 'another peer answered',

@@ -42,6 +42,13 @@ export const PathView = z.strictObject({
   txBytes: z.number().min(0).describe('bytes of applications sent'),
   rxBytes: z.number().min(0).describe('bytes of applications received'),
   muxer: MuxerView.nullable(),
+  limit: z
+    .strictObject({
+      bytesLeft: z.number().min(0).nullable().describe('bytes that may still pass; null: no bound'),
+      secondsLeft: z.number().min(0).nullable().describe('seconds that are left; null: no bound'),
+    })
+    .nullable()
+    .describe('what the relay of this path lets pass before it cuts; null for a direct path, or without bounds'),
 })
 
 export const PeerView = z.strictObject({
@@ -64,6 +71,32 @@ export const AttemptView = z.strictObject({
   durationMs: z.number().min(0),
   code: z.string().nullable().describe('null when it succeeded, else why not, such as NZ_NETWORK_REFUSED'),
 })
+
+const RelayUseView = z.strictObject({
+  peerId: z.string(),
+  name: z.string().nullable().describe('name in the contacts'),
+  state: z.enum(['reserved', 'trying', 'refused']),
+  code: z.string().nullable().describe('why there is no place yet'),
+  expiresAtMs: timeMs.nullable().describe('when the reservation ends; it is renewed before'),
+  isConfigured: z.boolean().describe('named by network.relay.use; else a contact that serves'),
+  circuitSeconds: z.number().nullable().describe('after so long the relay cuts a connection; null: no bound known'),
+  circuitBytes: z.number().nullable().describe('after so many bytes the relay cuts a connection; null: no bound known'),
+})
+
+const RelayServingView = z
+  .strictObject({
+    reservations: z.number().int(),
+    maxReservations: z.number().int(),
+    circuits: z.number().int().describe('relayed connections now'),
+    maxCircuits: z.number().int(),
+    circuitSeconds: z.number().int().describe('after so long one is cut; 0: never'),
+    circuitBytes: z.number().int().describe('after so many bytes one is cut; 0: never'),
+    carriedBytes: z.number(),
+    refused: z.number().int(),
+    cutBySeconds: z.number().int(),
+    cutByBytes: z.number().int(),
+  })
+  .describe('what this node does for others as a relay')
 
 const resolveErrors = ['NZ_CONTACTS_NOT_FOUND', 'NZ_CONTACTS_AMBIGUOUS'] as const
 const connectErrors = [
@@ -124,6 +157,32 @@ export const networkContract = defineContract({
     result: z.strictObject({ peer: PeerView, attempts: z.array(AttemptView) }),
     capability: 'peers.read',
     errors: resolveErrors,
+  },
+  networkReachability: {
+    method: 'GET',
+    path: '/network/reachability',
+    kind: 'call',
+    summary: 'How other peers reach this node, through which relays, and why so',
+    command: ['reachability'],
+    schemaName: 'nz.reachability/1',
+    params: z.strictObject({}),
+    result: z.strictObject({
+      verdict: z
+        .enum(['direct', 'punchable', 'relayed', 'unreachable', 'unknown'])
+        .describe('direct; behind a NAT that can be pierced; only through relays; not at all; nobody has told enough'),
+      why: z.string(),
+      mapping: z
+        .enum(['none', 'endpoint-independent', 'endpoint-dependent', 'unknown'])
+        .describe('how a NAT maps the listening port (RFC 4787)'),
+      observed: z.array(z.string()).describe('public addresses others see this node at'),
+      observers: z.number().int().describe('peers that have said what they see'),
+      canPunch: z.boolean().describe('whether dials can leave from the listening port'),
+      addresses: z.array(z.string()).describe('multiaddrs this node can be dialled at'),
+      relays: z.array(RelayUseView).describe('relays at which this node has, or wants, a place'),
+      serving: RelayServingView.nullable().describe('null when this node is no relay'),
+    }),
+    capability: 'peers.read',
+    errors: [],
   },
   peersAttempts: {
     method: 'GET',

@@ -64,6 +64,12 @@ export const nodeContract = defineContract({
       rxBytes: bytes.describe('received from peers since the start'),
       connected: z.number().int().describe('peers connected now'),
       contacts: z.number().int().nullable().describe('peers in the contacts; null: they cannot be read'),
+      reachability: z
+        .strictObject({
+          verdict: z.enum(['direct', 'punchable', 'relayed', 'unreachable', 'unknown']),
+          why: z.string(),
+        })
+        .describe('how other peers reach this node; nzcore reachability says more'),
       peers: z.array(PeerLine).describe('those that are connected or kept'),
       backend: z
         .strictObject({

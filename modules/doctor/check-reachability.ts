@@ -1,0 +1,46 @@
+/** Whether and how other peers reach the running node, and which relays do what was asked of them. */
+import { ok, warn } from './subject.ts'
+import type { Check } from './subject.ts'
+import type { Finding } from './service.ts'
+
+const CHECK = 'network.reachability'
+
+export const checkReachability: Check = async ({ node }) => {
+  if (node === null) return []
+  const { verdict, why, relays, canPunch, mapping } = node.reachability()
+  const findings: Finding[] = []
+  switch (verdict) {
+    case 'direct':
+      findings.push(ok(CHECK, `peers reach this node directly: ${why}`))
+      break
+    case 'punchable':
+      findings.push(ok(CHECK, `peers reach this node with the help of a relay: ${why}`))
+      break
+    case 'relayed':
+      findings.push(
+        canPunch || mapping === 'endpoint-dependent'
+          ? ok(CHECK, `peers reach this node through relays: ${why}`)
+          : warn(CHECK, `peers reach this node through relays: ${why}`, 'npm run native'),
+      )
+      break
+    case 'unreachable':
+      findings.push(
+        warn(
+          CHECK,
+          `peers cannot reach this node: ${why}`,
+          'name a relay: nzcore config explain network.relay.use',
+          'forward the TCP port of this node on the router',
+        ),
+      )
+      break
+    case 'unknown':
+      findings.push(ok(CHECK, `it is not known yet whether peers reach this node: ${why}`))
+  }
+  for (const { peerId, state, code } of relays) {
+    if (state === 'reserved' || code === null) continue
+    findings.push(
+      warn('network.relays', `the relay ${peerId} gives no place: ${code}`, `nzcore peers attempts ${peerId}`),
+    )
+  }
+  return await Promise.resolve(findings)
+}

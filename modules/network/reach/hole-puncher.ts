@@ -1,0 +1,170 @@
+/**
+ * From a relayed connection to a direct one (libp2p/specs relay/DCUtR.md): the two tell each other where they are seen,
+ * and dial each other at the same time, from their listening ports, so that each NAT takes the other's packets for
+ * answers. The one that was dialled through the relay leads.
+ */
+import { deadline, isNzError, sleep } from '../../../kernel/index.ts'
+import { decodePunch, encodePunch, PUNCH_PROTOCOL } from '../../../protocols/circuit/messages.ts'
+import { hostOf, isPrivate, transportOf } from '../address.ts'
+import { BackOff } from '../back-off.ts'
+import { MessageStream } from '../relay/message-stream.ts'
+import type { Clock, Logger, Random } from '../../../kernel/index.ts'
+import type { OpenPath } from '../paths.ts'
+import type { NetworkService, PeerStream } from '../service.ts'
+
+const EXCHANGE_TIMEOUT_MS = 10_000
+/** For both SYNs to cross, lost ones to be sent again, and the handshake. */
+const PUNCH_TIMEOUT_MS = 4_000
+/** A dial that needs no help is answered within a few round trips, or dropped. */
+const PLAIN_DIAL_TIMEOUT_MS = 1_500
+const PUNCHES_IN_A_ROW = 2
+/** Longer than a NAT remembers a connection that did not come about: what is left of one try spoils the next. */
+const FIRST_RETRY_MS = 300_000
+const MAX_RETRY_MS = 1_800_000
+/** Of a peer; a list is no reason to dial a network. */
+const MAX_ADDRESSES = 4
+
+export interface PunchDial {
+  readonly isFromListeningPort: boolean
+  readonly initiator: boolean
+  readonly timeoutMs: number
+  readonly signal: AbortSignal
+}
+
+export interface HolePuncherServices extends Pick<NetworkService, 'handleStreams'> {
+  readonly clock: Clock
+  readonly random: Random
+  readonly log: Logger
+  readonly openStreamOn: (path: OpenPath, protocol: string, signal: AbortSignal) => Promise<PeerStream>
+  /** Dials all addresses at once; whether a connection came about. Leaves its attempts in the ledger. */
+  readonly dial: (peerId: string, addresses: readonly string[], options: PunchDial) => Promise<boolean>
+  readonly hasDirect: (peerId: string) => boolean
+  /** Where this node is seen from outside. */
+  readonly ownAddresses: () => readonly string[]
+  readonly bytesOf: (addresses: readonly string[]) => readonly Uint8Array[]
+  readonly textsOf: (addresses: readonly Uint8Array[]) => readonly string[]
+}
+
+export interface UpgradeState {
+  readonly tries: number
+  /** `null` while a try is under way. */
+  readonly nextTryAtMs: number | null
+}
+
+export class HolePuncher {
+  readonly #services: HolePuncherServices
+  readonly #upgrades = new Map<string, UpgradeState>()
+  #stopped: AbortSignal = AbortSignal.abort()
+
+  constructor(services: HolePuncherServices) {
+    this.#services = services
+  }
+
+  /** Answers peers, and upgrades what `upgrade` is called for, until `signal` aborts. */
+  start(signal: AbortSignal): void {
+    this.#stopped = signal
+    this.#services.handleStreams(
+      PUNCH_PROTOCOL,
+      async (stream, options) => await this.#answer(stream, options.signal),
+      {
+        signal,
+        maxStreamsPerPeer: 2,
+      },
+    )
+  }
+
+  /** What is done for a peer that is reached through a relay; `null` when nothing is. */
+  upgradeOf(peerId: string): UpgradeState | null {
+    return this.#upgrades.get(peerId) ?? null
+  }
+
+  /** Tries until there is a direct connection or the relayed one is gone. For connections the peer has opened. */
+  async upgrade(peerId: string, path: OpenPath): Promise<void> {
+    if (this.#upgrades.has(peerId) || this.#stopped.aborted) return
+    const { clock, random, log, hasDirect } = this.#services
+    const backOff = new BackOff({ firstDelayMs: FIRST_RETRY_MS, maxDelayMs: MAX_RETRY_MS, unit: () => random.unit() })
+    const isNeeded = (): boolean => path.connection.status === 'open' && !hasDirect(peerId) && !this.#stopped.aborted
+    let tries = 0
+    try {
+      while (isNeeded()) {
+        this.#upgrades.set(peerId, { tries, nextTryAtMs: null })
+        for (let at = 0; at < PUNCHES_IN_A_ROW && isNeeded(); at += 1) {
+          tries += 1
+          try {
+            await this.#lead(peerId, path)
+          } catch (error) {
+            log.debug('network.punchFailed', { peerId, tries, error })
+            if (isNzError(error, 'NZ_NETWORK_PROTOCOL_UNKNOWN')) return
+          }
+        }
+        if (!isNeeded()) return
+        const delayMs = backOff.failed()
+        this.#upgrades.set(peerId, { tries, nextTryAtMs: clock.nowMs() + delayMs })
+        await sleep(clock, delayMs, { signal: this.#stopped }).catch(() => undefined)
+      }
+    } finally {
+      this.#upgrades.delete(peerId)
+    }
+  }
+
+  async #lead(peerId: string, path: OpenPath): Promise<void> {
+    const { clock, openStreamOn, dial } = this.#services
+    using limit = deadline(clock, EXCHANGE_TIMEOUT_MS, { signal: this.#stopped })
+    const { signal } = limit
+    const messages = new MessageStream(await openStreamOn(path, PUNCH_PROTOCOL, signal))
+    try {
+      const askedMs = clock.monotonicMs()
+      await messages.write(this.#introduction(), signal)
+      const theirs = await this.#addressesFrom(messages, signal)
+      const roundTripMs = clock.monotonicMs() - askedMs
+      if (theirs === null) return
+      // They may be reachable as they are; then nobody has to play the other's part. From another port: a mapping of the
+      // listening port made now would let their next packet in, to the listener, and our NAT would not know the answer.
+      const timeoutMs = PLAIN_DIAL_TIMEOUT_MS + 2 * roundTripMs
+      const plain = { isFromListeningPort: false, initiator: true, timeoutMs, signal: this.#stopped }
+      if (theirs.length > 0 && (await dial(peerId, theirs, plain))) return
+      await messages.write(encodePunch({ type: 'sync' }), signal)
+      await sleep(clock, roundTripMs / 2, { signal })
+      const punch = { isFromListeningPort: true, timeoutMs: PUNCH_TIMEOUT_MS, signal: this.#stopped }
+      await dial(peerId, theirs, { ...punch, initiator: false })
+    } finally {
+      messages.stream.reset()
+    }
+  }
+
+  async #answer(stream: PeerStream, given: AbortSignal): Promise<void> {
+    const messages = new MessageStream(stream)
+    const { peerId } = stream
+    using limit = deadline(this.#services.clock, EXCHANGE_TIMEOUT_MS, { signal: given })
+    const theirs = await this.#addressesFrom(messages, limit.signal)
+    if (theirs === null) return
+    await messages.write(this.#introduction(), limit.signal)
+    const bytes = await messages.read(limit.signal)
+    if (bytes === null || decodePunch(bytes)?.type !== 'sync') return
+    await this.#services.dial(peerId, theirs, {
+      isFromListeningPort: true,
+      initiator: true,
+      timeoutMs: PUNCH_TIMEOUT_MS,
+      signal: this.#stopped,
+    })
+  }
+
+  #introduction(): Uint8Array {
+    const { ownAddresses, bytesOf } = this.#services
+    return encodePunch({ type: 'connect', addresses: bytesOf(ownAddresses().filter(isPublicTcp)) })
+  }
+
+  /** `null` when the peer says something else. */
+  async #addressesFrom(messages: MessageStream, signal: AbortSignal): Promise<readonly string[] | null> {
+    const bytes = await messages.read(signal)
+    const message = bytes === null ? null : decodePunch(bytes)
+    if (message?.type !== 'connect') return null
+    return this.#services.textsOf(message.addresses).filter(isPublicTcp).slice(0, MAX_ADDRESSES)
+  }
+}
+
+/** A peer's word must not make this node dial machines of its own network. */
+function isPublicTcp(address: string): boolean {
+  const host = hostOf(address)
+  return /^\/ip[46]\//.test(address) && transportOf(address) === 'tcp' && host !== null && !isPrivate(host)
+}

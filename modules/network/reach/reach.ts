@@ -1,0 +1,236 @@
+/** How others reach this node: relays, what observers say, piercing NATs. Puts the parts of reach/ and relay/ together. */
+import { networkInterfaces } from 'node:os'
+import { multiaddr } from '@multiformats/multiaddr'
+import { HOP_PROTOCOL } from '../../../protocols/circuit/messages.ts'
+import { RPC_PROTOCOL } from '../../../protocols/rpc/frame.ts'
+import { hostOf, isPrivate, peerIdOf, relayOf, withPeerId } from '../address.ts'
+import { orAbort } from '../or-abort.ts'
+import { isRelayed, limitOf } from '../paths.ts'
+import { RelayServer } from '../relay/server.ts'
+import { Reservations, RELAYS_OF_CONTACTS } from '../relay/reservations.ts'
+import { networkErrors, networkEvents } from '../service.ts'
+import { HolePuncher } from './hole-puncher.ts'
+import { ListeningPorts } from './listening-port.ts'
+import { ObservedAddresses } from './observed-addresses.ts'
+import { judge } from './verdict.ts'
+import { retire } from './retire.ts'
+import type { IdentifyResult } from '@libp2p/interface'
+import type { EventBus } from '../../../kernel/index.ts'
+import type { Connector } from '../connector.ts'
+import type { NetworkServices } from '../network.ts'
+import type { OpenPath, Paths } from '../paths.ts'
+import type { NetworkService, PeerStream, Reachability } from '../service.ts'
+import type { Swarm } from '../transport-dials.ts'
+import type { PunchDial, UpgradeState } from './hole-puncher.ts'
+
+export interface ReachServices
+  extends
+    Pick<NetworkServices, 'peerId' | 'clock' | 'random' | 'log' | 'config'>,
+    Pick<NetworkService, 'openStream' | 'handleStreams'> {
+  readonly events: EventBus
+  readonly paths: Paths
+  readonly connector: Connector
+  readonly openStreamOn: (path: OpenPath, protocol: string, signal: AbortSignal) => Promise<PeerStream>
+  readonly isKept: (peerId: string) => boolean
+  readonly knownAddresses: (peerId: string) => readonly string[]
+}
+
+export class Reach {
+  readonly ports: ListeningPorts
+  readonly #services: ReachServices
+  readonly #observed = new ObservedAddresses()
+  readonly #reservations: Reservations
+  readonly #puncher: HolePuncher
+  readonly #server: RelayServer | null
+  readonly #stopped = new AbortController()
+  #swarm: Swarm | null = null
+  /** Whether somebody has come in directly from a public address. */
+  #cameIn = false
+
+  constructor(services: ReachServices, ports = new ListeningPorts()) {
+    const { config, paths } = services
+    const direct = (peerId: string): boolean => paths.hasDirect(peerId)
+    this.#services = services
+    this.ports = ports
+    this.#reservations = new Reservations({
+      ...services,
+      connect: async (...args) => await this.#connectRelay(...args),
+      lost: async (peerId, signal) => await this.#lost(peerId, signal),
+      addressOf: (peerId) => this.#directPath(peerId)?.connection.remoteAddr.toString() ?? null,
+      textsOf,
+      onChange: () => undefined,
+    })
+    this.#puncher = new HolePuncher({
+      ...services,
+      hasDirect: direct,
+      dial: async (peerId, addresses, choice) => await this.#dialAtOnce(peerId, addresses, choice),
+      ownAddresses: () => this.#outsideAddresses(),
+      bytesOf,
+      textsOf,
+    })
+    this.#server = config.relay.serve
+      ? new RelayServer({ ...services, isDirect: direct, addresses: () => bytesOf(this.#listening()) }, config.relay)
+      : null
+  }
+
+  start(swarm: Swarm): void {
+    this.#swarm = swarm
+    const { signal } = this.#stopped
+    this.#puncher.start(signal)
+    this.#server?.start(signal)
+  }
+
+  /** The node listens: places at relays are asked for from now on. */
+  started(): void {
+    for (const address of this.#services.config.relay.use) {
+      const peerId = peerIdOf(address)
+      if (peerId !== null && peerId !== this.#services.peerId)
+        this.#reservations.hold(peerId, [address], { isConfigured: true })
+    }
+  }
+
+  stop(): void {
+    this.#reservations.stop()
+    this.#stopped.abort(networkErrors.NZ_NETWORK_STOPPED())
+    this.#swarm = null
+  }
+
+  /** Where this node is reached through relays, with its own peer id. */
+  relayAddresses(): readonly string[] {
+    const { peerId } = this.#services
+    return this.#reservations.addresses().map((address) => withPeerId(address, peerId))
+  }
+
+  hasPlaceAt(relayPeerId: string): boolean {
+    return this.#reservations.has(relayPeerId)
+  }
+
+  upgradeOf(peerId: string): UpgradeState | null {
+    return this.#puncher.upgradeOf(peerId)
+  }
+
+  opened(peerId: string, path: OpenPath): void {
+    const { connection } = path
+    const address = connection.remoteAddr.toString()
+    if (isRelayed(path)) {
+      // The one that was dialled leads; the other answers.
+      if (connection.direction === 'inbound') void this.#puncher.upgrade(peerId, path)
+      return
+    }
+    if (connection.direction === 'inbound' && !this.ports.has(connection) && !isPrivate(hostOf(address) ?? ''))
+      this.#cameIn = true
+    for (const relayed of this.#services.paths.of(peerId).filter(isRelayed))
+      void retire(relayed, { clock: this.#services.clock, signal: this.#stopped.signal, movable: RPC_PROTOCOL })
+  }
+
+  identified({ peerId: peer, observedAddr, protocols, connection }: IdentifyResult): void {
+    const peerId = peer.toString()
+    const address = connection.remoteAddr.toString()
+    if (relayOf(address) !== null) return
+    if (observedAddr !== undefined && this.ports.has(connection))
+      this.#observed.note(peerId, address, observedAddr.toString())
+    const { config, isKept, knownAddresses } = this.#services
+    const isWanted = config.relay.useContacts && isKept(peerId) && this.#reservations.ofContacts < RELAYS_OF_CONTACTS
+    if (isWanted && protocols.includes(HOP_PROTOCOL) && this.reachability().verdict !== 'direct')
+      this.#reservations.hold(peerId, knownAddresses(peerId), { isConfigured: false })
+  }
+
+  /** The relay of a path will cut it soon: look for another way while this one still carries. */
+  limitNear(peerId: string, path: OpenPath): void {
+    const { events, connector, log } = this.#services
+    const address = path.connection.remoteAddr.toString()
+    const limit = limitOf(path) ?? { bytesLeft: null, secondsLeft: null }
+    log.warn('network.relayLimitNear', { peerId, address, ...limit })
+    events.emit(networkEvents.relayLimitNear, { peerId, address, ...limit })
+    if (path.connection.direction === 'outbound')
+      void connector.dialAnother(peerId, [], this.#stopped.signal).catch((error: unknown) => {
+        log.debug('network.noOtherPath', { peerId, error })
+      })
+  }
+
+  reachability(): Reachability {
+    const listening = this.#swarm === null ? [] : this.#listening()
+    const own = ownHosts()
+    const relays = this.#reservations.report()
+    const facts = {
+      mapping: this.#observed.mapping(own),
+      cameIn: this.#cameIn,
+      hasPublicAddress: listening.some((address) => !isPrivate(hostOf(address) ?? '')),
+      isServedByRelay: relays.some(({ state }) => state === 'reserved'),
+      canPunch: this.ports.canShare,
+    }
+    return {
+      ...judge(facts),
+      mapping: facts.mapping,
+      observed: this.#observed.addresses(),
+      observers: this.#observed.observers,
+      canPunch: facts.canPunch,
+      relays,
+      serving: this.#server?.report() ?? null,
+    }
+  }
+
+  #listening(): readonly string[] {
+    return this.#swarm?.services.dials.listening() ?? []
+  }
+
+  /** What a peer is told that is about to dial: where others see this node, and its own public addresses. */
+  #outsideAddresses(): readonly string[] {
+    const announced = (this.#swarm?.getMultiaddrs() ?? []).map((address) => plain(address.toString()))
+    return [...new Set([...this.#observed.addresses(), ...announced])]
+  }
+
+  #directPath(peerId: string): OpenPath | undefined {
+    const direct = this.#services.paths.of(peerId).filter((path) => !isRelayed(path))
+    return direct.find(({ connection }) => this.ports.has(connection)) ?? direct[0]
+  }
+
+  /** A connection to a relay from the listening port: the relay's word on it is what other peers need to know. */
+  async #connectRelay(peerId: string, addresses: readonly string[], signal: AbortSignal): Promise<void> {
+    const { paths, connector } = this.#services
+    const isThere = paths.of(peerId).some((path) => !isRelayed(path) && this.ports.has(path.connection))
+    if (isThere || (paths.hasDirect(peerId) && (!this.ports.canShare || addresses.length === 0))) return
+    const direct = addresses.filter((address) => relayOf(address) === null)
+    try {
+      await connector.dialAnother(peerId, direct, signal, { isFromListeningPort: true })
+    } catch (error) {
+      if (!paths.hasDirect(peerId)) throw error
+    }
+  }
+
+  async #dialAtOnce(peerId: string, addresses: readonly string[], { signal, ...choice }: PunchDial): Promise<boolean> {
+    const { connector, paths } = this.#services
+    if (addresses.length === 0) return paths.hasDirect(peerId)
+    await connector.dialAnother(peerId, addresses, signal, { ...choice, delayMs: 0 }).catch(() => undefined)
+    return paths.hasDirect(peerId)
+  }
+
+  async #lost(peerId: string, signal: AbortSignal): Promise<void> {
+    const { paths } = this.#services
+    while (paths.hasDirect(peerId) && !signal.aborted) await orAbort(paths.changed(peerId), signal)
+    signal.throwIfAborted()
+  }
+}
+
+function ownHosts(): readonly string[] {
+  return Object.values(networkInterfaces()).flatMap((list) => (list ?? []).map(({ address }) => address))
+}
+
+function plain(address: string): string {
+  return address.replace(/\/p2p\/[^/]+$/, '')
+}
+
+function bytesOf(addresses: readonly string[]): readonly Uint8Array[] {
+  return addresses.map((address) => multiaddr(address).bytes)
+}
+
+/** What is no multiaddr is left out. */
+function textsOf(addresses: readonly Uint8Array[]): readonly string[] {
+  return addresses.flatMap((bytes) => {
+    try {
+      return [multiaddr(bytes).toString()]
+    } catch {
+      return []
+    }
+  })
+}

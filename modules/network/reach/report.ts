@@ -1,0 +1,65 @@
+/** What a node tells of how it is reached, of the relays it uses, and of what it does as one. */
+
+/** A relay at which this node has, or wants, a place. */
+export interface RelayInUse {
+  readonly peerId: string
+  readonly state: 'reserved' | 'trying' | 'refused'
+  /** Why there is no place; `null` when there is one, or at the first try. */
+  readonly code: string | null
+  readonly expiresAtMs: number | null
+  /** Named by the configuration; else a contact that serves. */
+  readonly isConfigured: boolean
+  /** Bounds the relay sets to each relayed connection; `null`: none known. */
+  readonly circuitSeconds: number | null
+  readonly circuitBytes: number | null
+}
+
+/** What this node does for others as a relay. */
+export interface RelayServing {
+  readonly reservations: number
+  readonly maxReservations: number
+  readonly circuits: number
+  readonly maxCircuits: number
+  /** 0: no bound. */
+  readonly circuitSeconds: number
+  readonly circuitBytes: number
+  readonly carriedBytes: number
+  readonly refused: number
+  readonly cutBySeconds: number
+  readonly cutByBytes: number
+}
+
+/** How others can reach this node, and why so. */
+export interface Reachability {
+  /**
+   * `direct`: somebody has come in from outside, or an address of this machine is public; `punchable`: behind a NAT that
+   * can be pierced with the help of a relay; `relayed`: only through relays; `unreachable`: behind a NAT without a relay;
+   * `unknown`: nobody has told enough.
+   */
+  readonly verdict: 'direct' | 'punchable' | 'relayed' | 'unreachable' | 'unknown'
+  /** One sentence without trailing punctuation. */
+  readonly why: string
+  readonly mapping: 'none' | 'endpoint-independent' | 'endpoint-dependent' | 'unknown'
+  /** Public addresses others see this node at. */
+  readonly observed: readonly string[]
+  readonly observers: number
+  /** Whether dials can leave from the listening port, which piercing a NAT needs. */
+  readonly canPunch: boolean
+  readonly relays: readonly RelayInUse[]
+  /** `null` when this node serves nobody as a relay. */
+  readonly serving: RelayServing | null
+}
+
+/** Of a node that has no network, or has heard nothing yet. */
+export function unknownReach(why: string): Reachability {
+  return {
+    verdict: 'unknown',
+    why,
+    mapping: 'unknown',
+    observed: [],
+    observers: 0,
+    canPunch: false,
+    relays: [],
+    serving: null,
+  }
+}
