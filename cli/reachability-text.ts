@@ -15,7 +15,7 @@ const VERDICTS: Readonly<Record<Reachability['verdict'], string>> = {
 }
 
 export function reachabilityText(answer: Reachability, nowMs: number): string {
-  const { verdict, why, observed, observers, addresses, relays, serving } = answer
+  const { verdict, why, observed, observers, addresses, portMapping, relays, serving } = answer
   const seen =
     observed.length === 0 ? '' : `; ${observers} ${observers === 1 ? 'peer sees' : 'peers see'} ${observed.join(', ')}`
   return [
@@ -23,6 +23,11 @@ export function reachabilityText(answer: Reachability, nowMs: number): string {
     `because   ${escapeText(why)}`,
     `NAT       ${answer.mapping} mapping${seen}`,
     ...addresses.map((address) => `address   ${escapeText(address)}`),
+    ...(portMapping === null
+      ? []
+      : [
+          `router    ${portMapping.state}${portMapping.address === null ? '' : ` ${portMapping.address}`}: ${escapeText(portMapping.why)}`,
+        ]),
     ...relays.map((relay) => `relay     ${relayText(relay, nowMs)}`),
     ...(serving === null ? [] : [`serving   ${servingText(serving)}`]),
     ...(verdict === 'unreachable'

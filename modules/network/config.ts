@@ -103,6 +103,10 @@ export const networkConfig = z.strictObject({
     .describe(
       'the stack of TCP connections: auto takes the native one where the machine allows it, epoll the native one without io_uring, off the one in TypeScript, stock that of libp2p, for comparison; NZ_NATIVE=1, epoll, 0 or stock says the same',
     ),
+  portMapping: z
+    .boolean()
+    .default(false)
+    .describe('whether to ask the router for its port of the same number (NAT-PMP), and to give it back at the end'),
   relay,
   handshakeTimeoutMs: milliseconds(5_000, 'from an accepted connection to the proven peer id'),
   dialTimeoutMs: milliseconds(5_000, 'for one address of a peer'),

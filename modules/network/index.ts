@@ -166,7 +166,7 @@ async function createSwarm(
       nodePrivateKey,
       listen,
       announce: config.announce,
-      relayAddresses: () => network.reach.relayAddresses(),
+      otherAddresses: () => network.reach.otherAddresses(),
       ports: network.reach.ports,
       sockets,
       gater: swarmFile.gaterOf({

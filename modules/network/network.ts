@@ -7,6 +7,7 @@ import { Connector } from './connector.ts'
 import { Identification } from './identification.ts'
 import { Keeper } from './keeper.ts'
 import { muxerOf } from './muxer/backend.ts'
+import { openError } from './open-error.ts'
 import { PeerBook } from './peer-book.ts'
 import { describePath, Paths } from './paths.ts'
 import { answerPings, PING_PROTOCOL, pingOver } from './ping.ts'
@@ -177,10 +178,11 @@ export class Network implements NetworkService {
     const swarm = this.#swarm
     this.#swarm = null
     this.#keeper.stop()
-    this.reach.stop()
+    const released = this.reach.stop()
     this.#connector.stop()
     this.#identification?.stop()
     for (const { streams } of this.paths.all()) for (const stream of streams) stream.reset()
+    await orAbort(released, signal)
     if (swarm === null) return
     await Promise.all(this.paths.peerIds().map(async (peerId) => await this.#close(peerId, signal)))
     await orAbort(Promise.resolve(swarm.stop()), signal)
@@ -391,13 +393,4 @@ export class Network implements NetworkService {
       isKept,
     }
   }
-}
-
-function openError(cause: unknown, context: { peerId: string; protocol: string; signal: AbortSignal }): unknown {
-  const { signal, ...data } = context
-  if (signal.aborted) return signal.reason
-  const name = cause instanceof Error ? cause.name : ''
-  if (name === 'UnsupportedProtocolError') return networkErrors.NZ_NETWORK_PROTOCOL_UNKNOWN({ cause, data })
-  if (name === 'TooManyOutboundProtocolStreamsError') return networkErrors.NZ_NETWORK_LIMITED({ cause, data })
-  return networkErrors.NZ_NETWORK_STREAM_RESET({ cause, data })
 }

@@ -32,8 +32,8 @@ export interface SwarmInit {
   readonly listen: readonly string[]
   /** Multiaddrs told to others in place of those found; none: those found. */
   readonly announce: readonly string[]
-  /** Told to others as well: where this node is reached through relays. */
-  readonly relayAddresses: () => readonly string[]
+  /** Told to others as well: where this node is reached through its router and relays. */
+  readonly otherAddresses: () => readonly string[]
   readonly sockets: GatedSockets
   readonly ports: ListeningPorts
   readonly gater: ConnectionGater
@@ -73,7 +73,8 @@ export async function createSwarm(init: SwarmInit): Promise<Swarm> {
     addresses: {
       listen: [...init.listen],
       announce: [...init.announce],
-      announceFilter: (found) => [...found, ...init.relayAddresses().map((address) => multiaddr(address))],
+      announceFilter: (found) =>
+        [...new Set([...found.map(String), ...init.otherAddresses()])].map((address) => multiaddr(address)),
     },
     transports: [
       sockets.gated(quick(ports.sharing(tcp({ ...neverIdle, ...ports.tcpOptions }))), 'tcp'),

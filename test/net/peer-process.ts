@@ -34,6 +34,8 @@ async function answer(question: PeerQuestion): Promise<unknown> {
       return node.network.attempts(question.peerId)
     case 'reachability':
       return node.network.reachability()
+    case 'stop':
+      return await node.stop()
     case 'echo': {
       const stream = await node.network.openStream(question.peerId, ECHO, { signal })
       const sent = new Uint8Array(question.byteLength).fill(7)

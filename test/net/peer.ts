@@ -13,6 +13,7 @@ export type PeerQuestion =
   | { readonly ask: 'peer'; readonly peerId: string }
   | { readonly ask: 'attempts'; readonly peerId: string }
   | { readonly ask: 'reachability' }
+  | { readonly ask: 'stop' }
   | { readonly ask: 'echo'; readonly peerId: string; readonly byteLength: number }
 
 export interface PeerAsked {
@@ -67,6 +68,11 @@ export class LabPeer {
   /** Sends so many bytes over a stream and counts what comes back. */
   async echo(other: LabPeer, byteLength: number): Promise<number> {
     return (await this.#talk.ask({ ask: 'echo', peerId: other.peerId, byteLength })) as number
+  }
+
+  /** In order, as `nzcore down` does. */
+  async stop(): Promise<void> {
+    await this.#talk.ask({ ask: 'stop' })
   }
 
   kill(): void {

@@ -43,12 +43,14 @@ describe('the verdict on how this node is reached', () => {
     mapping: 'unknown',
     cameIn: false,
     hasPublicAddress: false,
+    isPortMapped: false,
     isServedByRelay: false,
     canPunch: true,
   } as const
   for (const [given, verdict] of [
     [{ cameIn: true, mapping: 'endpoint-dependent' }, 'direct'],
     [{ mapping: 'none' }, 'direct'],
+    [{ mapping: 'endpoint-dependent', isPortMapped: true }, 'direct'],
     [{}, 'unknown'],
     [{ hasPublicAddress: true }, 'unknown'],
     [{ mapping: 'endpoint-independent' }, 'unreachable'],

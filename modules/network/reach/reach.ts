@@ -12,6 +12,7 @@ import { networkErrors, networkEvents } from '../service.ts'
 import { HolePuncher } from './hole-puncher.ts'
 import { ListeningPorts } from './listening-port.ts'
 import { ObservedAddresses } from './observed-addresses.ts'
+import { PortMapping } from './port-mapping.ts'
 import { judge } from './verdict.ts'
 import { retire } from './retire.ts'
 import type { IdentifyResult } from '@libp2p/interface'
@@ -42,6 +43,7 @@ export class Reach {
   readonly #reservations: Reservations
   readonly #puncher: HolePuncher
   readonly #server: RelayServer | null
+  readonly #portMapping: PortMapping | null
   readonly #stopped = new AbortController()
   #swarm: Swarm | null = null
   /** Whether somebody has come in directly from a public address. */
@@ -71,6 +73,13 @@ export class Reach {
     this.#server = config.relay.serve
       ? new RelayServer({ ...services, isDirect: direct, addresses: () => bytesOf(this.#listening()) }, config.relay)
       : null
+    this.#portMapping = config.portMapping ? new PortMapping({ ...services, port: () => this.#port() }) : null
+  }
+
+  /** The port of the TCP listener of IPv4. */
+  #port(): number | null {
+    const address = this.#listening().find((each) => /^\/ip4\/(?!127\.)[^/]+\/tcp\/\d+$/.test(each))
+    return address === undefined ? null : Number(address.split('/')[4])
   }
 
   start(swarm: Swarm): void {
@@ -80,8 +89,9 @@ export class Reach {
     this.#server?.start(signal)
   }
 
-  /** The node listens: places at relays are asked for from now on. */
+  /** The node listens: a port of the router and places at relays are asked for from now on. */
   started(): void {
+    this.#portMapping?.start()
     for (const address of this.#services.config.relay.use) {
       const peerId = peerIdOf(address)
       if (peerId !== null && peerId !== this.#services.peerId)
@@ -89,16 +99,25 @@ export class Reach {
     }
   }
 
-  stop(): void {
+  /** Bounded: the port of the router is given back, or left to expire. */
+  async stop(): Promise<void> {
     this.#reservations.stop()
     this.#stopped.abort(networkErrors.NZ_NETWORK_STOPPED())
     this.#swarm = null
+    await this.#portMapping?.stop()
   }
 
-  /** Where this node is reached through relays, with its own peer id. */
-  relayAddresses(): readonly string[] {
-    const { peerId } = this.#services
-    return this.#reservations.addresses().map((address) => withPeerId(address, peerId))
+  /**
+   * Where this node is reached beyond what libp2p tells by itself: at public addresses of this machine (libp2p tells none
+   * that no stranger has tried), through the router, through relays. With its peer id.
+   */
+  otherAddresses(): readonly string[] {
+    const { peerId, config } = this.#services
+    const isPublic = (address: string): boolean => !isPrivate(hostOf(address) ?? '127.0.0.1')
+    const own = config.announce.length > 0 ? [] : this.#listening().filter(isPublic)
+    const mapped = this.#portMapping?.state.address ?? null
+    const addresses = [...own, ...(mapped === null ? [] : [mapped]), ...this.#reservations.addresses()]
+    return addresses.map((address) => withPeerId(address, peerId))
   }
 
   hasPlaceAt(relayPeerId: string): boolean {
@@ -155,6 +174,7 @@ export class Reach {
     const facts = {
       mapping: this.#observed.mapping(own),
       cameIn: this.#cameIn,
+      isPortMapped: this.#portMapping?.state.state === 'mapped',
       hasPublicAddress: listening.some((address) => !isPrivate(hostOf(address) ?? '')),
       isServedByRelay: relays.some(({ state }) => state === 'reserved'),
       canPunch: this.ports.canShare,
@@ -165,6 +185,7 @@ export class Reach {
       observed: this.#observed.addresses(),
       observers: this.#observed.observers,
       canPunch: facts.canPunch,
+      portMapping: this.#portMapping?.state ?? null,
       relays,
       serving: this.#server?.report() ?? null,
     }

@@ -29,6 +29,15 @@ export interface RelayServing {
   readonly cutByBytes: number
 }
 
+/** What became of asking the router for a port. */
+export interface PortMappingState {
+  readonly state: 'mapped' | 'trying' | 'failed'
+  /** Multiaddr of the router's port; `null` without one. */
+  readonly address: string | null
+  /** One sentence without trailing punctuation. */
+  readonly why: string
+}
+
 /** How others can reach this node, and why so. */
 export interface Reachability {
   /**
@@ -45,6 +54,8 @@ export interface Reachability {
   readonly observers: number
   /** Whether dials can leave from the listening port, which piercing a NAT needs. */
   readonly canPunch: boolean
+  /** `null` when the router is not asked for a port. */
+  readonly portMapping: PortMappingState | null
   readonly relays: readonly RelayInUse[]
   /** `null` when this node serves nobody as a relay. */
   readonly serving: RelayServing | null
@@ -59,6 +70,7 @@ export function unknownReach(why: string): Reachability {
     observed: [],
     observers: 0,
     canPunch: false,
+    portMapping: null,
     relays: [],
     serving: null,
   }

@@ -6,6 +6,8 @@ export interface ReachFacts {
   /** Whether somebody has come in directly from a public address. */
   readonly cameIn: boolean
   readonly hasPublicAddress: boolean
+  /** Whether the router has given a port that is reached from outside. */
+  readonly isPortMapped: boolean
   readonly isServedByRelay: boolean
   readonly canPunch: boolean
 }
@@ -14,11 +16,13 @@ export function judge({
   mapping,
   cameIn,
   hasPublicAddress,
+  isPortMapped,
   isServedByRelay,
   canPunch,
 }: ReachFacts): Pick<Reachability, 'verdict' | 'why'> {
   if (cameIn) return { verdict: 'direct', why: 'peers have connected from outside' }
   if (mapping === 'none') return { verdict: 'direct', why: 'peers outside see an address of this machine' }
+  if (isPortMapped) return { verdict: 'direct', why: 'the router passes its port of the same number on to this node' }
   const isBehindNat = mapping !== 'unknown' || !hasPublicAddress
   if (!isBehindNat) return { verdict: 'unknown', why: 'an address is public, and nobody outside has used it yet' }
   const nat = {

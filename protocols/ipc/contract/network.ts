@@ -178,6 +178,14 @@ export const networkContract = defineContract({
       observers: z.number().int().describe('peers that have said what they see'),
       canPunch: z.boolean().describe('whether dials can leave from the listening port'),
       addresses: z.array(z.string()).describe('multiaddrs this node can be dialled at'),
+      portMapping: z
+        .strictObject({
+          state: z.enum(['mapped', 'trying', 'failed']),
+          address: z.string().nullable().describe('multiaddr of the port of the router'),
+          why: z.string(),
+        })
+        .nullable()
+        .describe('null when the router is not asked for a port (network.portMapping)'),
       relays: z.array(RelayUseView).describe('relays at which this node has, or wants, a place'),
       serving: RelayServingView.nullable().describe('null when this node is no relay'),
     }),
