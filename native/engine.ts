@@ -148,7 +148,7 @@ export class Engine {
       id,
       counterSlot,
       ring: this.#ring,
-      counters: this.#countersAt(counterSlot),
+      counters: counterSlot < MAX_COUNTER_SLOTS ? this.#counters : null,
       onNoRoom: (each) => this.#needRoom.add(each),
     })
     this.#sessions.set(id, session)
@@ -211,11 +211,6 @@ export class Engine {
     this.#needRoom.clear()
     for (const { listener } of waiting) listener?.onRoom()
   }
-
-  #countersAt(slot: number): BigUint64Array | null {
-    if (slot >= MAX_COUNTER_SLOTS) return null
-    return this.#counters.subarray(slot * COUNTER_SLOT_WORDS, (slot + 1) * COUNTER_SLOT_WORDS)
-  }
 }
 
 /** One connection. Calls after its end do nothing. */
@@ -225,7 +220,9 @@ export class NativeSession {
   listener: SessionListener | null = null
   readonly #ring: CommandRing
   readonly #onNoRoom: (session: NativeSession) => void
+  /** Those of all connections, with this one's from `#firstCounter` on. */
   #counters: BigUint64Array | null
+  #firstCounter: number
   #isClosed = false
 
   constructor({ id, counterSlot, ring, counters, onNoRoom }: NativeSessionInit) {
@@ -233,6 +230,7 @@ export class NativeSession {
     this.counterSlot = counterSlot
     this.#ring = ring
     this.#counters = counters
+    this.#firstCounter = counterSlot * COUNTER_SLOT_WORDS
     this.#onNoRoom = onNoRoom
   }
 
@@ -281,7 +279,7 @@ export class NativeSession {
 
   /** `null` when too many connections are open to count for each. Exact up to 2^53. */
   counter(name: CounterName): number | null {
-    const value = this.#counters?.[COUNTERS.indexOf(name)]
+    const value = this.#counters?.[this.#firstCounter + COUNTERS.indexOf(name)]
     return value === undefined ? null : Number(value)
   }
 
@@ -289,7 +287,8 @@ export class NativeSession {
   end(): void {
     this.#isClosed = true
     // The slot may become another connection's.
-    this.#counters = this.#counters?.slice() ?? null
+    this.#counters = this.#counters?.slice(this.#firstCounter, this.#firstCounter + COUNTER_SLOT_WORDS) ?? null
+    this.#firstCounter = 0
   }
 
   #command(type: number, stream: number, argument: number): void {

@@ -182,11 +182,12 @@ export class SessionMuxer extends AbstractStreamMuxer<NativeStream> {
 
 /**
  * In place of the secured stream, whose work is done: libp2p's muxer listens to it for as long as the connection lives,
- * and would keep it, its buffers and what is left of its keys.
+ * and would keep it, its buffers and what is left of its keys. A logger of the muxer's own would cost 3 KB: it has the
+ * connection's.
  */
 function nothingBelow({ log }: MessageStream): MessageStream {
   // All that the base class uses of it.
-  return { log, addEventListener: () => undefined } as unknown as MessageStream
+  return { log: { newScope: () => log }, addEventListener: () => undefined } as unknown as MessageStream
 }
 
 function errorOf(failure: Exclude<Failure, 'ended' | 'aborted' | 'io'>): Error {
