@@ -12,6 +12,7 @@ export const burst: Scenario = {
       variants: isCompared
         ? [
             'nzcore',
+            'nzcore-batched',
             'nzcore-typescript',
             'native-streams',
             'typescript-streams',

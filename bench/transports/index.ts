@@ -3,6 +3,7 @@ import type { Transport } from '../pipe.ts'
 
 export const transports = {
   nzcore: async () => (await import('./nzcore.ts')).nzcore,
+  'nzcore-batched': async () => (await import('./nzcore.ts')).nzcoreBatched,
   'nzcore-typescript': async () => (await import('./nzcore.ts')).nzcoreTypescript,
   'native-streams': async () => (await import('./libp2p.ts')).nativeStreams,
   'typescript-streams': async () => (await import('./libp2p.ts')).typescriptStreams,

@@ -8,10 +8,13 @@ import storage from '../../modules/storage/index.ts'
 import { NetworkService } from '../../modules/network/service.ts'
 import type { PeerStream } from '../../modules/network/service.ts'
 import type { NativeChoice } from '../../modules/network/muxer/backend.ts'
+import { receiveMany, sendMany } from '../../modules/network/frames.ts'
 import { homeOf } from '../../protocols/ipc/home.ts'
+import { MAX_MESSAGE_BYTES } from '../messages.ts'
 import type { Pipe, Transport } from '../pipe.ts'
 
 const PROTOCOL = '/nzcore-bench/1'
+const BATCH_BYTES = 64 * 1024
 
 const log: Logger = {
   debug: () => undefined,
@@ -36,7 +39,7 @@ async function startNode(folder: string, listen: readonly string[], native: Nati
   return kernel
 }
 
-function pipeOf(stream: PeerStream): Pipe {
+function plain(stream: PeerStream): Pipe {
   /** Never resolves once reading has stopped. */
   let next: Promise<void> | undefined
   return {
@@ -56,7 +59,40 @@ function pipeOf(stream: PeerStream): Pipe {
   }
 }
 
-function nodeOf(native: NativeChoice): Transport {
+/** Through the batch interface: what is written in one turn leaves as frames in one piece. */
+function batchesOf(stream: PeerStream): Pipe {
+  let held: Uint8Array[] = []
+  let heldBytes = 0
+  /** Never resolves once reading has stopped. */
+  let next: Promise<void> | undefined
+  const send = (): Promise<void> => {
+    const frames = held
+    held = []
+    heldBytes = 0
+    return sendMany(stream, frames)
+  }
+  return {
+    write(bytes) {
+      held.push(bytes)
+      heldBytes += bytes.byteLength
+      return heldBytes < BATCH_BYTES ? undefined : send()
+    },
+    flush: () => void send(),
+    onBytes(listener) {
+      const use = (frames: readonly Uint8Array[]): Promise<void> | undefined => {
+        for (const frame of frames) listener(frame)
+        return next
+      }
+      receiveMany(stream, use, { maxFrameBytes: MAX_MESSAGE_BYTES }).catch(() => stream.reset())
+    },
+    pause: () => void (next = new Promise(() => undefined)),
+    async close() {
+      stream.reset()
+    },
+  }
+}
+
+function nodeOf(native: NativeChoice, pipeOf = plain): Transport {
   return {
     async serve(onPipe, { folder }) {
       const kernel = await startNode(folder, ['/ip4/127.0.0.1/tcp/0'], native)
@@ -94,5 +130,7 @@ function nodeOf(native: NativeChoice): Transport {
 
 /** As a node has it: native where the machine allows it. */
 export const nzcore: Transport = nodeOf('auto')
+/** The same through the batch interface. */
+export const nzcoreBatched: Transport = nodeOf('auto', batchesOf)
 /** With its TypeScript stack. */
 export const nzcoreTypescript: Transport = nodeOf('off')
