@@ -14,6 +14,8 @@ import type { AddressInfo, Server, Socket } from 'node:net'
 import type { StreamMuxer, StreamMuxerFactory } from '@libp2p/interface'
 
 const FRAMES_PER_RECORD = 5_000
+/** A node lets ten connections a second in from one address: these are ten addresses. */
+const BETWEEN_CONNECTIONS_MS = 10
 const EMPTY = new Uint8Array(0)
 
 export class Attacker {
@@ -128,6 +130,7 @@ async function attack(what: string, port: number): Promise<void> {
     if (what === 'garbage') {
       await attacker.write(Buffer.alloc(60_000, 7))
       await attacker.over()
+      await new Promise((done) => setTimeout(done, BETWEEN_CONNECTIONS_MS))
     }
     if (what === 'silent') await attacker.over()
   }

@@ -62,7 +62,7 @@ function withHome(): void {
   })
 }
 
-describe('a daemon that hangs', { timeout: 60_000, skip: process.platform === 'win32' }, () => {
+describe('a daemon that hangs', { timeout: 300_000, skip: process.platform === 'win32' }, () => {
   withHome()
 
   it('is ended by down --force, and only then', async () => {
@@ -79,7 +79,7 @@ describe('a daemon that hangs', { timeout: 60_000, skip: process.platform === 'w
   })
 })
 
-describe('a daemon', { timeout: 60_000 }, () => {
+describe('a daemon', { timeout: 300_000 }, () => {
   withHome()
 
   it('is not running at first', async () => {
@@ -215,7 +215,7 @@ describe('a daemon', { timeout: 60_000 }, () => {
   })
 })
 
-describe('a daemon that cannot start says why', { timeout: 60_000 }, () => {
+describe('a daemon that cannot start says why', { timeout: 300_000 }, () => {
   withHome()
 
   it('when the configuration is no TOML', async () => {
@@ -260,7 +260,7 @@ describe('a daemon that cannot start says why', { timeout: 60_000 }, () => {
   })
 })
 
-describe('a node in the foreground', { timeout: 60_000 }, () => {
+describe('a node in the foreground', { timeout: 300_000 }, () => {
   withHome()
 
   it('logs to stderr, and ends with 0 on SIGTERM', async () => {

@@ -11,6 +11,7 @@ import { resolve } from 'node:path'
 import { after, describe, it } from 'node:test'
 import { isNzError } from '../../kernel/index.ts'
 import { nativeFactory } from '../../modules/network/native-muxer/native-muxer.ts'
+import { muxerOf } from '../../modules/network/muxer/backend.ts'
 import { typescriptMuxer } from '../../modules/network/muxer/muxer.ts'
 import { FLAG, FRAME } from '../../protocols/yamux/constants.ts'
 import { dial, frame, listen, portOf } from '../fake/attacker.ts'
@@ -192,14 +193,22 @@ for (const stack of stacks)
 
     it('leaves the others their share', { skip: isFull ? false : 'only with NZ_FULL', timeout: 600_000 }, async (t) => {
       const others = await honest(100)
-      const server = await listen(factory, () => undefined)
+      const victims: Victim[] = []
+      const server = await listen(factory, (victim) => void victims.push(victim))
       closing.push(() => server.close())
       const counted = others.map(({ dialler }) => stream(dialler))
+      const shares: number[] = []
       for (const what of ['silent', 'garbage', 'pings', 'streams']) {
         const share = await shareUnder(what, portOf(server), counted)
-        t.diagnostic(`${stack}: ${what}: others keep ${(share * 100).toFixed(0)} %`)
-        assert.ok(share >= 0.8, `${what}: ${share}`)
+        // Of the last connection; those that were cut count no more.
+        const frames = victims.reduce((sum, { muxer }) => sum + (muxerOf(muxer).counters?.().rxFrames ?? 0), 0)
+        t.diagnostic(
+          `${stack}: ${what}: ${victims.length} connections, ${frames} frames; others keep ${(share * 100).toFixed(0)} %`,
+        )
+        victims.length = 0
+        shares.push(share)
       }
+      assert.ok(Math.min(...shares) >= 0.8, String(shares))
     })
   })
 
@@ -256,9 +265,9 @@ function stream(muxer: StreamMuxer): { messages: number } {
 
 /** Windows with and without the attacker by turns; the middle of the ratios of neighbours. */
 async function shareUnder(what: string, port: number, counted: ReadonlyArray<{ messages: number }>): Promise<number> {
-  const child = spawn(process.execPath, [resolve(import.meta.dirname, '../fake/attacker.ts'), what, String(port)], {
-    stdio: ['ignore', 'ignore', 'inherit'],
-  })
+  // Of the lowest priority: an attacker brings a processor of its own, and here there is none but ours.
+  const words = [process.execPath, resolve(import.meta.dirname, '../fake/attacker.ts'), what, String(port)]
+  const child = spawn('nice', ['-n', '19', ...words], { stdio: ['ignore', 'ignore', 'inherit'] })
   const count = async (): Promise<number> => {
     const before = counted.reduce((sum, { messages }) => sum + messages, 0)
     const beganMs = performance.now()
