@@ -3,7 +3,7 @@
  * connections, and sends on each that it dialled; time runs from the word to the last answer.
  */
 import type { ChildProcess } from 'node:child_process'
-import { endProcesses, READY_TIMEOUT_MS, replyOf, startProcess, usageOf, WORK_TIMEOUT_MS } from './processes.ts'
+import { endProcesses, replyOf, startProcess, usageOf } from './processes.ts'
 import type { Reply, Usage } from './processes.ts'
 import type { TransportName } from './transports/index.ts'
 import type { Work } from './work.ts'
@@ -35,6 +35,9 @@ export interface Mesh extends AsyncDisposable {
   run(): Promise<MeshRound>
 }
 
+/** For all processes together to start, to connect, or to send: they share the cores of one machine. */
+const MESH_TIMEOUT_MS = 240_000
+
 /** How far the nodes that one node dials are from it, in a ring of all. */
 const STRIDES = [1, 7, 18]
 
@@ -59,7 +62,7 @@ export async function startMesh(name: TransportName, size: MeshSize): Promise<Me
   const children: ChildProcess[] = []
   try {
     for (let i = 0; i < size.processes; i++) children.push(startProcess('mesh-process', [name, String(share(size, i))]))
-    const replies = await Promise.all(children.map(async (child) => await replyOf(child, READY_TIMEOUT_MS)))
+    const replies = await Promise.all(children.map(async (child) => await replyOf(child, MESH_TIMEOUT_MS)))
     const addresses = replies.map((said) => ('addresses' in said ? said.addresses : []))
     const started = addresses.flat().length
     if (started !== size.nodes) throw new Error(`${name}: ${started} of ${size.nodes} nodes have started`)
@@ -85,7 +88,7 @@ export async function startMesh(name: TransportName, size: MeshSize): Promise<Me
 
 async function tellAll(children: readonly ChildProcess[], orderOf: (index: number) => MeshOrder): Promise<void> {
   const replies = children.map(async (child, i): Promise<Reply> => {
-    const said = replyOf(child, WORK_TIMEOUT_MS)
+    const said = replyOf(child, MESH_TIMEOUT_MS)
     child.send(orderOf(i))
     return await said
   })

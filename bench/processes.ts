@@ -41,9 +41,9 @@ export interface Costed extends Measured {
 const NODE_FLAGS = ['--max-semi-space-size=1', '--expose-gc']
 
 /** Of one process; longer where it makes many connections. */
-export const READY_TIMEOUT_MS = 60_000
+const READY_TIMEOUT_MS = 60_000
 const READY_TIMEOUT_MS_PER_CLIENT = 400
-export const WORK_TIMEOUT_MS = 60_000
+const WORK_TIMEOUT_MS = 60_000
 
 export interface Pair extends AsyncDisposable {
   readonly name: TransportName
