@@ -1,9 +1,24 @@
 /** The configuration of the discovery module. */
 import { z } from 'zod'
+import { LAN_PORT } from '../../protocols/discovery/lan.ts'
 import { publicKeyOfPeerId } from '../../protocols/identity/id.ts'
 
 const milliseconds = (fallback: number, min: number, description: string) =>
   z.int().min(min).max(86_400_000).default(fallback).describe(description).meta({ unit: 'ms' })
+
+const lan = z
+  .strictObject({
+    enabled: z
+      .boolean()
+      .default(false)
+      .describe(
+        'whether nodes of the same LAN find this node, and it them, by multicast DNS; the LAN learns that it is there',
+      ),
+    port: z.int().min(1).max(65_535).default(LAN_PORT).describe('UDP port of multicast DNS'),
+    address: z.ipv4().optional().describe('address of the network interface to use; default: the system chooses'),
+    intervalMs: milliseconds(60_000, 1_000, 'between two questions'),
+  })
+  .prefault({})
 
 export const discoveryConfig = z.strictObject({
   mode: z
@@ -26,6 +41,7 @@ export const discoveryConfig = z.strictObject({
     3_000,
     'how long an announced service is found after its node has died; it is renewed after a third',
   ),
+  lan,
   maxConnections: z.int().min(4).max(512).default(48).describe('connections kept open for lookups alone'),
   maxRecords: z.int().min(64).max(16_384).default(16_384).describe('records kept for others'),
 })

@@ -10,6 +10,7 @@ import { answerRequests } from './answering.ts'
 import { discoveryConfig } from './config.ts'
 import { Dht } from './dht.ts'
 import { createDiscovery, PeerSearch } from './discovery.ts'
+import { Lan } from './lan.ts'
 import { OpenedConnections } from './opened-connections.ts'
 import { OwnRecords } from './own-records.ts'
 import { RefusalNotes } from './refusal-notes.ts'
@@ -69,16 +70,32 @@ export default defineModule({
         events.on(networkEvents.peerConnected, ({ peerId }) => parts.met(peerId), { signal })
         network.addAddressSource(
           async (peerId, limit) => {
-            const { addresses } = await search.find(peerId, limit)
+            const near = parts.lan.addressesOf(peerId)
+            const addresses = near.length > 0 ? near : (await search.find(peerId, limit)).addresses
             return dialableAddresses(addresses ?? [], network.addresses())
           },
           { signal },
         )
         tending.start()
+        if (config.lan.enabled) await startLan(parts.lan, context, options)
       },
     }
   },
 })
+
+/** A LAN that cannot be asked stops nobody from working. */
+async function startLan(
+  lan: Lan,
+  { scope, log }: ModuleContext,
+  options: { readonly signal: AbortSignal },
+): Promise<void> {
+  scope.defer(() => lan.stop())
+  try {
+    await lan.start(options)
+  } catch (error) {
+    log.warn('discovery.lanNotJoined', { error })
+  }
+}
 
 function assemble(context: ModuleContext, required: Required, config: DiscoveryConfig) {
   const { scope, clock, log, events, random } = context
@@ -149,7 +166,22 @@ function assemble(context: ModuleContext, required: Required, config: DiscoveryC
       if (isThere && dht.table.size > 0) tending.wake()
     })
   }
-  return { dht, own, tending, search, discovery, verify, gone, met }
+  const lan = new Lan(
+    {
+      clock,
+      log,
+      contacts: dht.contacts,
+      selfPeerId: network.peerId,
+      ownRecord: () => own.peerRecord(),
+      onRefused: (peerId, code) => dht.refuse(peerId, code),
+      onFound: (peer) => {
+        events.emit(discoveryEvents.peerFound, { peerId: peer.peerId, addresses: peer.addresses.length, by: 'lan' })
+        void dht.greet(peer, { signal }).then(() => tending.wake())
+      },
+    },
+    { ...config.lan, address: config.lan.address },
+  )
+  return { dht, own, tending, search, lan, discovery, verify, gone, met }
 }
 
 function introducersOf({ contacts }: Pick<Required, 'contacts'>, { bootstrap }: DiscoveryConfig): readonly Askable[] {

@@ -100,6 +100,8 @@ export async function whileTimePasses<T>(clock: SimulatedClock, work: Promise<T>
   return await work
 }
 
+export const noContacts = bookOf([])
+
 function bookOf(contacts: readonly Contact[]): ContactsService {
   const absent = (): never => {
     throw new Error('only reading is asked here')
@@ -113,7 +115,7 @@ function bookOf(contacts: readonly Contact[]): ContactsService {
   }
 }
 
-function unknownOf(peerId: string): ReturnType<TrustService['explain']> {
+export function unknownOf(peerId: string): ReturnType<TrustService['explain']> {
   return {
     peerId,
     level: 'UNKNOWN',

@@ -209,7 +209,7 @@ describe('NZ-DISCOVERY-01', () => {
         for (const decode of [decodeFind, decodeFound, decodeStore, decodeStored])
           assert.ok(decode(bytes) !== undefined)
       }),
-      { numRuns: 1_000 },
+      { numRuns: 300 },
     )
   })
 })
