@@ -38,6 +38,8 @@ export const dhtVariants = ['nzcore', 'kad-dht'] as const
 export type DhtVariant = (typeof dhtVariants)[number]
 
 const LOOKUP_TIMEOUT_MS = 15_000
+/** For connections of a hundred nodes that start on one machine. */
+const PATIENT_MS = 60_000
 /** Every node is one of this machine. */
 const MANY = 1_000_000
 
@@ -161,7 +163,13 @@ async function createStock() {
     transports: [tcp()],
     connectionEncrypters: [noise()],
     streamMuxers: [yamux()],
-    connectionManager: { inboundConnectionThreshold: MANY, maxIncomingPendingConnections: MANY, maxConnections: 1_000 },
+    connectionManager: {
+      inboundConnectionThreshold: MANY,
+      maxIncomingPendingConnections: MANY,
+      maxConnections: 1_000,
+      inboundUpgradeTimeout: PATIENT_MS,
+      dialTimeout: PATIENT_MS,
+    },
     services: {
       identify: identify(),
       ping: ping(),
@@ -237,6 +245,7 @@ const noContacts: ContactsService = {
   list: () => [],
   get: () => undefined,
   resolve: unused,
+  add: unused,
   rename: unused,
   remove: unused,
 }

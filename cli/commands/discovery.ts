@@ -2,6 +2,7 @@
 import { systemClock } from '../../kernel/index.ts'
 import { escapeText, formatAge, formatBytes, formatDuration, shortId, table } from '../text.ts'
 import type { discoveryContract } from '../../protocols/ipc/contract/discovery.ts'
+import type { introductionsContract } from '../../protocols/ipc/contract/introductions.ts'
 import type { ResultOf } from '../../protocols/ipc/endpoint.ts'
 import type { CliContext, CommandInput, CommandSpec, Presenters } from '../command.ts'
 
@@ -9,6 +10,11 @@ type Answer<Name extends keyof typeof discoveryContract> = ResultOf<(typeof disc
 type Found = Answer<'serviceFind'>['services'][number]
 type Why = Answer<'peersWhy'>
 type Named = Found['peer']
+
+type IntroductionAnswer<Name extends keyof typeof introductionsContract> = ResultOf<
+  (typeof introductionsContract)[Name]
+>
+type Introductions = IntroductionAnswer<'introductionsList'>
 
 const capabilityOption = (summary: string) => ({ flags: '--capability <name>', summary, isRepeatable: true }) as const
 
@@ -75,6 +81,14 @@ export const discoveryPresenters: Presenters = {
   },
   serviceWithdraw: ({ services }: Answer<'serviceWithdraw'>) => `✔ withdrawn · still announced: ${services.length}`,
   peersWhy: whyText,
+  introductionsList: ({ introductions }: Introductions) => introductionsText(introductions),
+  introductionsMake: ({ id }: IntroductionAnswer<'introductionsMake'>) =>
+    `✔ introduced · both are asked (there: nzcore introductions accept ${escapeText(id)})`,
+  introductionsAccept: ({ introduction: { name, state } }: IntroductionAnswer<'introductionsAccept'>) =>
+    state === 'joined'
+      ? `✔ ${escapeText(name)} is a contact now`
+      : `✔ accepted · ${escapeText(name)} is a contact as soon as the other side accepts, too`,
+  introductionsDecline: ({ introductions }: Introductions) => `✔ declined\n${introductionsText(introductions)}`,
 }
 
 async function announce({ client, output, signal }: CliContext, { args, options, lists }: CommandInput): Promise<void> {
@@ -142,6 +156,21 @@ function whyText({ peer, verdict, attempts, lookup }: Why): string {
 function lookupText({ asked, addresses, durationMs }: NonNullable<Why['lookup']>): string {
   const found = addresses === null ? 'nobody knew it' : `${addresses.length} addresses`
   return ` search among other nodes: ${asked} asked, ${found}, ${formatDuration(durationMs)}`
+}
+
+function introductionsText(introductions: Introductions['introductions']): string {
+  if (introductions.length === 0) return 'nobody is to be introduced'
+  return table(
+    ['ID', 'NAME', 'PEER', 'BY', 'STATE', 'THERE'],
+    introductions.map(({ id, name, peerId, introducer, state, isAcceptedThere }) => [
+      id,
+      name,
+      shortId(peerId),
+      nameOf(introducer),
+      state,
+      isAcceptedThere ? 'accepted' : '-',
+    ]),
+  )
 }
 
 function nameOf({ name, peerId }: Named): string {

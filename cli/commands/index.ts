@@ -109,6 +109,7 @@ export const parentSummaries: Readonly<Record<string, string>> = {
   sim: 'Run the protocols in a seeded simulation with everything going wrong',
   storage: 'Look after the encrypted store',
   discovery: 'Find peers and small values through other nodes',
+  introductions: 'Make contacts known to each other, and decide whom to be introduced to',
   service: 'Announce and find services',
   trust: 'State, explain and replicate how far peers are trusted',
   token: 'Let programs use the local API over TCP',

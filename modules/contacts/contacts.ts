@@ -19,15 +19,32 @@ export interface ContactsServices {
 export interface Contacts {
   readonly service: ContactsService
   /** Writes down a peer that joined and keeps it connected. `name` is the user's choice; a known peer keeps its name. */
-  readonly addContact: (peerId: string, peer: JoinedPeer, options: { readonly name?: string }) => Promise<Contact>
+  readonly addContact: (
+    peerId: string,
+    peer: Pick<JoinedPeer, 'name' | 'addresses'> & Pick<Contact, 'verifiedBy'>,
+    options: { readonly name?: string },
+  ) => Promise<Contact>
 }
 
 export function createContacts({ book, kept, network, events, clock }: ContactsServices): Contacts {
+  const addContact: Contacts['addContact'] = async (peerId, peer, { name }) => {
+    const addresses = peer.addresses
+      .slice(0, MAX_CONTACT_ADDRESSES)
+      .map((address) => (address.endsWith(`/p2p/${peerId}`) ? address : `${address}/p2p/${peerId}`))
+    const contact = await book.add(
+      { peerId, name: name ?? peer.name, addresses, verifiedBy: peer.verifiedBy, addedAtMs: clock.nowMs() },
+      { keepsName: name === undefined },
+    )
+    kept.keep(peerId, addresses)
+    events.emit(contactsEvents.added, { peerId, name: contact.name })
+    return contact
+  }
   return {
     service: {
       list: () => book.list(),
       get: (peerId) => book.get(peerId),
       resolve: (reference) => book.resolve(reference),
+      add: async ({ peerId, name, addresses }) => await addContact(peerId, { name, addresses, verifiedBy: 'none' }, {}),
       async rename(reference, name) {
         const contact = await book.rename(reference, name)
         events.emit(contactsEvents.renamed, { peerId: contact.peerId, name })
@@ -40,17 +57,6 @@ export function createContacts({ book, kept, network, events, clock }: ContactsS
         await network.disconnect(peerId, { signal })
       },
     },
-    async addContact(peerId, peer, { name }) {
-      const addresses = peer.addresses
-        .slice(0, MAX_CONTACT_ADDRESSES)
-        .map((address) => (address.endsWith(`/p2p/${peerId}`) ? address : `${address}/p2p/${peerId}`))
-      const contact = await book.add(
-        { peerId, name: name ?? peer.name, addresses, verifiedBy: peer.verifiedBy, addedAtMs: clock.nowMs() },
-        { keepsName: name === undefined },
-      )
-      kept.keep(peerId, addresses)
-      events.emit(contactsEvents.added, { peerId, name: contact.name })
-      return contact
-    },
+    addContact,
   }
 }

@@ -28,6 +28,8 @@ export interface ContactsService {
    * @throws NZ_CONTACTS_NOT_FOUND, NZ_CONTACTS_AMBIGUOUS
    */
   resolve(reference: string): Contact
+  /** Adds a peer that both sides have agreed upon without an invite; one that is known keeps its name. @throws NZ_CONTACTS_FULL */
+  add(peer: Pick<Contact, 'peerId' | 'name' | 'addresses'>): Promise<Contact>
   /** @throws NZ_CONTACTS_NOT_FOUND, NZ_CONTACTS_AMBIGUOUS, NZ_CONTACTS_NAME_INVALID, NZ_CONTACTS_NAME_TAKEN */
   rename(reference: string, name: string): Promise<Contact>
   /** Forgets the contact and hangs up. @throws NZ_CONTACTS_NOT_FOUND, NZ_CONTACTS_AMBIGUOUS */

@@ -10,12 +10,13 @@ import { answerRequests } from './answering.ts'
 import { discoveryConfig } from './config.ts'
 import { Dht } from './dht.ts'
 import { createDiscovery, PeerSearch } from './discovery.ts'
+import { Introductions } from './introductions.ts'
 import { Lan } from './lan.ts'
 import { OpenedConnections } from './opened-connections.ts'
 import { OwnRecords } from './own-records.ts'
 import { RefusalNotes } from './refusal-notes.ts'
 import { RequestRate } from './request-rate.ts'
-import { discoveryEvents, DiscoveryService } from './service.ts'
+import { discoveryEvents, DiscoveryService, IntroductionsService } from './service.ts'
 import { Services } from './services.ts'
 import { TableMemory } from './table-memory.ts'
 import { Tending } from './tending.ts'
@@ -45,7 +46,7 @@ export default defineModule({
     storage: StorageService,
     trust: TrustService,
   },
-  provides: { discovery: DiscoveryService },
+  provides: { discovery: DiscoveryService, introductions: IntroductionsService },
   emits: discoveryEvents,
   capabilities: [],
   restart: 'permanent',
@@ -57,9 +58,10 @@ export default defineModule({
     const parts = assemble(context, required, config)
     const { dht, own, tending, search } = parts
     return {
-      services: { discovery: parts.discovery },
+      services: { discovery: parts.discovery, introductions: parts.introductions },
       async start(options) {
         await own.load(options)
+        await parts.introductions.start({ signal })
         if (config.mode === 'off') return
         if (config.mode === 'server') {
           const rate = new RequestRate(clock)
@@ -99,7 +101,7 @@ async function startLan(
 
 function assemble(context: ModuleContext, required: Required, config: DiscoveryConfig) {
   const { scope, clock, log, events, random } = context
-  const { network, identity, storage, trust } = required
+  const { network, identity, storage } = required
   const { signal } = scope
   const signer = Buffer.from(identity.self.nodePublicKey).toString('hex')
   const verify: Verify = (...args) => identity.verify(...args)
@@ -138,7 +140,59 @@ function assemble(context: ModuleContext, required: Required, config: DiscoveryC
     onFound: ({ peerId, addresses }) =>
       events.emit(discoveryEvents.peerFound, { peerId, addresses: addresses?.length ?? 0, by: 'dht' }),
   })
-  const services = new Services({
+  const services = servicesOf(context, required, { dht, own, search }, config)
+  const discovery = createDiscovery({ mode: config.mode, dht, own, services, clock, onFound: () => undefined }, search)
+  const gone = (peerId: string): void => {
+    opened.closed(peerId)
+    dht.forgetTold(peerId)
+  }
+  /** Whoever is connected for another reason may know others, too. */
+  const met = (peerId: string): void => {
+    if (opened.has(peerId) || dht.table.get(peerId)?.answeredAtMs != null) return
+    void dht.greet({ peerId, addresses: [] }, { signal }).then((isThere) => {
+      if (isThere && dht.table.size > 0) tending.wake()
+    })
+  }
+  const lan = lanOf(context, { dht, own, tending, peerId: network.peerId }, config)
+  const introductions = new Introductions({
+    ...required,
+    clock,
+    onOffered: ({ id, introducer, peerId, name }) =>
+      events.emit(discoveryEvents.introduced, { id, introducer, peerId, name }),
+  })
+  return { introductions, dht, own, tending, search, lan, discovery, verify, gone, met }
+}
+
+function lanOf(
+  { clock, log, events, scope: { signal } }: ModuleContext,
+  parts: { readonly dht: Dht; readonly own: OwnRecords; readonly tending: Tending; readonly peerId: string },
+  config: DiscoveryConfig,
+): Lan {
+  const { dht, own, tending, peerId: selfPeerId } = parts
+  return new Lan(
+    {
+      clock,
+      log,
+      contacts: dht.contacts,
+      selfPeerId,
+      ownRecord: () => own.peerRecord(),
+      onRefused: (peerId, code) => dht.refuse(peerId, code),
+      onFound: (peer) => {
+        events.emit(discoveryEvents.peerFound, { peerId: peer.peerId, addresses: peer.addresses.length, by: 'lan' })
+        void dht.greet(peer, { signal }).then(() => tending.wake())
+      },
+    },
+    { ...config.lan, address: config.lan.address },
+  )
+}
+
+function servicesOf(
+  { clock }: ModuleContext,
+  { network, trust }: Required,
+  { dht, own, search }: { readonly dht: Dht; readonly own: OwnRecords; readonly search: PeerSearch },
+  config: DiscoveryConfig,
+): Services {
+  return new Services({
     dht: () => dht,
     own,
     network,
@@ -154,34 +208,6 @@ function assemble(context: ModuleContext, required: Required, config: DiscoveryC
       }),
     ttlS: Math.ceil(config.serviceTtlMs / 1_000),
   })
-  const discovery = createDiscovery({ mode: config.mode, dht, own, services, clock, onFound: () => undefined }, search)
-  const gone = (peerId: string): void => {
-    opened.closed(peerId)
-    dht.forgetTold(peerId)
-  }
-  /** Whoever is connected for another reason may know others, too. */
-  const met = (peerId: string): void => {
-    if (opened.has(peerId) || dht.table.get(peerId)?.answeredAtMs != null) return
-    void dht.greet({ peerId, addresses: [] }, { signal }).then((isThere) => {
-      if (isThere && dht.table.size > 0) tending.wake()
-    })
-  }
-  const lan = new Lan(
-    {
-      clock,
-      log,
-      contacts: dht.contacts,
-      selfPeerId: network.peerId,
-      ownRecord: () => own.peerRecord(),
-      onRefused: (peerId, code) => dht.refuse(peerId, code),
-      onFound: (peer) => {
-        events.emit(discoveryEvents.peerFound, { peerId: peer.peerId, addresses: peer.addresses.length, by: 'lan' })
-        void dht.greet(peer, { signal }).then(() => tending.wake())
-      },
-    },
-    { ...config.lan, address: config.lan.address },
-  )
-  return { dht, own, tending, search, lan, discovery, verify, gone, met }
 }
 
 function introducersOf({ contacts }: Pick<Required, 'contacts'>, { bootstrap }: DiscoveryConfig): readonly Askable[] {

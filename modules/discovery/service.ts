@@ -102,9 +102,74 @@ export interface DiscoveryService {
 
 export const DiscoveryService = defineService<DiscoveryService>('discovery')
 
+/** An introduction that was offered to this node and is not over. */
+export interface IntroductionView {
+  readonly id: string
+  /** Peer ids: who introduces, and whom. */
+  readonly introducer: string
+  readonly peerId: string
+  /** How the introducer calls the peer. */
+  readonly name: string
+  /** `accepted`: here, not yet there; `joined`: both are contacts of each other now. */
+  readonly state: 'pending' | 'accepted' | 'joined'
+  readonly isAcceptedThere: boolean
+  readonly expiresAtMs: number
+}
+
+export interface IntroductionsService {
+  /** Introduces two contacts to each other. @returns its id. @throws NZ_CONTACTS_NOT_FOUND, NZ_INTRODUCTION_SAME, NZ_NETWORK_…, and what they refuse */
+  make(first: string, second: string, options: { readonly signal: AbortSignal }): Promise<string>
+  list(): readonly IntroductionView[]
+  /** The person here agrees; when both did, they are contacts. Again: tells the peer again. @throws NZ_INTRODUCTION_UNKNOWN */
+  accept(id: string, options: { readonly signal: AbortSignal }): Promise<IntroductionView>
+  /** @throws NZ_INTRODUCTION_UNKNOWN */
+  decline(id: string): Promise<void>
+}
+
+export const IntroductionsService = defineService<IntroductionsService>('introductions')
+
+export const introductionErrors = defineErrors({
+  NZ_INTRODUCTION_SAME: {
+    message: 'nobody needs to be introduced to himself',
+    fix: ['name two contacts: nzcore contacts'],
+    status: 400,
+    exit: 'usage',
+    retryable: false,
+  },
+  NZ_INTRODUCTION_INVALID: {
+    message: 'the introduction is not signed by who brings it, is over, or is for others',
+    fix: ['ask for a new one: nzcore introductions make <contact> <contact> (on the introducer’s machine)'],
+    status: 422,
+    exit: 'refusedByTrust',
+    retryable: false,
+  },
+  NZ_INTRODUCTION_REFUSED: {
+    message: 'the introducer is no contact that is trusted enough',
+    fix: ['nzcore trust explain <peer> (on the machine of who was to be introduced)'],
+    status: 403,
+    exit: 'refusedByTrust',
+    retryable: false,
+  },
+  NZ_INTRODUCTION_FULL: {
+    message: 'as many introductions wait there as may',
+    fix: ['nzcore introductions accept <id>', 'nzcore introductions decline <id> (on that machine)'],
+    status: 507,
+    exit: 'failed',
+    retryable: true,
+  },
+  NZ_INTRODUCTION_UNKNOWN: {
+    message: 'no introduction of that id waits here',
+    fix: ['nzcore introductions'],
+    status: 404,
+    exit: 'notFound',
+    retryable: false,
+  },
+})
+
 export const discoveryEvents = defineEvents('discovery', {
   joined: z.strictObject({ tableSize: z.number().int() }),
   peerFound: z.strictObject({ peerId: z.string(), addresses: z.number().int(), by: z.enum(['dht', 'lan', 'dns']) }),
+  introduced: z.strictObject({ id: z.string(), introducer: z.string(), peerId: z.string(), name: z.string() }),
   recordRefused: z.strictObject({ peerId: z.string(), code: z.string(), count: z.number().int() }),
 })
 

@@ -17,7 +17,7 @@ import { IdentityFactsService, IdentityService } from '../identity/service.ts'
 import { LogsService } from '../logs/service.ts'
 import { NetworkService } from '../network/service.ts'
 import { StorageService } from '../storage/service.ts'
-import { DiscoveryService } from '../discovery/service.ts'
+import { DiscoveryService, IntroductionsService } from '../discovery/service.ts'
 import { TrustService } from '../trust/service.ts'
 import { TransfersService } from '../transfers/service.ts'
 import { authenticateByToken, authenticateOwner } from './access.ts'
@@ -40,6 +40,7 @@ import { configHandlers } from './handlers/config.ts'
 import { contactsHandlers } from './handlers/contacts.ts'
 import { storageHandlers } from './handlers/storage.ts'
 import { discoveryHandlers } from './handlers/discovery.ts'
+import { introductionsHandlers } from './handlers/introductions.ts'
 import { trustHandlers } from './handlers/trust.ts'
 import { transfersHandlers } from './handlers/transfers.ts'
 import { createHttpServer } from './http-server.ts'
@@ -76,6 +77,7 @@ export default defineModule({
     backup: BackupService,
     trust: TrustService,
     discovery: DiscoveryService,
+    introductions: IntroductionsService,
     eventlog: EventLogService,
     documents: DocumentsService,
   },
@@ -106,6 +108,7 @@ export default defineModule({
       ...backupHandlers(services),
       ...trustHandlers({ ...services, clock }),
       ...discoveryHandlers(services),
+      ...introductionsHandlers(services),
       ...eventLogHandlers({ ...services, clock }),
       ...documentsHandlers(services),
       ...streamsHandlers(new AppStreams({ ...services, clock, signal: stopping.signal })),

@@ -14,6 +14,7 @@ import { networkContract } from './contract/network.ts'
 import { nodeContract } from './contract/node.ts'
 import { storageContract } from './contract/storage.ts'
 import { discoveryContract } from './contract/discovery.ts'
+import { introductionsContract } from './contract/introductions.ts'
 import { trustContract } from './contract/trust.ts'
 import { streamsContract } from './contract/streams.ts'
 import { tokensContract } from './contract/tokens.ts'
@@ -40,4 +41,5 @@ export const contract = defineContract({
   ...backupContract,
   ...trustContract,
   ...discoveryContract,
+  ...introductionsContract,
 })

@@ -109,4 +109,8 @@ export const routes: Routes<typeof contract> = {
   serviceWithdraw: { method: 'POST', path: '/services/withdraw', kind: 'call' },
   serviceFind: { method: 'POST', path: '/services/find', kind: 'call' },
   peersWhy: { method: 'GET', path: '/peers/why', kind: 'call' },
+  introductionsList: { method: 'GET', path: '/introductions', kind: 'call' },
+  introductionsMake: { method: 'POST', path: '/introductions', kind: 'call' },
+  introductionsAccept: { method: 'POST', path: '/introductions/accept', kind: 'call' },
+  introductionsDecline: { method: 'POST', path: '/introductions/decline', kind: 'call' },
 }

@@ -1,7 +1,7 @@
 /** Nodes with the real discovery module over an in-memory mesh, keys that sign, and a store in memory. */
 import { Kernel, provide, SimulatedClock } from '../../kernel/index.ts'
 import discoveryModule from '../../modules/discovery/index.ts'
-import { DiscoveryService } from '../../modules/discovery/service.ts'
+import { DiscoveryService, IntroductionsService } from '../../modules/discovery/service.ts'
 import { ContactsService } from '../../modules/contacts/service.ts'
 import { IdentityService } from '../../modules/identity/service.ts'
 import { NetworkService } from '../../modules/network/service.ts'
@@ -21,6 +21,8 @@ export interface DiscoveryNode extends AsyncDisposable {
   readonly network: NetworkService
   readonly discovery: DiscoveryService
   readonly identity: IdentityService
+  readonly introductions: IntroductionsService
+  readonly contacts: ContactsService
   readonly peerId: string
   readonly disk: FakeDisk
 }
@@ -39,15 +41,16 @@ export interface DiscoveryNodeInit {
 const silent = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined }
 
 export async function startDiscoveryNode(init: DiscoveryNodeInit): Promise<DiscoveryNode> {
-  const { mesh, seed, clock, bootstrap = [], config = {}, contacts = [], disk = memoryDisk(), trust = {} } = init
+  const { mesh, seed, clock, bootstrap = [], config = {}, contacts: known = [], disk = memoryDisk(), trust = {} } = init
   const identity = fakeIdentity(seed)
+  const contacts = bookOf(known)
   const { peerId } = identity.self
   const storage = await openStore({ disk })
   const kernel: Kernel = new Kernel({
     modules: [discoveryModule],
     config: { discovery: { bootstrap: bootstrap.map(({ network }) => network.addresses()[0]), ...config } },
     services: [
-      provide(ContactsService, bookOf(contacts)),
+      provide(ContactsService, contacts),
       provide(IdentityService, identity),
       provide(NetworkService, mesh.add(peerId)),
       provide(StorageService, storage),
@@ -65,6 +68,8 @@ export async function startDiscoveryNode(init: DiscoveryNodeInit): Promise<Disco
     disk,
     network: kernel.get(NetworkService),
     discovery: kernel.get(DiscoveryService),
+    introductions: kernel.get(IntroductionsService),
+    contacts,
     async [Symbol.asyncDispose]() {
       await kernel.stop()
       await storage.close()
@@ -89,6 +94,10 @@ export async function startDiscoveryNodes(
   return { nodes, clock, mesh }
 }
 
+export function contactNamed(name: string, peerId: string, addresses: readonly string[] = []): Contact {
+  return { peerId, id: '', name, addresses, verifiedBy: 'none', addedAtMs: 0 }
+}
+
 /** Lets time pass until `work` is done. */
 export async function whileTimePasses<T>(clock: SimulatedClock, work: Promise<T>, stepMs = 100): Promise<T> {
   let isDone = false
@@ -102,14 +111,20 @@ export async function whileTimePasses<T>(clock: SimulatedClock, work: Promise<T>
 
 export const noContacts = bookOf([])
 
-function bookOf(contacts: readonly Contact[]): ContactsService {
+function bookOf(given: readonly Contact[]): ContactsService {
+  const contacts = [...given]
   const absent = (): never => {
     throw new Error('only reading is asked here')
   }
   return {
     list: () => contacts,
     get: (peerId) => contacts.find((contact) => contact.peerId === peerId),
-    resolve: absent,
+    resolve: (reference) => contacts.find(({ name }) => name === reference) ?? absent(),
+    async add(peer) {
+      const contact = contactNamed(peer.name, peer.peerId, peer.addresses)
+      contacts.push(contact)
+      return await Promise.resolve(contact)
+    },
     rename: absent,
     remove: absent,
   }

@@ -121,6 +121,9 @@ function bookOf(book: ReadonlyMap<string, Contact>): ContactsService {
       if (found === undefined) throw contactsErrors.NZ_CONTACTS_NOT_FOUND({ data: { reference } })
       return found
     },
+    add: () => {
+      throw new Error('nobody is added here')
+    },
     rename: absent,
     remove: absent,
   }
