@@ -122,7 +122,7 @@ export class Channel {
     const place = placeOf(bytes)
     if (place === null) return { refused: 'NZ_CHANNEL_MALFORMED' }
     if (place.index !== this.#init.established.localIndex) return { refused: 'NZ_CHANNEL_UNKNOWN' }
-    const epoch = this.#epochOf(place)
+    const epoch = this.#epochOf(place, nowMs)
     if (epoch === null) return { refused: 'NZ_CHANNEL_EPOCH' }
     if (place.counter >= this.#limits.lastPackets + RESERVED_PACKETS) return { refused: 'NZ_CHANNEL_EXHAUSTED' }
     const plain = epoch.open(bytes, place)
@@ -180,7 +180,8 @@ export class Channel {
     return isUsedUp ? 0 : startedAtMs + rekeyMs * patience
   }
 
-  #epochOf({ epoch }: PacketPlace): Epoch | null {
+  #epochOf({ epoch }: PacketPlace, nowMs: number): Epoch | null {
+    if (this.#old !== null && nowMs >= this.#old.retireAtMs) this.#old = null
     for (const candidate of [this.#current, this.#next, this.#old?.epoch ?? null]) {
       if (candidate?.number === epoch) return candidate
     }

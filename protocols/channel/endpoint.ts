@@ -42,6 +42,8 @@ export class Endpoint {
   #channel: Channel | null = null
   #session: Session | null = null
   #isOpen = false
+  /** Waits for the session to be open. */
+  #keepTickets: (() => void) | null = null
 
   constructor(init: EndpointInit) {
     this.#init = init
@@ -112,7 +114,7 @@ export class Endpoint {
     const { handshake, tickets, limits } = this.#init
     // One before it was answered in vain: the peer began anew.
     this.#channel?.close()
-    tickets?.keep(done, nowMs)
+    this.#keepTickets = tickets?.prepare(done, nowMs) ?? null
     const { secret: _, ...session } = done
     this.#session = session
     const { identity, random } = handshake
@@ -124,6 +126,7 @@ export class Endpoint {
   #openOnce(): Session | null {
     if (this.#isOpen) return null
     this.#isOpen = true
+    this.#keepTickets?.()
     this.#handshake.confirm()
     return this.#session
   }

@@ -1,7 +1,7 @@
 /** The called side of a handshake (NZ-HANDSHAKE-01 §5.2). */
 import { isNzError } from '../../kernel/index.ts'
 import { Handshake, IK, IKpsk1, XX } from '../noise/handshake.ts'
-import { decodeFrame, frameType } from '../wire/frame.ts'
+import { decodeFrame, frameType, HEADER_BYTES } from '../wire/frame.ts'
 import { assertInit, checkPayload, ephemeralKey, isSame, newIndexOf, ownPayload, VERSION } from './agreement.ts'
 import { establish } from './established.ts'
 import { HANDSHAKE_TIMEOUT_MS, MAX_TRIES } from './limits.ts'
@@ -71,6 +71,7 @@ export class Responder implements RunningHandshake {
 
   receive(bytes: Uint8Array, nowMs: number): Step {
     const frame = decodeFrame(bytes)
+    if (frame === 'NZ_WIRE_VERSION') return otherVersion(bytes)
     if (typeof frame === 'string') return { send: [], refused: 'NZ_HANDSHAKE_MALFORMED' }
     if (frame.type === frameType.hello) return this.#onHello(bytes, frame.body, nowMs)
     if (frame.type !== frameType.finish) return { send: [], refused: 'NZ_HANDSHAKE_MALFORMED' }
@@ -219,6 +220,13 @@ function readOr(noise: Handshake, message: Uint8Array): Uint8Array | null {
   }
 }
 
-function refusal({ index }: Hello, code: HandshakeCode): Step {
+/** The type of a frame, and pattern and index of a HELLO, stand where they are in every version (§10). */
+function otherVersion(bytes: Uint8Array): Step {
+  const refused = 'NZ_HANDSHAKE_VERSION'
+  const isHello = bytes[1] === frameType.hello && bytes.byteLength >= HEADER_BYTES + 5
+  return isHello ? refusal({ index: decodeReply(bytes.subarray(HEADER_BYTES + 1)).to }, refused) : { send: [], refused }
+}
+
+function refusal({ index }: Pick<Hello, 'index'>, code: HandshakeCode): Step {
   return { send: [encodeRefuse(index, code)], refused: code }
 }

@@ -36,10 +36,21 @@ export class TicketStore {
 
   /** Keeps both tickets of a session that was just established. */
   keep(established: Established, nowMs: number): void {
+    this.prepare(established, nowMs)()
+  }
+
+  /**
+   * Derives both tickets of a session while its secret is there. What it gives keeps them: call it once the session is
+   * open, so that replayed handshakes push no ticket out.
+   */
+  prepare(established: Established, nowMs: number): () => void {
     const { role } = established
-    const other = role === 'initiator' ? 'responder' : 'initiator'
-    this.#add(this.#own, ticketOf(established, role, nowMs))
-    this.#add(this.#granted, ticketOf(established, other, nowMs))
+    const own = ticketOf(established, role, nowMs)
+    const granted = ticketOf(established, role === 'initiator' ? 'responder' : 'initiator', nowMs)
+    return () => {
+      this.#add(this.#own, own)
+      this.#add(this.#granted, granted)
+    }
   }
 
   /** The newest ticket to call a peer with; it is gone from the store then. */

@@ -68,11 +68,12 @@ describe('two endpoints', () => {
   it('do not open for a handshake that was only replayed', () => {
     const calling = new Endpoint({ handshake: initiatorInit({ pinnedStatic: BOB.staticKey.publicKey }) })
     const [hello = assert.fail()] = calling.due(0).send
-    const bob = new Endpoint({ handshake: responderInit() })
+    const tickets = new TicketStore()
+    const bob = new Endpoint({ handshake: responderInit(), tickets })
     const step = bob.receive(hello, 0)
     assert.ok(step.send.length > 0)
     for (let nowMs = 0; nowMs < 60_000; nowMs += 500) bob.due(nowMs)
-    assert.deepEqual([bob.session, bob.state], [null, 'opening'])
+    assert.deepEqual([bob.session, bob.state, tickets.size], [null, 'opening', 0])
   })
 })
 

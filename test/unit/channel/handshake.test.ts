@@ -115,6 +115,16 @@ describe('a handshake', () => {
     }
   })
 
+  it('is refused by name when it is of a version that the other does not know', () => {
+    const calling = startHandshake(initiatorInit())
+    const hello = Uint8Array.from(calling.due(0).send[0] ?? assert.fail())
+    hello[0] = 2
+    const { send, refused } = startHandshake(responderInit()).receive(hello, 0)
+    assert.equal(refused, 'NZ_HANDSHAKE_VERSION')
+    assert.equal(calling.receive(send[0] ?? assert.fail(), 0).refused, 'NZ_HANDSHAKE_VERSION')
+    assert.deepEqual(startHandshake(responderInit()).receive(Uint8Array.of(2, 1, 0), 0).send, [])
+  })
+
   it('tries a bounded number of false answers', () => {
     const calling = startHandshake(initiatorInit())
     const hello = calling.due(0).send[0] ?? assert.fail()
