@@ -156,12 +156,18 @@ describe('the impairment box', options, () => {
     // Never sooner than told; how much later is the machine's affair.
     assert.ok(performance.now() - begunMs >= 80)
 
+    // In batches that a receiver which gets no time to run still has room for, each followed by marks until one arrives.
     const flood = async (count: number): Promise<readonly number[]> => {
-      for (let at = 0; at < count; at += 1) await a.ask({ ask: 'udpSend', port: 5_000, to: target, text: `n ${at}` })
-      // One of them arrives, whatever the link does.
-      for (let at = 0; at < 60; at += 1) await a.ask({ ask: 'udpSend', port: 5_000, to: target, text: 'end' })
-      const arrived = (await b.ask({ ask: 'udpReceived', text: 'end' })) as readonly { text: string }[]
-      return arrived.flatMap(({ text }) => (text.startsWith('n ') ? [Number(text.slice(2))] : []))
+      const arrived: number[] = []
+      for (let at = 0; at < count; at += 1) {
+        await a.ask({ ask: 'udpSend', port: 5_000, to: target, text: `n ${at}` })
+        if (at % 80 < 79 && at < count - 1) continue
+        for (let copy = 0; copy < 40; copy += 1)
+          await a.ask({ ask: 'udpSend', port: 5_000, to: target, text: `mark ${at}.` })
+        const received = (await b.ask({ ask: 'udpReceived', text: `mark ${at}.` })) as readonly { text: string }[]
+        arrived.push(...received.flatMap(({ text }) => (text.startsWith('n ') ? [Number(text.slice(2))] : [])))
+      }
+      return arrived
     }
     await lab.impair('a', { lossPercent: 25, lossBurst: 4, seed: 7 })
     const left = await flood(800)
