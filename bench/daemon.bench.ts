@@ -82,7 +82,8 @@ async function measureOnce(home: string, idleMs: number, signal: AbortSignal): P
   }
 }
 
-async function nzcore(home: string, ...args: readonly string[]): Promise<string> {
+/** What the command says. @throws Error when it fails */
+export async function nzcore(home: string, ...args: readonly string[]): Promise<string> {
   const child = spawn(process.execPath, [launcher(), ...args], {
     env: { ...process.env, NZ_HOME: home },
     stdio: ['ignore', 'pipe', 'inherit'],
