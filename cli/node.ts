@@ -45,6 +45,7 @@ export async function nodeModules({ env }: Pick<NodeInit, 'env'>): Promise<reado
     import('../modules/trust/index.ts'),
     import('../modules/channels/index.ts'),
     import('../modules/discovery/index.ts'),
+    import('../modules/routing/index.ts'),
     import('../modules/network/index.ts'),
     import('../modules/contacts/index.ts'),
     import('../modules/forwards/index.ts'),

@@ -121,9 +121,15 @@ function peerTable(peers: NodeStatus['peers'], { isFull, nowMs }: StatusView): s
   return table(['NAME', 'ID', 'PATH', 'RTT', 'TX/RX', 'SINCE'], rows)
 }
 
-const TRANSPORTS = { tcp: 'direct tcp', websocket: 'direct ws', relay: 'relay' }
+const TRANSPORTS = { tcp: 'direct tcp', websocket: 'direct ws', relay: 'relay', route: 'route' }
 
-function pathText({ state, transport, address, backend }: NodeStatus['peers'][number], isFull: boolean): string {
+function pathText({ state, transport, via, address, backend }: NodeStatus['peers'][number], isFull: boolean): string {
   if (transport === null) return state
+  if (transport === 'route') return via === null ? 'route, just lost' : `via ${viaText(via)}`
   return isFull && address !== null ? `${TRANSPORTS[transport]} ${address} by ${backend}` : TRANSPORTS[transport]
+}
+
+/** The name of a contact, or a whole peer id, shortened. */
+function viaText(via: string): string {
+  return via.length > 40 ? shortId(via) : escapeText(via)
 }

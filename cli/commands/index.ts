@@ -77,6 +77,10 @@ export const commandGroups: CommandGroups = {
     const { simCommands, simPresenters } = await import('./sim.ts')
     return { commands: simCommands, presenters: simPresenters }
   },
+  route: async () => {
+    const { routeCommands, routePresenters } = await import('./route.ts')
+    return { commands: routeCommands, presenters: routePresenters }
+  },
   config: async () => {
     const { configCommands, configPresenters } = await import('./config.ts')
     return { commands: configCommands, presenters: configPresenters }
@@ -107,6 +111,7 @@ export const parentSummaries: Readonly<Record<string, string>> = {
   log: 'Keep append-only logs that prove themselves',
   profile: 'Keep several identities apart on one machine',
   sim: 'Run the protocols in a seeded simulation with everything going wrong',
+  route: 'See which peers are reached through other nodes',
   storage: 'Look after the encrypted store',
   discovery: 'Find peers and small values through other nodes',
   introductions: 'Make contacts known to each other, and decide whom to be introduced to',

@@ -2,7 +2,7 @@
 import { isNzError, systemClock } from '../../kernel/index.ts'
 import { cliErrors } from '../errors.ts'
 import { limitText, reachabilityText } from '../reachability-text.ts'
-import { escapeText, formatAge, formatBytes, formatDuration, formatTime, shortIds, table } from '../text.ts'
+import { escapeText, formatAge, formatBytes, formatDuration, formatTime, shortId, shortIds, table } from '../text.ts'
 import type { networkContract } from '../../protocols/ipc/contract/network.ts'
 import type { ResultOf } from '../../protocols/ipc/endpoint.ts'
 import type { CliContext, CommandInput, CommandSpec, Presenters } from '../command.ts'
@@ -118,9 +118,7 @@ function peersText(peers: readonly PeerView[], { isFull }: { readonly isFull: bo
         peer.name ?? '-',
         id,
         peer.state,
-        path === undefined
-          ? '-'
-          : `${path.direction === 'inbound' ? 'from' : 'to'} ${path.transport} by ${path.backend}`,
+        path === undefined ? '-' : wayText(path),
         peer.rttMs === null ? '-' : formatDuration(peer.rttMs),
         `${formatBytes(sum(peer, 'txBytes'))}/${formatBytes(sum(peer, 'rxBytes'))}`,
         peer.connectedAtMs === null ? '-' : formatAge(nowMs - peer.connectedAtMs),
@@ -128,6 +126,15 @@ function peersText(peers: readonly PeerView[], { isFull }: { readonly isFull: bo
       ]
     }),
   )
+}
+
+function wayName(transport: Ping['transport']): string {
+  return transport === 'route' ? 'by a route' : `direct ${transport ?? '-'}`
+}
+
+function wayText({ transport, via, direction, backend }: PeerView['paths'][number]): string {
+  if (transport === 'route') return via === null ? 'route, just lost' : `via ${shortId(via)}`
+  return `${direction === 'inbound' ? 'from' : 'to'} ${transport} by ${backend}`
 }
 
 function peerText({ peer, attempts }: PeerAnswer): string {
@@ -161,7 +168,7 @@ function attemptsText(attempts: Attempts['attempts']): string {
 function pingText({ sent, received, minMs, medianMs, p99Ms, transport, pathChanges }: Ping): string {
   const times = [minMs, medianMs, p99Ms].map((ms) => (ms === null ? '-' : ms.toFixed(ms < 10 ? 2 : 1))).join('/')
   const path = pathChanges === 0 ? 'path did not change' : `path changed ${pathChanges} times`
-  return `${sent} sent, ${received} received · min/median/p99 ${times} ms · direct ${transport ?? '-'}, ${path}`
+  return `${sent} sent, ${received} received · min/median/p99 ${times} ms · ${wayName(transport)}, ${path}`
 }
 
 function lastText({ lastMs }: Ping): string {
@@ -174,7 +181,7 @@ function nameOf({ name, id, peerId }: PeerView): string {
 
 function pathText({ paths: [path], rttMs }: PeerView): string {
   const rtt = rttMs === null ? '' : ` ${formatDuration(rttMs)}`
-  return path === undefined ? '' : ` · direct ${path.transport} ${escapeText(path.address)}${rtt}`
+  return path === undefined ? '' : ` · ${wayName(path.transport)} ${escapeText(path.address)}${rtt}`
 }
 
 function sum({ paths }: PeerView, key: 'txBytes' | 'rxBytes'): number {

@@ -2,6 +2,7 @@
 import { networkErrors, unknownReach } from '../network/service.ts'
 import type {
   BackendChoice,
+  DetourEnd,
   NetworkCounters,
   NetworkService,
   Peer,
@@ -70,6 +71,14 @@ export class IsolatedNetwork implements NetworkService {
 
   addAddressSource(): void {
     // It dials nobody.
+  }
+
+  isRefused(): boolean {
+    return false
+  }
+
+  useDetour(): DetourEnd {
+    return { serve: () => 'refused', reached: () => undefined, left: () => undefined }
   }
 
   async block(): Promise<void> {

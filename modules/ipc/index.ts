@@ -16,6 +16,7 @@ import { HomeService } from '../home/service.ts'
 import { IdentityFactsService, IdentityService } from '../identity/service.ts'
 import { LogsService } from '../logs/service.ts'
 import { NetworkService } from '../network/service.ts'
+import { RoutingService } from '../routing/service.ts'
 import { StorageService } from '../storage/service.ts'
 import { DiscoveryService, IntroductionsService } from '../discovery/service.ts'
 import { TrustService } from '../trust/service.ts'
@@ -41,6 +42,7 @@ import { contactsHandlers } from './handlers/contacts.ts'
 import { storageHandlers } from './handlers/storage.ts'
 import { discoveryHandlers } from './handlers/discovery.ts'
 import { introductionsHandlers } from './handlers/introductions.ts'
+import { routeHandlers } from './handlers/route.ts'
 import { trustHandlers } from './handlers/trust.ts'
 import { transfersHandlers } from './handlers/transfers.ts'
 import { createHttpServer } from './http-server.ts'
@@ -78,6 +80,7 @@ export default defineModule({
     trust: TrustService,
     discovery: DiscoveryService,
     introductions: IntroductionsService,
+    routing: RoutingService,
     eventlog: EventLogService,
     documents: DocumentsService,
   },
@@ -109,6 +112,7 @@ export default defineModule({
       ...trustHandlers({ ...services, clock }),
       ...discoveryHandlers(services),
       ...introductionsHandlers(services),
+      ...routeHandlers(services),
       ...eventLogHandlers({ ...services, clock }),
       ...documentsHandlers(services),
       ...streamsHandlers(new AppStreams({ ...services, clock, signal: stopping.signal })),

@@ -3,15 +3,17 @@ import { deadline } from '../../kernel/index.ts'
 import { RPC_PROTOCOL } from '../../protocols/rpc/frame.ts'
 import { mostReachableFirst, relayOf } from './address.ts'
 import { orAbort } from './or-abort.ts'
+import { connectionEvents } from './connection-events.ts'
 import { Connector } from './connector.ts'
 import { Identification } from './identification.ts'
+import { Detours } from './detours.ts'
 import { Keeper } from './keeper.ts'
-import { muxerOf } from './muxer/backend.ts'
 import { openError } from './open-error.ts'
 import { PeerBook } from './peer-book.ts'
 import { describePath, Paths } from './paths.ts'
 import { answerPings, PING_PROTOCOL, pingOver } from './ping.ts'
 import { Reach } from './reach/reach.ts'
+import { forgetPeer, recall } from './recall.ts'
 import { Requests } from './requests.ts'
 import { networkErrors, networkEvents } from './service.ts'
 import { StreamServer } from './stream-server.ts'
@@ -26,10 +28,13 @@ import type { GatedSockets } from './gated-listener.ts'
 import type { NetworkConfig } from './config.ts'
 import type {
   AddressSource,
+  Detour,
+  DetourEnd,
   DialAttempt,
   NetworkCounters,
   NetworkService,
   Peer,
+  PeerPath,
   PeerStream,
   Reachability,
   RequestHandler,
@@ -63,13 +68,14 @@ export class Network implements NetworkService {
   readonly #book = new PeerBook({
     isKept: (peerId) => this.#keeper.isKept(peerId),
     // libp2p's own book has no bound; it knows the peers that ours knows.
-    onForgotten: (peerId) => void this.#forget(peerId),
+    onForgotten: (peerId) => void forgetPeer(this.#swarm, peerId, this.#services.log),
   })
   readonly #connector: Connector
   readonly #keeper: Keeper
   readonly #requests: Requests
   readonly #streams: StreamServer
   readonly reach: Reach
+  readonly #detours: Detours
   #swarm: Swarm | null = null
   #identification: Identification | null = null
   #backend: BackendChoice = NOT_STARTED
@@ -81,26 +87,7 @@ export class Network implements NetworkService {
     this.paths = new Paths({
       clock,
       budget,
-      onConnected: (peerId, { connection }) =>
-        events.emit(networkEvents.peerConnected, {
-          peerId,
-          address: connection.remoteAddr.toString(),
-          direction: connection.direction,
-          backend: muxerOf(connection).backend,
-        }),
-      onClosed: (peerId, path) => {
-        const { address, backend, openedAtMs, txBytes, rxBytes, muxer } = describePath(path)
-        const durationMs = Math.max(0, clock.nowMs() - openedAtMs)
-        events.emit(networkEvents.connectionClosed, {
-          peerId,
-          address,
-          backend,
-          durationMs,
-          txBytes,
-          rxBytes,
-          muxer: muxer && { ...muxer },
-        })
-      },
+      ...connectionEvents({ clock, events }),
       onDisconnected: (peerId) => {
         this.#book.measured(peerId, null)
         events.emit(networkEvents.peerDisconnected, { peerId })
@@ -112,7 +99,8 @@ export class Network implements NetworkService {
       clock,
       random,
       log,
-      connect: async (peerId, options) => await this.connect(peerId, options),
+      // A way around does not end the wish for a connection.
+      connect: async (peerId, { signal }) => await this.#connector.connect(peerId, [], signal),
       lost: async (peerId) => await this.paths.lost(peerId),
     })
     this.#requests = new Requests({ openStream: async (...args) => await this.openStream(...args), clock, log })
@@ -126,6 +114,13 @@ export class Network implements NetworkService {
       handleStreams: (...args) => this.handleStreams(...args),
       isKept: (peerId) => this.#keeper.isKept(peerId),
       knownAddresses: (peerId) => this.#book.addresses(peerId),
+    })
+    this.#detours = new Detours({
+      clock,
+      events,
+      isConnected: (peerId) => this.paths.of(peerId).length > 0,
+      isRefused: (peerId) => this.isRefused(peerId),
+      serve: (stream) => this.#streams.takeDetoured(stream),
     })
     const forever = new AbortController().signal
     this.handleStreams(PING_PROTOCOL, answerPings, { signal: forever, maxStreamsPerPeer: 4 })
@@ -165,7 +160,7 @@ export class Network implements NetworkService {
       })
       this.reach.identified(detail)
     })
-    await this.#recall(swarm)
+    await recall(swarm, this.#book)
     await this.#streams.start(swarm)
     this.#connector.start(swarm)
     this.reach.start(swarm)
@@ -193,13 +188,14 @@ export class Network implements NetworkService {
   }
 
   peers(): readonly Peer[] {
-    const ids = new Set([...this.paths.peerIds(), ...this.#keeper.peerIds(), ...this.#book.peerIds()])
+    const reached = [...this.paths.peerIds(), ...this.#detours.peerIds()]
+    const ids = new Set([...reached, ...this.#keeper.peerIds(), ...this.#book.peerIds()])
     return [...ids].map((peerId) => this.#describe(peerId))
   }
 
   peer(peerId: string): Peer | undefined {
     const isKnown =
-      this.paths.of(peerId).length > 0 || this.#keeper.isKept(peerId) || this.#book.peerIds().includes(peerId)
+      this.#pathsOf(peerId).length > 0 || this.#keeper.isKept(peerId) || this.#book.peerIds().includes(peerId)
     return isKnown ? this.#describe(peerId) : undefined
   }
 
@@ -208,7 +204,13 @@ export class Network implements NetworkService {
     options: { readonly addresses?: readonly string[]; readonly isDirect?: boolean; readonly signal: AbortSignal },
   ): Promise<Peer> {
     const { addresses = [], isDirect = false, signal } = options
-    await this.#connector.connect(peerId, addresses, signal, { isDirect })
+    const dial = async (): Promise<OpenPath | undefined> => {
+      await this.#connector.connect(peerId, addresses, signal, { isDirect })
+      return this.paths.best(peerId)
+    }
+    const path = isDirect ? await dial() : await this.#detours.orDirect(peerId, dial, { signal })
+    // Nobody knows of a route that it is still there: a ping does.
+    if (path === undefined && !isDirect && this.#detours.reaches(peerId)) await this.ping(peerId, { signal })
     return this.#describe(peerId)
   }
 
@@ -218,6 +220,7 @@ export class Network implements NetworkService {
 
   async disconnect(peerId: string, { signal }: { readonly signal: AbortSignal }): Promise<void> {
     this.#keeper.drop(peerId)
+    this.#detours.drop(peerId)
     await this.#close(peerId, signal)
   }
 
@@ -228,14 +231,18 @@ export class Network implements NetworkService {
 
   async ping(peerId: string, options: { readonly signal: AbortSignal }): Promise<number> {
     const path = this.paths.best(peerId)
-    if (path === undefined) throw networkErrors.NZ_NETWORK_NOT_CONNECTED({ data: { peerId } })
-    return await this.pingOver(path, options)
+    if (path !== undefined) return await this.pingOver(path, options)
+    if (!this.#detours.reaches(peerId)) throw networkErrors.NZ_NETWORK_NOT_CONNECTED({ data: { peerId } })
+    return await this.#pingOn(await this.#detours.openStream(peerId, PING_PROTOCOL, options), options.signal)
   }
 
   /** Round-trip time of one connection in milliseconds. */
   async pingOver(path: OpenPath, { signal }: { readonly signal: AbortSignal }): Promise<number> {
+    return await this.#pingOn(await this.#openOn(path, PING_PROTOCOL, signal), signal)
+  }
+
+  async #pingOn(stream: PeerStream, signal: AbortSignal): Promise<number> {
     const { clock, random } = this.#services
-    const stream = await this.#openOn(path, PING_PROTOCOL, signal)
     try {
       const rttMs = await pingOver(stream, { clock, random, signal })
       this.#book.measured(stream.peerId, rttMs)
@@ -254,7 +261,9 @@ export class Network implements NetworkService {
     protocol: string,
     { signal }: { readonly signal: AbortSignal },
   ): Promise<PeerStream> {
-    const path = this.paths.best(peerId) ?? (await this.#connector.connectKnown(peerId, signal))
+    const dial = async (): Promise<OpenPath> => await this.#connector.connectKnown(peerId, signal)
+    const path = this.paths.best(peerId) ?? (await this.#detours.orDirect(peerId, dial, { protocol, signal }))
+    if (path === undefined) return await this.#detours.openStream(peerId, protocol, { signal })
     return await this.#openOn(path, protocol, signal)
   }
 
@@ -308,7 +317,8 @@ export class Network implements NetworkService {
       blockList.hasPeer(peerId) ||
       this.paths.of(peerId).some(({ connection }) => this.#connector.isBlockedAddress(connection.remoteAddr.toString()))
     using limit = deadline(clock, DISCONNECT_TIMEOUT_MS)
-    for (const peerId of this.paths.peerIds().filter(isBlocked)) await this.disconnect(peerId, { signal: limit.signal })
+    const reached = new Set([...this.paths.peerIds(), ...this.#detours.peerIds()])
+    for (const peerId of [...reached].filter(isBlocked)) await this.disconnect(peerId, { signal: limit.signal })
     this.#keeper.drop(subject)
   }
 
@@ -318,6 +328,14 @@ export class Network implements NetworkService {
 
   refusePeers(isRefused: (peerId: string) => boolean, options: { readonly signal: AbortSignal }): void {
     this.#services.blockList.refuseWhen(isRefused, options)
+  }
+
+  isRefused(peerId: string): boolean {
+    return this.#services.blockList.hasPeer(peerId)
+  }
+
+  useDetour(detour: Detour, options: { readonly signal: AbortSignal }): DetourEnd {
+    return this.#detours.use(detour, options)
   }
 
   blocked(): readonly string[] {
@@ -358,37 +376,23 @@ export class Network implements NetworkService {
     }
   }
 
-  /** Takes over what an earlier run had learnt of peers. */
-  async #recall(swarm: Swarm): Promise<void> {
-    for (const { id, addresses, metadata } of await swarm.peerStore.all()) {
-      const agent = metadata.get('AgentVersion')
-      this.#book.learnClaims(id.toString(), {
-        addresses: addresses.map(({ multiaddr }) => multiaddr.toString()),
-        agent: agent === undefined ? null : Buffer.from(agent).toString('utf8'),
-      })
-    }
-  }
-
-  async #forget(peerId: string): Promise<void> {
-    try {
-      const { peerIdFromString } = await import('@libp2p/peer-id')
-      await this.#swarm?.peerStore.delete(peerIdFromString(peerId))
-    } catch (error) {
-      this.#services.log.debug('network.peerNotForgotten', { peerId, error })
-    }
-  }
-
-  #describe(peerId: string): Peer {
+  /** Its connections, the one in use first; without any, the way around that is in use. */
+  #pathsOf(peerId: string): readonly PeerPath[] {
     const best = this.paths.best(peerId)
     const others = this.paths.of(peerId).filter((path) => path !== best)
     const paths = best === undefined ? others : [best, ...others]
+    return paths.length > 0 ? paths.map(describePath) : this.#detours.paths(peerId)
+  }
+
+  #describe(peerId: string): Peer {
+    const paths = this.#pathsOf(peerId)
     const isKept = this.#keeper.isKept(peerId)
     return {
       peerId,
       state: paths.length > 0 ? 'connected' : isKept ? 'reconnecting' : 'disconnected',
-      rttMs: this.#book.rttMs(peerId),
+      rttMs: this.#book.rttMs(peerId) ?? this.#detours.rttMs(peerId),
       connectedAtMs: paths[0]?.openedAtMs ?? null,
-      paths: paths.map(describePath),
+      paths,
       agent: this.#book.agent(peerId),
       isKept,
     }

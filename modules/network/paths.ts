@@ -214,6 +214,7 @@ export function describePath(path: OpenPath): PeerPath {
   return {
     address,
     transport: transportOf(address),
+    via: null,
     direction,
     backend: muxer.backend,
     openedAtMs,

@@ -6,22 +6,26 @@ import { z } from 'zod'
 import { defineErrors, defineEvents, defineService } from '../../kernel/index.ts'
 
 import type { BackendChoice } from './backend-choice.ts'
+import type { Detour, DetourEnd } from './detour.ts'
 import type { Backend, MuxerCounters } from './muxer/backend.ts'
 import type { Reachability } from './reach/report.ts'
 
 export type { BackendChoice } from './backend-choice.ts'
+export type { Detour, DetourEnd } from './detour.ts'
 export { multistreamErrors } from '../../protocols/multistream/errors.ts'
 export { unknownReach } from './reach/report.ts'
 export type { Reachability, RelayInUse, RelayServing } from './reach/report.ts'
 export { noiseErrors } from '../../protocols/noise/errors.ts'
 export { muxerErrors } from '../../protocols/yamux/errors.ts'
 
-export type Transport = 'tcp' | 'websocket' | 'relay'
+export type Transport = 'tcp' | 'websocket' | 'relay' | 'route'
 
 /** One connection to a peer. */
 export interface PeerPath {
   readonly address: string
   readonly transport: Transport
+  /** The neighbour it begins with, for a path through other nodes that stands just now; else `null`. */
+  readonly via: string | null
   readonly direction: 'inbound' | 'outbound'
   /** The stack that moves its bytes. */
   readonly backend: Backend
@@ -172,6 +176,13 @@ export interface NetworkService {
    * connection: quick, without side effects. Open connections stay: `disconnect` ends them.
    */
   refusePeers(isRefused: (peerId: string) => boolean, options: { readonly signal: AbortSignal }): void
+  /** Whether the peer is blocked or refused. */
+  isRefused(peerId: string): boolean
+  /**
+   * Reaches peers by `detour` where no connection does: `connect`, `openStream`, `request` and `ping` use it, and what
+   * it brings in is served like streams of connections. One at a time, until `signal` aborts.
+   */
+  useDetour(detour: Detour, options: { readonly signal: AbortSignal }): DetourEnd
   counters(): NetworkCounters
   /** Which stack new TCP connections get, and why. */
   backend(): BackendChoice

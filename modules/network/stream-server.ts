@@ -2,8 +2,7 @@
 import type { Connection, Libp2p, Stream } from '@libp2p/interface'
 import type { Logger } from '../../kernel/index.ts'
 import type { Paths } from './paths.ts'
-import type { Libp2pPeerStream } from './peer-stream.ts'
-import type { StreamHandler } from './service.ts'
+import type { PeerStream, StreamHandler } from './service.ts'
 
 const DEFAULT_MAX_STREAMS_PER_PEER = 32
 
@@ -17,6 +16,8 @@ export class StreamServer {
   readonly #paths: Paths
   readonly #log: Logger
   readonly #served = new Map<string, Served>()
+  /** Streams that came by a detour and are being served, by peer and protocol. */
+  readonly #detoured = new Map<string, number>()
   #swarm: Libp2p | null = null
 
   constructor({ paths, log }: { readonly paths: Paths; readonly log: Logger }) {
@@ -79,7 +80,25 @@ export class StreamServer {
     void this.#serve(adopted, handler, signal)
   }
 
-  async #serve(stream: Libp2pPeerStream, handler: StreamHandler, signal: AbortSignal): Promise<void> {
+  /** What serves a stream that came by a detour. */
+  takeDetoured(stream: PeerStream): (() => void) | 'unknown' | 'refused' {
+    const served = this.#served.get(stream.protocol)
+    if (served === undefined) return 'unknown'
+    const name = `${stream.peerId} ${stream.protocol}`
+    const count = this.#detoured.get(name) ?? 0
+    const { peerId, protocol } = stream
+    if (count + this.#paths.countStreams(peerId, protocol) >= served.maxStreamsPerPeer) return 'refused'
+    this.#detoured.set(name, count + 1)
+    const done = (): void => {
+      const left = (this.#detoured.get(name) ?? 1) - 1
+      if (left > 0) this.#detoured.set(name, left)
+      else this.#detoured.delete(name)
+    }
+    stream.signal.addEventListener('abort', done, { once: true })
+    return () => void this.#serve(stream, served.handler, served.signal)
+  }
+
+  async #serve(stream: PeerStream, handler: StreamHandler, signal: AbortSignal): Promise<void> {
     try {
       await handler(stream, { signal: AbortSignal.any([signal, stream.signal]) })
       await stream.close()

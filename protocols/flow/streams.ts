@@ -35,6 +35,7 @@ export class Streams {
   readonly #init: StreamsInit
   readonly #open = new Map<number, Stream>()
   readonly #ended = new Map<number, Ended>()
+  readonly #mine = new WeakSet<Stream>()
   /** Numbers below the highest of the peer that have not been seen. */
   readonly #skipped = new Set<number>()
   #nextOwn: number
@@ -48,6 +49,11 @@ export class Streams {
 
   get size(): number {
     return this.#open.size
+  }
+
+  /** Whether the stream is one of these, over or not. */
+  has(stream: Stream): boolean {
+    return this.#mine.has(stream)
   }
 
   /** Bytes held in streams, in both directions. */
@@ -169,6 +175,7 @@ export class Streams {
   #add(id: number): Stream {
     const stream = { id, sender: new Sender(), receiver: new Receiver() }
     this.#open.set(id, stream)
+    this.#mine.add(stream)
     return stream
   }
 

@@ -12,6 +12,7 @@ import { eventsContract } from './contract/events.ts'
 import { logsContract } from './contract/logs.ts'
 import { networkContract } from './contract/network.ts'
 import { nodeContract } from './contract/node.ts'
+import { routeContract } from './contract/route.ts'
 import { storageContract } from './contract/storage.ts'
 import { discoveryContract } from './contract/discovery.ts'
 import { introductionsContract } from './contract/introductions.ts'
@@ -42,4 +43,5 @@ export const contract = defineContract({
   ...trustContract,
   ...discoveryContract,
   ...introductionsContract,
+  ...routeContract,
 })

@@ -113,4 +113,7 @@ export const routes: Routes<typeof contract> = {
   introductionsMake: { method: 'POST', path: '/introductions', kind: 'call' },
   introductionsAccept: { method: 'POST', path: '/introductions/accept', kind: 'call' },
   introductionsDecline: { method: 'POST', path: '/introductions/decline', kind: 'call' },
+  routeList: { method: 'GET', path: '/routes', kind: 'call' },
+  routeStatus: { method: 'GET', path: '/routes/status', kind: 'call' },
+  routeTrace: { method: 'POST', path: '/routes/trace', kind: 'call' },
 }

@@ -37,6 +37,8 @@ import type { DestinationView } from './route-table.ts'
 import type { FlowId, Key, Sign, Verify } from './signing.ts'
 
 export const TICK_INTERVAL_MS = 200
+/** How often routes are looked at when nothing came. */
+const TABLE_INTERVAL_MS = 1_000
 /** Of a neighbour: hellos, announcements, requests, setups. */
 const CONTROL_RATE = { perSecond: 500, burst: 1_000, maxKeys: MAX_NEIGHBOURS }
 
@@ -116,6 +118,7 @@ export class Router {
   readonly #control = new Rates(CONTROL_RATE)
   /** Requests passed on lately, by destination and sequence. */
   readonly #requests = new Map<string, number>()
+  #lookedAtMs = -Infinity
   #effects: Effect[] = []
 
   constructor(init: RouterInit) {
@@ -125,7 +128,7 @@ export class Router {
     this.#table = new RouteTable({ self, sign, verify, firstSequence, costOf: (neighbour) => this.#costOf(neighbour) })
     this.#flows = new Flows({
       ...init,
-      nextHops: (destination, avoid) => this.#nextHops(destination, avoid),
+      nextHops: (destination, avoid) => this.#table.nextHops(destination, avoid),
       isLinked: (neighbour) => this.#neighbours.get(neighbour)?.link.isOpen === true,
       send: (to, type, parts, isControl) => this.#send(to, type, parts, isControl),
       emit: (effect) => void this.#effects.push(effect),
@@ -184,7 +187,10 @@ export class Router {
         this.#announce(key, nowMs)
       }
     }
-    this.#table.tick(nowMs)
+    if (nowMs - this.#lookedAtMs >= TABLE_INTERVAL_MS) {
+      this.#lookedAtMs = nowMs
+      this.#table.tick(nowMs)
+    }
     for (const { known, neighbours } of this.#table.starving(nowMs))
       for (const to of neighbours) this.#request(to, { known, hopsLeft: MAX_HOPS })
     for (const [request, atMs] of this.#requests) if (nowMs - atMs > REQUEST_INTERVAL_MS) this.#requests.delete(request)
@@ -224,7 +230,7 @@ export class Router {
   }
 
   nextHop(destination: Key): Key | null {
-    return this.#nextHops(destination, new Set())[0] ?? null
+    return this.#table.nextHops(destination)[0] ?? null
   }
 
   routes(nowMs: number): readonly DestinationView[] {
@@ -241,7 +247,7 @@ export class Router {
     }))
   }
 
-  /** Paths of which this node is a part. */
+  /** Of which this node is a part. */
   get flowCount(): number {
     return this.#flows.count
   }
@@ -369,10 +375,6 @@ export class Router {
   #costOf(neighbour: Key): number | null {
     const known = this.#neighbours.get(neighbour)
     return known === undefined || !this.#init.policy.mayRouteThrough(neighbour) ? null : known.link.cost
-  }
-
-  #nextHops(destination: Key, avoid: ReadonlySet<Key>): readonly Key[] {
-    return this.#table.nextHops(destination, avoid)
   }
 
   #send(to: Key, type: MessageType, parts: readonly Uint8Array[], isControl: boolean): void {

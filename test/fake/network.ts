@@ -15,6 +15,7 @@ import { fakeStreamPair } from './stream.ts'
 import type { Clock, EventBus } from '../../kernel/index.ts'
 import type {
   AddressSource,
+  DetourEnd,
   DialAttempt,
   NetworkService,
   Peer,
@@ -266,6 +267,14 @@ class FakeNode implements NetworkService {
     this.#blocked.delete(subject)
   }
 
+  isRefused(peerId: string): boolean {
+    return this.#blocked.has(peerId) || [...this.#refusals].some((isRefused) => isRefused(peerId))
+  }
+
+  useDetour(): DetourEnd {
+    return { serve: () => 'unknown', reached: () => undefined, left: () => undefined }
+  }
+
   refusePeers(isRefused: (peerId: string) => boolean, { signal }: { readonly signal: AbortSignal }): void {
     this.#refusals.add(isRefused)
     signal.addEventListener('abort', () => this.#refusals.delete(isRefused), { once: true })
@@ -409,6 +418,7 @@ function pathOf({ address, direction, openedAtMs, streams }: Link): Peer['paths'
   return {
     address,
     transport: 'tcp',
+    via: null,
     direction,
     backend: 'typescript',
     openedAtMs,

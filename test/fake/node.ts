@@ -24,6 +24,7 @@ import { createJournal } from '../../modules/logs/index.ts'
 import { LogsService } from '../../modules/logs/service.ts'
 import { NetworkService } from '../../modules/network/service.ts'
 import discoveryModule from '../../modules/discovery/index.ts'
+import routingModule from '../../modules/routing/index.ts'
 import trustModule from '../../modules/trust/index.ts'
 import transfersModule from '../../modules/transfers/index.ts'
 import { createClient } from '../../sdk/client.ts'
@@ -86,6 +87,7 @@ export async function startApiNode(init: ApiNodeInit = {}): Promise<ApiNode> {
       contactsModule,
       trustModule,
       discoveryModule,
+      routingModule,
       forwardsModule,
       transfersModule,
       doctorModule,

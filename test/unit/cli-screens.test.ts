@@ -24,6 +24,7 @@ const peer: NodeStatus['peers'][number] = {
   state: 'connected',
   isKept: true,
   transport: 'tcp',
+  via: null,
   direction: 'outbound',
   backend: 'typescript',
   address: '/ip4/203.0.113.4/tcp/4001',

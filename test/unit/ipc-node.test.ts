@@ -23,6 +23,7 @@ describe('the group node', () => {
         ['contacts', 'running'],
         ['trust', 'running'],
         ['discovery', 'running'],
+        ['routing', 'running'],
         ['forwards', 'running'],
         ['transfers', 'running'],
         ['doctor', 'running'],

@@ -36,6 +36,7 @@ const connected: Peer = {
     {
       address: '/ip4/192.0.2.77/tcp/4001',
       transport: 'tcp',
+      via: null,
       direction: 'outbound',
       backend: 'io_uring',
       openedAtMs: 0,

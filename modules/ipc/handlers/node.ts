@@ -99,6 +99,7 @@ function peerLine(peer: Peer, contacts: ContactsService): Status['peers'][number
     state: peer.state,
     isKept: peer.isKept,
     transport: path?.transport ?? null,
+    via: path?.via == null ? null : (contacts.get(path.via)?.name ?? path.via),
     direction: path?.direction ?? null,
     backend: path?.backend ?? null,
     address: path?.address ?? null,

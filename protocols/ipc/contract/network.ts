@@ -8,7 +8,9 @@ const peerReference = z
   .min(1)
   .max(512)
   .describe('contact name, nz1… id, peer id, beginning of an id, or an address that ends in /p2p/<peer id>')
-const transport = z.enum(['tcp', 'websocket', 'relay'])
+const transport = z
+  .enum(['tcp', 'websocket', 'relay', 'route'])
+  .describe('route: through other nodes, see nzcore trace')
 const roundTripMs = z.number().min(0).nullable()
 
 export const Backend = z
@@ -35,6 +37,7 @@ export const MuxerView = z
 export const PathView = z.strictObject({
   address: z.string().describe('multiaddr of the other end'),
   transport,
+  via: z.string().nullable().describe('peer id of the first node of a route that stands just now; else null'),
   direction: z.enum(['inbound', 'outbound']),
   backend: Backend,
   openedAtMs: timeMs,
