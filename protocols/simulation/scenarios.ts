@@ -1,4 +1,5 @@
 /** Every scenario by its name. Small, so that one can be read at a glance; what they share is in scenario.ts. */
+import { RoutingPart } from './routing/routing-part.ts'
 import { TrustPart } from './trust/trust-part.ts'
 import type { Faults } from './faults.ts'
 import type { Scenario } from './scenario.ts'
@@ -51,5 +52,18 @@ export const scenarios: readonly Scenario[] = [
     faults: bad,
     troubleMs: 30_000,
     createParts: (world, { trust }) => [new TrustPart(world, { statementsPerNode: 1.5, revocations: 0.2 }, trust)],
+  },
+  {
+    name: 'routes',
+    summary: 'routing: paths over 50 nodes, 5 of them liars, while everything goes wrong; no loop at any instant',
+    nodes: 50,
+    minNodes: 8,
+    liarShare: 0.1,
+    chords: 2,
+    faults: { ...bad, partitions: 2, partitionMs: [3_000, 8_000], crashes: 6, downMs: [500, 8_000] },
+    // A route that is gone is forgotten after 17.5 s at the latest.
+    convergeMs: 20_000,
+    troubleMs: 15_000,
+    createParts: (world, { routing }) => [new RoutingPart(world, { pathsPerNode: 1 }, routing)],
   },
 ]

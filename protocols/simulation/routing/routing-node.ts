@@ -1,0 +1,139 @@
+/** The routing core on a simulated node, over datagrams: they are lost, doubled and overtaken on the way. */
+import { messageTypes } from '../../routing/link-message.ts'
+import { Router } from '../../routing/router.ts'
+import type { Effect, Opening, RouterInit } from '../../routing/router.ts'
+import type { FlowId, Key } from '../../routing/signing.ts'
+import type { Host, Process } from '../part.ts'
+
+/** The module ticks more often; a run of 50 nodes would spend half its time on that. */
+const TICK_EVERY_MS = 500
+const RELAY_BYTES_PER_SECOND = 1_048_576
+
+export interface RoutingNodeInit {
+  readonly host: Host
+  readonly keys: readonly Key[]
+  readonly verify: RouterInit['verify']
+  readonly policy: RouterInit['policy']
+  readonly createRouter?: ((init: RouterInit) => Router) | undefined
+  /** Everything but messages. */
+  readonly onEffect: (node: number, effect: Exclude<Effect, { kind: 'send' }>) => void
+}
+
+export class RoutingNode implements Process {
+  readonly router: Router
+  readonly #init: RoutingNodeInit
+  readonly #nodes: ReadonlyMap<Key, number>
+
+  constructor(init: RoutingNodeInit) {
+    const { host, keys, verify, policy, createRouter = (options) => new Router(options) } = init
+    this.#init = init
+    this.#nodes = new Map(keys.map((key, node) => [key, node]))
+    this.router = createRouter({
+      self: host.identity.key,
+      random: host.random,
+      sign: (purpose, message) => host.identity.sign(purpose, message),
+      verify,
+      policy,
+      wallClockMs: () => host.clock.nowMs(),
+      relayBytesPerSecond: RELAY_BYTES_PER_SECOND,
+    })
+    this.#tick(Math.floor(host.random.unit() * TICK_EVERY_MS))
+  }
+
+  connected(peer: number): void {
+    this.#run(this.router.neighbourUp(this.#keyOf(peer), this.#nowMs()))
+  }
+
+  disconnected(peer: number): void {
+    this.#run(this.router.neighbourDown(this.#keyOf(peer), this.#nowMs()))
+  }
+
+  receive(from: number, bytes: Uint8Array): void {
+    this.#run(this.router.receive(this.#keyOf(from), bytes, this.#nowMs()))
+  }
+
+  open(destination: Key, options: { readonly ttl?: number }): Opening {
+    const { effects, ...opening } = this.router.openFlow(destination, this.#nowMs(), options)
+    this.#run(effects)
+    return opening
+  }
+
+  sendPacket(flow: FlowId, payload: Uint8Array): void {
+    this.#run(this.router.sendPacket(flow, payload, this.#nowMs()))
+  }
+
+  #tick(delayMs: number): void {
+    this.#init.host.clock.setTimer(delayMs, () => {
+      this.#run(this.router.tick(this.#nowMs()))
+      this.#tick(TICK_EVERY_MS)
+    })
+  }
+
+  #run(effects: readonly Effect[]): void {
+    const { host, onEffect } = this.#init
+    for (const effect of effects) {
+      if (effect.kind === 'send') this.#send(this.#nodes.get(effect.to) ?? -1, effect.message)
+      else onEffect(host.node, effect)
+    }
+  }
+
+  /** The core does not send a setup again by itself: it goes by the connection. Everything else may be lost. */
+  #send(to: number, message: Uint8Array): void {
+    const { host } = this.#init
+    if (isOfPath(message[0])) host.send(to, message)
+    else host.sendDatagram(to, message)
+  }
+
+  #keyOf(node: number): Key {
+    return this.#init.keys[node] ?? ''
+  }
+
+  #nowMs(): number {
+    return this.#init.host.clock.monotonicMs()
+  }
+}
+
+function isOfPath(type: number | undefined): boolean {
+  return type === messageTypes.setup || type === messageTypes.answer || type === messageTypes.closed
+}
+
+/** A node that keeps to the protocol and, beside that, sends what it saw again, damaged or to somebody else. */
+export class RoutingLiar extends RoutingNode {
+  readonly #host: Host
+  readonly #captured: Uint8Array[] = []
+
+  constructor(init: RoutingNodeInit) {
+    super(init)
+    this.#host = init.host
+    this.#attack()
+  }
+
+  override receive(from: number, bytes: Uint8Array): void {
+    if (this.#captured.length >= MAX_CAPTURED) this.#captured.shift()
+    this.#captured.push(bytes)
+    super.receive(from, bytes)
+  }
+
+  #attack(): void {
+    const { clock, neighbours } = this.#host
+    clock.setTimer(ATTACK_EVERY_MS, () => {
+      for (const to of neighbours) {
+        const seen = this.#pick()
+        if (seen === undefined) continue
+        this.#host.sendDatagram(to, seen)
+        const damaged = Uint8Array.from(seen)
+        const at = Math.floor(this.#host.random.unit() * damaged.length)
+        damaged[at] = (damaged[at] ?? 0) ^ (1 << Math.floor(this.#host.random.unit() * 8))
+        this.#host.sendDatagram(to, damaged)
+      }
+      this.#attack()
+    })
+  }
+
+  #pick(): Uint8Array | undefined {
+    return this.#captured[Math.floor(this.#host.random.unit() * this.#captured.length)]
+  }
+}
+
+const ATTACK_EVERY_MS = 1_000
+const MAX_CAPTURED = 256
