@@ -16,6 +16,7 @@ import { storeGet, storeOpen, storePut, storeRange, storeWriters } from './stora
 import type { Scenario } from './scenario.ts'
 import { streams } from './streams.bench.ts'
 import { throughput } from './throughput.bench.ts'
+import { trust } from './trust.bench.ts'
 
 export const scenarios: readonly Scenario[] = [
   burst,
@@ -38,4 +39,5 @@ export const scenarios: readonly Scenario[] = [
   dht,
   dhtSimulation,
   channel,
+  trust,
 ]
