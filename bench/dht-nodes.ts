@@ -258,6 +258,7 @@ const everybodyMay: TrustService = {
   updates: unused,
   set: unused,
   withdraw: unused,
+  resume: unused,
   revoke: unused,
   reconcile: unused,
 }

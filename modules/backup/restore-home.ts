@@ -2,8 +2,9 @@
  * A home made from words and archives: beside the place where it will lie, proven there, then moved into place whole.
  * What is not proven never lies where a node would start on it. spec/NZ-BACKUP-01.md §8.
  */
-import { copyFile, lstat, mkdir, open, readdir, rename, rm } from 'node:fs/promises'
+import { copyFile, lstat, mkdir, open, readdir, rename, rm, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
+import { RESTORED_FILE } from '../home/service.ts'
 import { backupErrors } from './service.ts'
 import type { Home } from '../../protocols/ipc/home.ts'
 import type { PartRoot, RestoreReport, RestoreService } from './service.ts'
@@ -69,6 +70,7 @@ export async function restoreHome({
   return await inFolder(staging, init, async () => {
     const staged = homeIn(staging, home)
     const report = await restored(staged, init)
+    await writeFile(join(staged.stateDir, RESTORED_FILE), '', { mode: 0o600, flush: true })
     const setAside = occupied.length > 0 ? await asideOf(home, nowMs) : null
     // The key first: without its state it makes every start refuse, and nothing is created in its place.
     if (await exists(staged.keyFile)) await moveFile(staged.keyFile, home.keyFile)

@@ -2,6 +2,12 @@
 import { defineErrors, defineService } from '../../kernel/index.ts'
 import type { Home } from '../../protocols/ipc/home.ts'
 
+/**
+ * A state file that is there from a restore until the node has heard from others what it said after the backup: before
+ * that it signs nothing that goes by an order.
+ */
+export const RESTORED_FILE = 'restored'
+
 export interface HomeService {
   readonly paths: Home
   /**

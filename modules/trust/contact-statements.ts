@@ -21,7 +21,7 @@ export interface ContactStatementsServices {
 export async function stateContacts(services: Omit<ContactStatementsServices, 'events'>): Promise<void> {
   const { contacts, ledger } = services
   const own = ledger.replica.log(ledger.self)
-  if (own?.isForked === true) return
+  if (ledger.standpoint.ownLog !== 'ready') return
   await guarded(services, 'of the address book', async () => {
     for (const { peerId } of contacts.list()) {
       const key = keyOfPeerId(peerId)

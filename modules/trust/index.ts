@@ -2,6 +2,7 @@
 import { z } from 'zod'
 import { defineModule, isNzError } from '../../kernel/index.ts'
 import { ContactsService } from '../contacts/service.ts'
+import { HomeService, RESTORED_FILE } from '../home/service.ts'
 import { IdentityService } from '../identity/service.ts'
 import { NetworkService } from '../network/service.ts'
 import { storageEvents, StorageService } from '../storage/service.ts'
@@ -23,24 +24,39 @@ const KEEP_TIME_EVERY_MS = 60_000
 export default defineModule({
   name: 'trust',
   config: z.strictObject({ policy: policyConfig.prefault({}) }),
-  requires: { identity: IdentityService, network: NetworkService, contacts: ContactsService, storage: StorageService },
+  requires: {
+    home: HomeService,
+    identity: IdentityService,
+    network: NetworkService,
+    contacts: ContactsService,
+    storage: StorageService,
+  },
   provides: { trust: TrustService },
   emits: trustEvents,
   capabilities: [],
   restart: 'permanent',
 
-  async setup(context, { identity, network, contacts, storage }, { policy }) {
-    const { events, scope, clock, random, log } = context
+  async setup(context, { home, identity, network, contacts, storage }, { policy }) {
+    const { events, scope, clock, log } = context
     const time = new StoredTime(clock, storage.namespace('trust/state'))
     const store = new UpdateStore(storage.namespace('trust/updates'))
     const ledger = new TrustLedger({ identity, store, time, isContact: (peer) => isContact(contacts, peer) })
     const { signal } = scope
     const may: TrustService['may'] = (peerId, act) => mayDo(ledger, policy, peerId, act)
-    const replication = new Replication({ ledger, network, events, clock, random, log, may }, { signal })
-    const trust = createTrust({ ledger, replication, events, policy })
+    const ownLogHeard = async (): Promise<void> => {
+      await home.remove(RESTORED_FILE)
+      log.info('trust.ownLogHeard')
+      await stateContacts({ contacts, ledger, trust, log })
+    }
+    const onOwnLogHeard = (): void => {
+      ownLogHeard().catch((error: unknown) => log.warn('trust.restoreNotForgotten', { error }))
+    }
+    const replication = new Replication({ ...context, ledger, network, may, onOwnLogHeard }, { signal })
+    const trust = createTrust({ ledger, replication, events, policy, ownLogHeard })
     const load = async (options: { readonly signal: AbortSignal }): Promise<void> => {
       if (ledger.trouble === null) return
       await ledger.load(options)
+      if ((await home.read(RESTORED_FILE)) !== null && hasSpoken(ledger, contacts)) ledger.standpoint.doubtOwnLog()
       if (ledger.trouble === null) await stateContacts({ contacts, ledger, trust, log })
       else log.error('trust.notRead', { error: ledger.trouble })
     }
@@ -70,6 +86,11 @@ export default defineModule({
     }
   },
 })
+
+/** A node that has said nothing and knows nobody has nobody to ask either. */
+function hasSpoken(ledger: TrustLedger, contacts: Pick<ContactsService, 'list'>): boolean {
+  return ledger.replica.log(ledger.self) !== undefined || contacts.list().length > 0
+}
 
 /** Nobody counts as a contact while the address book cannot be read. */
 function isContact(contacts: Pick<ContactsService, 'get'>, peer: Key): boolean {

@@ -82,7 +82,7 @@ export class TrustLedger {
     return this.#services.time.nowS()
   }
 
-  /** Durable when it resolves. Statements follow one another in the order of the calls. @throws NZ_TRUST_OWN_FORK, NZ_STORAGE_… */
+  /** Durable when it resolves. Statements follow one another in the order of the calls. @throws NZ_TRUST_OWN_FORK, NZ_TRUST_RESTORED, NZ_STORAGE_… */
   async issue(statement: Statement): Promise<TrustUpdate> {
     const issued = this.#issuing.then(async () => await this.#issueNow(statement))
     // The next statement is made whatever became of this one.
@@ -97,6 +97,7 @@ export class TrustLedger {
   async #issueNow(statement: Statement): Promise<TrustUpdate> {
     this.requireReadable()
     if (this.standpoint.ownLog === 'forked') throw trustErrors.NZ_TRUST_OWN_FORK()
+    if (this.standpoint.ownLog === 'unsure') throw trustErrors.NZ_TRUST_RESTORED()
     const { identity, store } = this.#services
     const update = this.standpoint.compose(statement, (purpose, message) => identity.signAsNode(purpose, message))
     // On disk first: what was told to others and then forgotten would fork this node's own log.

@@ -24,6 +24,8 @@ export interface ReplicationServices {
   readonly random: Random
   readonly log: Logger
   readonly may: (peerId: string, act: TrustAct) => boolean
+  /** After a restore: peers have told what this node had said. */
+  readonly onOwnLogHeard: () => void
 }
 
 export class Replication {
@@ -94,8 +96,10 @@ export class Replication {
   /** Does `work`, sends what is to be asked after it, and sees to it that this happens again in time. */
   #drive(work?: () => void): void {
     if (this.#signal.aborted) return
-    const { clock } = this.#services
+    const { clock, ledger } = this.#services
+    const wasUnsure = ledger.standpoint.ownLog === 'unsure'
     work?.()
+    if (wasUnsure && ledger.standpoint.ownLog !== 'unsure') this.#services.onOwnLogHeard()
     for (const asking of this.#exchange.poll()) void this.#carry(asking)
     this.#timer?.cancel()
     const { wakeAtMs } = this.#exchange

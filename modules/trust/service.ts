@@ -59,6 +59,8 @@ export interface TrustStatus {
   readonly updates: number
   /** Peer ids of issuers who signed two histories. */
   readonly forked: readonly string[]
+  /** `unsure`: restored from a backup; this node signs nothing until a peer has told what it said since. */
+  readonly ownLog: 'ready' | 'unsure' | 'forked'
 }
 
 export interface TrustUpdateView {
@@ -100,6 +102,8 @@ export interface TrustService {
   withdraw(peerId: string): Promise<TrustExplanation>
   /** For ever; the own peer id revokes this identity. @throws NZ_TRUST_OWN_FORK */
   revoke(peerId: string, options: { readonly reason: number }): Promise<TrustExplanation>
+  /** Signs again after a restore though no peer was heard. What it said since the backup and forgot makes a fork. */
+  resume(): Promise<TrustStatus>
   /** Compares with a connected peer and exchanges what either lacks. @throws NZ_TRUST_NOT_ALLOWED, NZ_NETWORK_… */
   reconcile(peerId: string, options: { readonly signal: AbortSignal }): Promise<Reconciled>
 }
@@ -149,6 +153,13 @@ export const trustErrors = defineErrors({
     status: 409,
     exit: 'conflict',
     retryable: false,
+  },
+  NZ_TRUST_RESTORED: {
+    message: 'this node was restored from a backup and has not heard yet what it stated after it',
+    fix: ['nzcore connect <peer> (a contact tells it)', 'nzcore trust resume (when no contact is left to ask)'],
+    status: 409,
+    exit: 'conflict',
+    retryable: true,
   },
   NZ_TRUST_NOT_ALLOWED: {
     message: 'the level of trust in the peer does not allow this',

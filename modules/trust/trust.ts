@@ -9,7 +9,7 @@ import type { Key, Statement, TrustLevel, TrustUpdate } from '../../protocols/tr
 import type { TrustLedger } from './ledger.ts'
 import type { Policy } from './policy.ts'
 import type { Replication } from './replication.ts'
-import type { LevelName, TrustExplanation, TrustService, TrustStatement, TrustStep } from './service.ts'
+import type { LevelName, TrustExplanation, TrustService, TrustStatement, TrustStatus, TrustStep } from './service.ts'
 import type { TrustUpdateView } from './service.ts'
 
 const DEFAULT_LIMIT = 1_000
@@ -19,30 +19,42 @@ export interface TrustParts {
   readonly replication: Pick<Replication, 'announce' | 'reconcile'>
   readonly events: EventBus
   readonly policy: Policy
+  /** The doubt about this node's own log is over: to be remembered. */
+  readonly ownLogHeard: () => Promise<void>
 }
 
-export function createTrust({ ledger, replication, events, policy }: TrustParts): TrustService {
+export function createTrust({ ledger, replication, events, policy, ownLogHeard }: TrustParts): TrustService {
   const say = async (statement: Statement): Promise<TrustExplanation> => {
     const update = await ledger.issue(statement)
     events.emit(trustEvents.changed, changeOf(update))
     replication.announce(update)
     return explain(ledger, policy, statement.subject)
   }
+  const status = (): TrustStatus => {
+    ledger.requireReadable()
+    const { replica } = ledger
+    const forked = replica.issuers.filter((issuer) => replica.log(issuer)?.isForked === true)
+    return {
+      root: replica.root(),
+      issuers: replica.issuers.length,
+      updates: replica.size,
+      forked: forked.map(peerIdOfKey),
+      ownLog: ledger.standpoint.ownLog,
+    }
+  }
   const ownWord = (subject: Key): boolean => ledger.replica.log(ledger.self)?.trustIn(subject) !== undefined
 
   return {
     may: (peerId, act) => mayDo(ledger, policy, peerId, act),
     explain: (peerId) => explain(ledger, policy, requireKey(peerId)),
-    status() {
+    status,
+    async resume() {
       ledger.requireReadable()
-      const { replica } = ledger
-      const forked = replica.issuers.filter((issuer) => replica.log(issuer)?.isForked === true)
-      return {
-        root: replica.root(),
-        issuers: replica.issuers.length,
-        updates: replica.size,
-        forked: forked.map(peerIdOfKey),
+      if (ledger.standpoint.ownLog === 'unsure') {
+        ledger.standpoint.trustOwnLog()
+        await ownLogHeard()
       }
+      return status()
     },
     statements: () => statementsOf(ledger),
     updates: (issuer, options) => updatesOf(ledger, requireKey(issuer), options),

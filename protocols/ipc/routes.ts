@@ -94,6 +94,7 @@ export const routes: Routes<typeof contract> = {
   backupPrune: { method: 'POST', path: '/backup/prune', kind: 'call' },
   trustList: { method: 'GET', path: '/trust', kind: 'call' },
   trustStatus: { method: 'GET', path: '/trust/status', kind: 'call' },
+  trustResume: { method: 'POST', path: '/trust/resume', kind: 'call' },
   trustExplain: { method: 'GET', path: '/trust/explain', kind: 'call' },
   trustSet: { method: 'POST', path: '/trust/set', kind: 'call' },
   trustWithdraw: { method: 'POST', path: '/trust/withdraw', kind: 'call' },

@@ -63,6 +63,14 @@ export function diskOf(files: Map<string, Uint8Array>): MemoryDisk {
   return disk
 }
 
+/** Everything as it is now, for a node that goes back to it: state files and the records of the store. */
+export function copyOfDisk(files: Map<string, Uint8Array>): Map<string, Uint8Array> {
+  const copy = new Map([...files].map(([name, bytes]) => [name, Uint8Array.from(bytes)]))
+  const { engine } = diskOf(copy)
+  for (const [place, record] of diskOf(files).engine.records) engine.records.set(place, record)
+  return copy
+}
+
 /** Takes one record away that was acknowledged. */
 export function damage({ engine }: MemoryDisk): void {
   engine.records.delete([...engine.records.keys()].find((place) => place.startsWith('72')) ?? '')

@@ -45,6 +45,7 @@ export const trustingAll: TrustService = {
   updates: absent,
   set: absent,
   withdraw: absent,
+  resume: absent,
   revoke: absent,
   reconcile: absent,
 }

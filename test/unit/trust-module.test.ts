@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { isNzError } from '../../kernel/index.ts'
+import { RESTORED_FILE } from '../../modules/home/service.ts'
 import { TrustService } from '../../modules/trust/service.ts'
 import { decodeAnswer, encodeRequest, RECONCILE_METHOD } from '../../protocols/trust/reconcile-messages.ts'
 import { trustCodes } from '../../protocols/trust/errors.ts'
@@ -8,6 +9,7 @@ import { createUpdate, keyOf, NO_PREVIOUS } from '../../protocols/trust/update.t
 import { fakeIdentity } from '../fake/identity.ts'
 import { createFakeNetwork } from '../fake/network.ts'
 import { startApiNode } from '../fake/node.ts'
+import { copyOfDisk } from '../fake/storage.ts'
 import { trusting } from '../fake/trust.ts'
 import type { ApiNode } from '../fake/node.ts'
 import type { Statement, TrustUpdate } from '../../protocols/trust/update.ts'
@@ -154,6 +156,53 @@ describe('the module trust', () => {
       trustOf(one).set(peer, { level: 'HIGH' }),
       (error) => isNzError(error) && error.code === 'NZ_TRUST_REVOKED',
     )
+  })
+
+  it('states nothing after a restore before a peer has told what it stated since the backup', async () => {
+    const mesh = createFakeNetwork()
+    await using other = await startApiNode({ mesh, seed: 2 })
+    const files = new Map<string, Uint8Array>()
+    let backup = new Map<string, Uint8Array>()
+    {
+      await using one = await startApiNode({ mesh, seed: 1, files })
+      await trustOf(one).set(other.network.peerId, { level: 'MEDIUM', vouchDepth: 1 })
+      await trustOf(other).set(one.network.peerId, { level: 'MEDIUM', vouchDepth: 1 })
+      backup = copyOfDisk(files)
+      await one.network.connect(other.network.peerId, { addresses: other.network.addresses(), signal })
+      await trustOf(one).revoke(third, { reason: 1 })
+      await trustOf(one).reconcile(other.network.peerId, { signal })
+    }
+    mesh.remove(fakeIdentity(1).self.peerId)
+    backup.set(RESTORED_FILE, new Uint8Array())
+    await using restored = await startApiNode({ mesh, seed: 1, files: backup })
+    assert.equal(trustOf(restored).status().ownLog, 'unsure')
+    await assert.rejects(
+      trustOf(restored).set(third, { level: 'HIGH' }),
+      (error) => isNzError(error) && error.code === 'NZ_TRUST_RESTORED',
+    )
+    await restored.network.connect(other.network.peerId, { addresses: other.network.addresses(), signal })
+    await trustOf(restored).reconcile(other.network.peerId, { signal })
+    assert.equal(trustOf(restored).status().ownLog, 'ready')
+    // What it had said after the backup is there again, and what it says now comes after it.
+    assert.equal(trustOf(restored).explain(third).because, 'revoked')
+    await trustOf(restored).set(fakeIdentity(4).self.peerId, { level: 'LOW' })
+    await trustOf(restored).reconcile(other.network.peerId, { signal })
+    assert.deepEqual(trustOf(other).status().forked, [])
+    assert.equal(trustOf(other).status().root, trustOf(restored).status().root)
+    await eventually(() => !backup.has(RESTORED_FILE))
+  })
+
+  it('states again after a restore when its owner knows nobody who could tell', async () => {
+    const files = new Map([[RESTORED_FILE, new Uint8Array()]])
+    await using fresh = await startApiNode({ seed: 1, files })
+    assert.equal(trustOf(fresh).status().ownLog, 'ready')
+    await trustOf(fresh).set(third, { level: 'LOW' })
+    await fresh.kernel.stop()
+    await using again = await startApiNode({ seed: 1, files })
+    assert.equal((await again.client.trustStatus({})).trust.ownLog, 'unsure')
+    assert.equal((await again.client.trustResume({})).ownLog, 'ready')
+    await trustOf(again).set(third, { level: 'HIGH' })
+    assert.equal(files.has(RESTORED_FILE), false)
   })
 
   it('shows statements, explanations and logs through the local API', async () => {

@@ -66,6 +66,10 @@ export function trustHandlers({
       const { forked, ...status } = trust.status()
       return { trust: { ...status, forked: forked.map(named) } }
     },
+    async trustResume() {
+      const { ownLog } = await trust.resume()
+      return { ownLog }
+    },
     trustExplain: async ({ peer }) => view(trust.explain(peerOf(peer))),
     async trustSet({ peer, level, vouchDepth, expiresInMs }) {
       const expires = expiresInMs === undefined ? {} : { expiresAtMs: clock.nowMs() + expiresInMs }

@@ -50,10 +50,15 @@ export const TrustStatementView = z.strictObject({
   isExpired: z.boolean(),
 })
 
+const ownLog = z
+  .enum(['ready', 'unsure', 'forked'])
+  .describe('unsure: restored from a backup; nothing is stated until a peer has told what was stated since')
+
 const peerErrors = ['NZ_CONTACTS_NOT_FOUND', 'NZ_CONTACTS_AMBIGUOUS', 'NZ_TRUST_PEER_INVALID'] as const
 const writeErrors = [
   ...peerErrors,
   'NZ_TRUST_OWN_FORK',
+  'NZ_TRUST_RESTORED',
   'NZ_STORAGE_READ_ONLY',
   'NZ_STORAGE_DAMAGED',
   'NZ_STORAGE_UNAVAILABLE',
@@ -86,10 +91,23 @@ export const trustContract = defineContract({
         issuers: count,
         updates: count,
         forked: z.array(PeerView).describe('issuers that have signed two histories'),
+        ownLog,
       }),
     }),
     capability: 'trust.read',
     errors: [],
+  },
+  trustResume: {
+    method: 'POST',
+    path: '/trust/resume',
+    kind: 'call',
+    summary: 'State again after a restore, though no peer has told what was stated since the backup',
+    command: ['trust', 'resume'],
+    schemaName: 'nz.trustResumed/1',
+    params: z.strictObject({}),
+    result: z.strictObject({ ownLog }),
+    capability: 'trust.write',
+    errors: ['NZ_STORAGE_DAMAGED', 'NZ_STORAGE_UNAVAILABLE', 'NZ_HOME_UNWRITABLE'],
   },
   trustExplain: {
     method: 'GET',
