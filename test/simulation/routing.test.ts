@@ -1,7 +1,35 @@
-/** Routing in the simulator: no loop at any instant, nothing taken twice, everybody reached after healing. */
+/** Routing in the simulator: no loop at any instant, nothing taken twice, everybody reached after healing; planted bugs. */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { isFull, runSeeds } from './scenarios.ts'
+import { Router } from '../../protocols/routing/router.ts'
+import { caughtBy, isFull, runSeeds } from './scenarios.ts'
+import type { Effect, Opening } from '../../protocols/routing/router.ts'
+import type { Key } from '../../protocols/routing/signing.ts'
+
+/** Lets a path be as long as it likes. */
+class TirelessRouter extends Router {
+  override openFlow(destination: Key, nowMs: number): Opening & { readonly effects: readonly Effect[] } {
+    return super.openFlow(destination, nowMs)
+  }
+}
+
+/** Sends along whatever route was announced with the smallest metric, whether it may be taken or not. */
+class GreedyRouter extends Router {
+  #nowMs = 0
+
+  override tick(nowMs: number): readonly Effect[] {
+    this.#nowMs = nowMs
+    return super.tick(nowMs)
+  }
+
+  override nextHop(destination: Key): Key | null {
+    const known = this.routes(this.#nowMs).find((view) => view.destination === destination)
+    return known?.routes.toSorted((a, b) => a.metric - b.metric)[0]?.nextHop ?? null
+  }
+}
+
+/** Enough for loops and long ways. */
+const PLANTED_NODES = 24
 
 describe('routing in the simulator', () => {
   it('forms no loop, takes nothing twice, keeps to the TTL and reaches everybody after healing', (test) => {
@@ -10,4 +38,15 @@ describe('routing in the simulator', () => {
     test.diagnostic(`${verdicts.length} seeds; all reached after at most ${reachedMs.at(-1)} ms`)
     for (const { counts } of verdicts) assert.ok((counts['refused NZ_ROUTE_FORGED'] ?? 0) > 0)
   })
+
+  for (const { bug, create, caught } of [
+    { bug: 'the TTL is ignored', create: TirelessRouter, caught: /was opened with ttl/ },
+    { bug: 'feasibility is ignored', create: GreedyRouter, caught: /a loop to/ },
+  ]) {
+    it(`catches a planted bug: ${bug}`, (test) => {
+      const cores = { routing: { createRouter: (init: ConstructorParameters<typeof Router>[0]) => new create(init) } }
+      const { seed, violations } = caughtBy('routes', cores, caught, PLANTED_NODES)
+      test.diagnostic(`seed ${seed}: ${violations.find((violation) => caught.test(violation))}`)
+    })
+  }
 })

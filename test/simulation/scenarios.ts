@@ -24,10 +24,10 @@ export function runSeeds(name: string, seeds: { readonly first: number; readonly
 const PLANTED_NODES = 30
 
 /** The verdict on the first of a few seeds that catches a planted bug. */
-export function caughtBy(name: string, cores: Cores, wanted: RegExp): Verdict {
+export function caughtBy(name: string, cores: Cores, wanted: RegExp, nodes = PLANTED_NODES): Verdict {
   const scenario = scenarioNamed(name)
   for (let seed = 1; seed <= 5; seed++) {
-    const verdict = runScenario(scenario, { seed, cores, nodes: PLANTED_NODES })
+    const verdict = runScenario(scenario, { seed, cores, nodes })
     if (verdict.violations.some((violation) => wanted.test(violation))) return verdict
   }
   return assert.fail(`no seed caught it by ${wanted}`)
