@@ -4,6 +4,7 @@
  */
 import { copyFile, lstat, mkdir, open, readdir, rename, rm, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
+import { syncFolder } from '../../kernel/index.ts'
 import { RESTORED_FILE } from '../home/service.ts'
 import { backupErrors } from './service.ts'
 import type { Home } from '../../protocols/ipc/home.ts'
@@ -233,16 +234,6 @@ async function moveFile(from: string, to: string): Promise<void> {
     await rm(from)
   }
   await syncFolder(dirname(to))
-}
-
-async function syncFolder(folder: string): Promise<void> {
-  if (process.platform === 'win32') return
-  const handle = await open(folder, 'r')
-  try {
-    await handle.sync()
-  } finally {
-    await handle.close()
-  }
 }
 
 async function exists(path: string): Promise<boolean> {

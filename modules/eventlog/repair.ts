@@ -4,9 +4,10 @@
  */
 import { copyFile, mkdir, open, rename } from 'node:fs/promises'
 import { basename, join } from 'node:path'
+import { syncFolder } from '../../kernel/index.ts'
 import { genesisHash, hashOf, hexOf, UID_BYTES } from '../../protocols/eventlog/entry.ts'
 import { encodeStatement } from '../../protocols/eventlog/frame.ts'
-import { ASIDE_FOLDER, segmentPath, syncFolder, writeAll, writeNewFile } from './segment-file.ts'
+import { ASIDE_FOLDER, segmentPath, writeAll, writeNewFile } from './segment-file.ts'
 import { proveSegment } from './verify.ts'
 import { SegmentDamage, walkSegment } from './walk.ts'
 import type { Clock, Random } from '../../kernel/index.ts'

@@ -43,17 +43,6 @@ export async function writeAll(handle: FileHandle, bytes: Uint8Array, position: 
   }
 }
 
-/** Makes names in a folder durable. */
-export async function syncFolder(path: string): Promise<void> {
-  if (process.platform === 'win32') return
-  const handle = await open(path, 'r')
-  try {
-    await handle.sync()
-  } finally {
-    await handle.close()
-  }
-}
-
 /** A new file with these bytes, durable but for its name. */
 export async function writeNewFile(path: string, bytes: Uint8Array): Promise<void> {
   const handle = await open(path, 'w', 0o600)
@@ -63,10 +52,6 @@ export async function writeNewFile(path: string, bytes: Uint8Array): Promise<voi
   } finally {
     await handle.close()
   }
-}
-
-export function isErrno(error: unknown, code: string): boolean {
-  return error instanceof Error && 'code' in error && error.code === code
 }
 
 /** The words for what a disk answered, without paths. */

@@ -2,6 +2,7 @@
 import { mkdir, open, rename, rm, truncate } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import type { FileHandle } from 'node:fs/promises'
+import { syncFolder } from '../../kernel/index.ts'
 import {
   decodeEntry,
   encodeEntry,
@@ -16,15 +17,7 @@ import { encodeFrame, encodeStatement, framePlace } from '../../protocols/eventl
 import { SALT_BYTES, SealCounter, sealWith } from '../../protocols/sealed/sealed.ts'
 import { replaceHead, writeHead } from './head-file.ts'
 import { GENERATION } from './keys.ts'
-import {
-  ASIDE_FOLDER,
-  HEAD_FILE,
-  listSegments,
-  segmentPath,
-  syncFolder,
-  writeAll,
-  writeNewFile,
-} from './segment-file.ts'
+import { ASIDE_FOLDER, HEAD_FILE, listSegments, segmentPath, writeAll, writeNewFile } from './segment-file.ts'
 import { walkSegment } from './walk.ts'
 import type { Clock, Random } from '../../kernel/index.ts'
 import type { EntryKind } from '../../protocols/eventlog/entry.ts'

@@ -1,6 +1,7 @@
 /** One segment, frame by frame, each proven against its predecessor, in bounded memory. spec/NZ-LOG-01.md §3. */
 import { open } from 'node:fs/promises'
 import type { FileHandle } from 'node:fs/promises'
+import { isErrno } from '../../kernel/index.ts'
 import { decodeEntry, entryHash, hashOf, hexOf, isSameHash } from '../../protocols/eventlog/entry.ts'
 import {
   decodeFrameHead,
@@ -10,7 +11,6 @@ import {
   framePlace,
 } from '../../protocols/eventlog/frame.ts'
 import { unsealWith } from '../../protocols/sealed/sealed.ts'
-import { isErrno } from './segment-file.ts'
 import type { PlainEntry } from '../../protocols/eventlog/entry.ts'
 import type { FrameType, GapStatement, SegmentStart } from '../../protocols/eventlog/frame.ts'
 import type { LogKeys } from './keys.ts'

@@ -2,8 +2,7 @@
  * Contents on the disk by what the store's records say of them: opened and proven, released when nobody names them any
  * more, set aside when damaged. One change at a time.
  */
-import { isNzError } from '../../kernel/index.ts'
-import { isErrno } from './disk-folder.ts'
+import { isErrno, isNzError } from '../../kernel/index.ts'
 import { ContentOpener, HEADER_BYTES, storedBytesOf } from './sealed-content.ts'
 import { filesErrors, filesEvents } from './service.ts'
 import type { Clock, EventBus, Logger, Random, Timer } from '../../kernel/index.ts'

@@ -4,6 +4,7 @@ import { constants } from 'node:fs'
 import { mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import type { FileHandle } from 'node:fs/promises'
+import { isErrno, syncFolder } from '../../kernel/index.ts'
 import type { ContentFile, ContentFolder, Draft } from './folder.ts'
 
 const SET_ASIDE = 'damaged'
@@ -160,18 +161,4 @@ class DiskFile implements ContentFile {
     this.#isClosed = true
     await this.#handle.close()
   }
-}
-
-async function syncFolder(path: string): Promise<void> {
-  if (process.platform === 'win32') return
-  const handle = await open(path, 'r')
-  try {
-    await handle.sync()
-  } finally {
-    await handle.close()
-  }
-}
-
-export function isErrno(error: unknown, ...codes: readonly string[]): boolean {
-  return error instanceof Error && 'code' in error && codes.some((code) => code === error.code)
 }
