@@ -120,7 +120,8 @@ async function headOf(path: string, reader: Reader, signal: AbortSignal): Promis
 async function namesIn(folder: string): Promise<readonly string[]> {
   let names
   try {
-    names = await readdir(folder)
+    const entries = await readdir(folder, { withFileTypes: true })
+    names = entries.filter((entry) => entry.isFile() || entry.isSymbolicLink()).map(({ name }) => name)
   } catch (error) {
     throw backupErrors.NZ_BACKUP_NO_ARCHIVE({ why: 'the folder cannot be read', cause: error, data: { folder } })
   }

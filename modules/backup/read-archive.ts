@@ -1,5 +1,6 @@
 /** One archive file, read from its beginning to its proven end. */
 import { createHash } from 'node:crypto'
+import { constants } from 'node:fs'
 import { open } from 'node:fs/promises'
 import { basename } from 'node:path'
 import { isNzError } from '../../kernel/index.ts'
@@ -56,7 +57,11 @@ export async function* readArchive(
 
 async function opened(path: string): Promise<FileHandle> {
   try {
-    return await open(path, 'r')
+    // A pipe that nobody writes would keep an open that waits for ever.
+    const handle = await open(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0))
+    if ((await handle.stat()).isFile()) return handle
+    await handle.close()
+    throw Object.assign(new Error('no regular file'), { code: 'ENOTSUP' })
   } catch (error) {
     throw backupErrors.NZ_BACKUP_NO_ARCHIVE({
       why: 'the file cannot be opened',

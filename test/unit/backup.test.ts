@@ -1,8 +1,9 @@
 /** Backups: what is kept, when they are made, where they go, and shares of the words. */
 import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { existsSync } from 'node:fs'
-import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readdir, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
@@ -298,9 +299,17 @@ describe('backups', () => {
     nowMs = 1_000 * DAY_MS
     const { id, parent } = await backups.create({ signal })
     assert.notEqual(parent, null)
-    const chain = await new Restore({ identity, parts: [] }).chainIn(folder, { signal })
+    const restore = new Restore({ identity, parts: [] })
+    const chain = await restore.chainIn(folder, { signal })
     assert.deepEqual([chain.length, chain.at(-1)?.id], [2, id])
     await storage.close()
+
+    // What is no file is no archive; opening a pipe that nobody writes would wait for ever.
+    if (process.platform === 'win32') return
+    spawnSync('mkfifo', [join(folder, 'pipe.age')])
+    assert.equal((await restore.chainIn(folder, { signal })).length, 2)
+    await symlink(join(folder, 'pipe.age'), join(folder, 'link.age'))
+    await assert.rejects(restore.chainIn(folder, { signal }), { code: 'NZ_BACKUP_NO_ARCHIVE' })
   })
 
   it('are broken off by who asked and by the end of the node, and the next one may begin', async () => {
