@@ -69,7 +69,7 @@ class Machine {
 }
 
 async function until(isTrue: () => Promise<boolean>): Promise<void> {
-  const limit = AbortSignal.timeout(30_000)
+  const limit = AbortSignal.timeout(120_000)
   while (!(await isTrue())) {
     limit.throwIfAborted()
     await new Promise((resolve) => setTimeout(resolve, 100))

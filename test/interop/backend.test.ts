@@ -14,7 +14,7 @@ describe('two nodes', () => {
       await using here = await startNetworkNode({ config: { native } })
       await using there = await startNetworkNode({ config: { native: 'off' } })
       const told = Promise.withResolvers<string>()
-      const signal = AbortSignal.timeout(60_000)
+      const signal = AbortSignal.timeout(120_000)
       here.events.on(networkEvents.peerConnected, ({ backend }) => told.resolve(backend), { signal })
       const peer = await here.network.connect(there.network.peerId, { addresses: there.network.addresses(), signal })
       assert.equal(peer.paths[0]?.backend, expected)

@@ -206,7 +206,7 @@ async function backupsOf(init: {
 
 /** Real disks take real time; the simulated clock does not wait for them. */
 async function until(fact: () => boolean | Promise<boolean>): Promise<void> {
-  const limit = AbortSignal.timeout(20_000)
+  const limit = AbortSignal.timeout(120_000)
   while (!(await fact())) {
     limit.throwIfAborted()
     await new Promise((resolve) => setImmediate(resolve))

@@ -58,6 +58,6 @@ describe('nzcore bench', () => {
   it('knows its scenarios', async () => {
     const { code, stderr } = await runCli(['bench', '--only', 'brust'])
     assert.equal(code, 2)
-    assert.match(stderr, /burst, echo, throughput, connections, dial, streams, daemon/)
+    assert.match(stderr, /burst, echo, throughput, mesh, dial, streams, /)
   })
 })

@@ -28,7 +28,7 @@ import { converse, echoServer, tcpServer } from '../fake/tcp.ts'
 import type { StoredRecord } from '../../modules/storage/service.ts'
 import type { ContactsNode } from '../fake/contacts-node.ts'
 
-const signal = AbortSignal.timeout(30_000)
+const signal = AbortSignal.timeout(120_000)
 const host = '127.0.0.1'
 
 async function startForwards(

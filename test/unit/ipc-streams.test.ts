@@ -158,7 +158,7 @@ describe('application streams', () => {
     const controller = new AbortController()
     const waiting = laptop.client.streamsAccept({ protocol: ECHO }, { signal: controller.signal })
     const { peerId } = laptop.network
-    const signal = AbortSignal.timeout(5_000)
+    const signal = AbortSignal.timeout(120_000)
     await stranger.network.connect(peerId, { addresses: laptop.network.addresses(), signal })
     await assert.rejects(
       async () => {

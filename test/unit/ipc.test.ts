@@ -218,7 +218,7 @@ describe('the Unix socket', () => {
 
   it('replaces a leftover, not one that is answered and not a file', async () => {
     const dir = await mkdtemp(join(tmpdir(), 'nz-sock-'))
-    const signal = AbortSignal.timeout(5_000)
+    const signal = AbortSignal.timeout(120_000)
     const path = join(dir, 'run', 'node.sock')
     const first = createHttp()
     await listenOnUnixSocket(first, path, { signal })

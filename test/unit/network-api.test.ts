@@ -9,7 +9,7 @@ import { createFakeNetwork } from '../fake/network.ts'
 import { fakeIdentity } from '../fake/identity.ts'
 import type { Contact } from '../../modules/contacts/service.ts'
 
-const signal = AbortSignal.timeout(10_000)
+const signal = AbortSignal.timeout(120_000)
 
 function setUp() {
   const mesh = createFakeNetwork()

@@ -4,7 +4,7 @@ import { isNzError } from '../../kernel/index.ts'
 import { networkErrors } from '../../modules/network/service.ts'
 import { createFakeNetwork } from '../fake/network.ts'
 
-const signal = AbortSignal.timeout(10_000)
+const signal = AbortSignal.timeout(120_000)
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text)
 const text = (value: Uint8Array | null): string | null => (value === null ? null : new TextDecoder().decode(value))
 

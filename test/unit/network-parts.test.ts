@@ -272,7 +272,7 @@ describe('the cluster secret', () => {
 })
 
 describe('the byte budget', () => {
-  const signal = AbortSignal.timeout(60_000)
+  const signal = AbortSignal.timeout(120_000)
 
   it('lets one peer hold a quarter, and all together no more than all', async () => {
     const budget = new ByteBudget({ limitBytes: 100 })

@@ -7,7 +7,7 @@ import { encodeFrame, FrameDecoder, MAX_PAYLOAD_BYTES, RPC_PROTOCOL } from '../.
 import { createFakeNetwork } from '../fake/network.ts'
 import type { RequestHandler } from '../../modules/network/service.ts'
 
-const signal = AbortSignal.timeout(10_000)
+const signal = AbortSignal.timeout(120_000)
 const silent = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined }
 const testErrors = defineErrors({
   NZ_REQUESTS_TEST: { message: 'own words', fix: [], status: 409, exit: 'conflict', retryable: false },

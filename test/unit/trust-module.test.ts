@@ -15,7 +15,7 @@ import type { ApiNode } from '../fake/node.ts'
 import type { Statement, TrustUpdate } from '../../protocols/trust/update.ts'
 import type { FakeNetwork } from '../fake/network.ts'
 
-const signal = AbortSignal.timeout(20_000)
+const signal = AbortSignal.timeout(120_000)
 
 async function eventually(isTrue: () => boolean): Promise<void> {
   for (; !isTrue();) {
