@@ -1,20 +1,11 @@
 /** One node of a distributed table behind one interface: nzcore's discovery over its own network, and stock kad-dht. */
-import { Kernel, provide, systemClock, systemRandom } from '../kernel/index.ts'
+import { Kernel, provide } from '../kernel/index.ts'
 import { ContactsService } from '../modules/contacts/service.ts'
 import discoveryModule from '../modules/discovery/index.ts'
 import { DiscoveryService } from '../modules/discovery/service.ts'
-import { IdentityKeys } from '../modules/identity/keys.ts'
-import { IdentityService } from '../modules/identity/service.ts'
-import { verifyFor } from '../modules/identity/signature.ts'
 import networkModule from '../modules/network/index.ts'
 import { NetworkService } from '../modules/network/service.ts'
-import { StoreKeys } from '../modules/storage/keys.ts'
-import { MemoryEngine } from '../modules/storage/memory-engine.ts'
-import { StorageService } from '../modules/storage/service.ts'
-import { Storage } from '../modules/storage/storage.ts'
-import { WitnessFile } from '../modules/storage/witness-file.ts'
-import { TrustService } from '../modules/trust/service.ts'
-import type { Logger } from '../kernel/index.ts'
+import { bareServices, localLimits, MANY, silent, unused } from './bare-node.ts'
 
 export interface Looked {
   readonly isFound: boolean
@@ -40,17 +31,12 @@ export type DhtVariant = (typeof dhtVariants)[number]
 const LOOKUP_TIMEOUT_MS = 15_000
 /** For connections of a hundred nodes that start on one machine. */
 const PATIENT_MS = 60_000
-/** Every node is one of this machine. */
-const MANY = 1_000_000
 
 export async function startDhtNode(variant: DhtVariant, bootstrap: readonly string[]): Promise<DhtNode> {
   return variant === 'nzcore' ? await startOwn(bootstrap) : await startStock(bootstrap)
 }
 
-const silent: Logger = { debug() {}, info() {}, warn() {}, error() {} }
-
 async function startOwn(bootstrap: readonly string[]): Promise<DhtNode> {
-  const keys = await IdentityKeys.derive(systemRandom.bytes(32), ['A', 'B', 'C', 'D'])
   const kernel = new Kernel({
     modules: [networkModule, discoveryModule],
     config: {
@@ -58,21 +44,11 @@ async function startOwn(bootstrap: readonly string[]): Promise<DhtNode> {
       network: {
         listen: ['/ip4/127.0.0.1/tcp/0'],
         native: 'off',
-        limits: {
-          handshakesPerSecondFromLoopback: MANY,
-          maxHandshakesPerNetwork: MANY,
-          maxHandshakes: MANY,
-          maxSilentPerNetwork: MANY,
-        },
+        limits: localLimits,
       },
       discovery: { bootstrap: [...bootstrap], intervalMs: 10_000, idleMs: 60_000, maxConnections: 32 },
     },
-    services: [
-      provide(IdentityService, identityOf(keys)),
-      provide(StorageService, await memoryStore()),
-      provide(ContactsService, noContacts),
-      provide(TrustService, everybodyMay),
-    ],
+    services: [...(await bareServices()), provide(ContactsService, noContacts)],
     log: silent,
   })
   await kernel.start()
@@ -197,50 +173,6 @@ async function tried(work: () => Promise<unknown>): Promise<void> {
   }
 }
 
-function identityOf(keys: IdentityKeys): IdentityService {
-  const absent = async (): Promise<never> => await Promise.reject(new Error('nothing is sealed here'))
-  return {
-    self: keys.self,
-    protection: 'key-file',
-    nodePrivateKey: () => keys.nodePrivateKey(),
-    sign: (purpose, message) => keys.sign(purpose, message),
-    signAsNode: (purpose, message) => keys.signAsNode(purpose, message),
-    verify: verifyFor,
-    seal: absent,
-    open: absent,
-    deriveKey: (label) => keys.deriveKey(label),
-  }
-}
-
-async function memoryStore(): Promise<StorageService> {
-  const storeKeys = new StoreKeys(systemRandom.bytes(32))
-  const files = new Map<string, Uint8Array>()
-  const home = {
-    read: async (name: string) => await Promise.resolve(files.get(name) ?? null),
-    write: async (name: string, bytes: Uint8Array) => void (await Promise.resolve(files.set(name, bytes.slice()))),
-    remove: async (name: string) => void (await Promise.resolve(files.delete(name))),
-  }
-  const storage = new Storage(
-    {
-      engine: new MemoryEngine(),
-      keys: storeKeys,
-      witness: new WitnessFile(home, storeKeys),
-      clock: systemClock,
-      random: systemRandom,
-      log: silent,
-      events: { emit() {} },
-      files: home,
-    },
-    { maxNamespaceRecords: 10_000, maxNamespaceBytes: 67_108_864, sweepIntervalMs: 60_000, witnessIntervalMs: 5_000 },
-  )
-  await storage.open()
-  return storage
-}
-
-const unused = (): never => {
-  throw new Error('the bench does not ask for this')
-}
-
 const noContacts: ContactsService = {
   list: () => [],
   get: () => undefined,
@@ -248,17 +180,4 @@ const noContacts: ContactsService = {
   add: unused,
   rename: unused,
   remove: unused,
-}
-
-const everybodyMay: TrustService = {
-  may: () => true,
-  explain: unused,
-  status: unused,
-  statements: unused,
-  updates: unused,
-  set: unused,
-  withdraw: unused,
-  resume: unused,
-  revoke: unused,
-  reconcile: unused,
 }

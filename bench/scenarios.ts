@@ -10,6 +10,7 @@ import { echo } from './echo.bench.ts'
 import { eventlog } from './eventlog.bench.ts'
 import { idle } from './idle.bench.ts'
 import { files } from './files.bench.ts'
+import { routedStream, routing } from './routing.bench.ts'
 import { send } from './send.bench.ts'
 import { slowReader } from './slow-reader.bench.ts'
 import { storeGet, storeOpen, storePut, storeRange, storeWriters } from './storage.bench.ts'
@@ -39,5 +40,7 @@ export const scenarios: readonly Scenario[] = [
   dht,
   dhtSimulation,
   channel,
+  routing,
+  routedStream,
   trust,
 ]

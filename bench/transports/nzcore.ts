@@ -39,7 +39,8 @@ async function startNode(folder: string, listen: readonly string[], native: Nati
   return kernel
 }
 
-function plain(stream: PeerStream): Pipe {
+/** One write a message. */
+export function plainPipe(stream: PeerStream): Pipe {
   /** Never resolves once reading has stopped. */
   let next: Promise<void> | undefined
   return {
@@ -92,7 +93,7 @@ function batchesOf(stream: PeerStream): Pipe {
   }
 }
 
-function nodeOf(native: NativeChoice, pipeOf = plain): Transport {
+function nodeOf(native: NativeChoice, pipeOf = plainPipe): Transport {
   return {
     async serve(onPipe, { folder }) {
       const kernel = await startNode(folder, ['/ip4/127.0.0.1/tcp/0'], native)
