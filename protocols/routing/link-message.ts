@@ -1,5 +1,5 @@
 /** Messages between neighbours: offers of a link in the clear, everything else under its keys (NZ-ROUTING-01 §2). */
-import { createHmac, hkdfSync, timingSafeEqual } from 'node:crypto'
+import { createHmac, createSecretKey, hkdfSync, timingSafeEqual } from 'node:crypto'
 import { z } from 'zod'
 import { encodeCanonical } from '../framing/canonical-cbor.ts'
 import { x25519 } from '../noise/x25519.ts'
@@ -132,8 +132,19 @@ function isSealedType(type: number): type is MessageType {
 
 /** Over everything but the place of the code itself. */
 function macOf(key: Uint8Array, message: Uint8Array): Buffer {
-  return createHmac(HASH, key)
+  return createHmac(HASH, readyKey(key))
     .update(message.subarray(0, 1 + COUNTER_BYTES))
     .update(message.subarray(SEALED_HEAD_BYTES))
     .digest()
+}
+
+/** Links use a key for every message: a raw one would be made a KeyObject each time, for thrice the price of the code. */
+const readyKeys = new WeakMap<Uint8Array, KeyObject>()
+
+function readyKey(key: Uint8Array): KeyObject {
+  const known = readyKeys.get(key)
+  if (known !== undefined) return known
+  const ready = createSecretKey(key)
+  readyKeys.set(key, ready)
+  return ready
 }
