@@ -1,4 +1,5 @@
 /** Every scenario by its name. Small, so that one can be read at a glance; what they share is in scenario.ts. */
+import { ChannelPart } from './channel/channel-part.ts'
 import { RoutingPart } from './routing/routing-part.ts'
 import { TrustPart } from './trust/trust-part.ts'
 import type { Faults } from './faults.ts'
@@ -65,5 +66,24 @@ export const scenarios: readonly Scenario[] = [
     convergeMs: 20_000,
     troubleMs: 15_000,
     createParts: (world, { routing }) => [new RoutingPart(world, { pathsPerNode: 1 }, routing)],
+  },
+  {
+    name: 'channels',
+    summary: 'channels: 12 nodes, 4 of them pass frames on and replay them; keys change all the time',
+    nodes: 12,
+    minNodes: 6,
+    liarShare: 0.34,
+    chords: 2,
+    faults: {
+      ...bad,
+      partitions: 2,
+      partitionMs: [1_000, 3_000],
+      oneWayLinks: 4,
+      oneWayMs: [1_000, 3_000],
+      crashes: 2,
+      downMs: [500, 4_000],
+    },
+    troubleMs: 10_000,
+    createParts: (world) => [new ChannelPart(world)],
   },
 ]
