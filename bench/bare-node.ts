@@ -2,7 +2,7 @@
 import { provide, systemClock, systemRandom } from '../kernel/index.ts'
 import { IdentityKeys } from '../modules/identity/keys.ts'
 import { IdentityService } from '../modules/identity/service.ts'
-import { verifyFor } from '../modules/identity/signature.ts'
+import { verifyFor } from '../protocols/identity/signature.ts'
 import { StoreKeys } from '../modules/storage/keys.ts'
 import { MemoryEngine } from '../modules/storage/memory-engine.ts'
 import { StorageService } from '../modules/storage/service.ts'

@@ -5,7 +5,7 @@
  */
 import { createPublicKey, generateKeyPairSync, sign, verify } from 'node:crypto'
 import { systemClock, systemRandom } from '../kernel/index.ts'
-import { signedBytes, verifyFor } from '../modules/identity/signature.ts'
+import { signedBytes, verifyFor } from '../protocols/identity/signature.ts'
 import { messageTypes, SEALED_HEAD_BYTES } from '../protocols/routing/link-message.ts'
 import { Router, TICK_INTERVAL_MS } from '../protocols/routing/router.ts'
 import { hexOf, KEY_BYTES, SIGNATURE_BYTES } from '../protocols/routing/signing.ts'

@@ -1,12 +1,11 @@
 /** What this node brings into handshakes: its identity and static key, pinned keys of peers, tickets. */
-import { localIdentity, STATIC_KEY_PURPOSE } from '../../protocols/handshake/handshake.ts'
+import { localIdentity, STATIC_KEY_PURPOSE, STATIC_SEED_LABEL } from '../../protocols/handshake/handshake.ts'
 import { TicketStore } from '../../protocols/handshake/tickets.ts'
 import { x25519KeyPairFromSeed } from '../../protocols/noise/x25519.ts'
 import type { LocalIdentity, VerifyStaticKey } from '../../protocols/handshake/handshake.ts'
 import type { Session } from '../../protocols/channel/endpoint.ts'
 import type { IdentityService } from '../identity/service.ts'
 
-const STATIC_SEED_LABEL = 'nzcore/channel-static-seed/1'
 /** Peers whose static keys are remembered; the one not seen for longest makes room. */
 export const MAX_PINNED_KEYS = 1_024
 

@@ -1,7 +1,7 @@
 /** Paths to peers through other nodes, and streams over them. */
 import { z } from 'zod'
 import { defineModule } from '../../kernel/index.ts'
-import { localIdentity } from '../../protocols/handshake/handshake.ts'
+import { localIdentity, STATIC_SEED_LABEL } from '../../protocols/handshake/handshake.ts'
 import { x25519KeyPairFromSeed } from '../../protocols/noise/x25519.ts'
 import { IdentityService } from '../identity/service.ts'
 import { networkEvents, NetworkService } from '../network/service.ts'
@@ -37,7 +37,7 @@ export default defineModule({
 
   setup({ clock, random, events, scope, log }, { identity, network, trust }, { relayBytesPerSecond, maxStreams }) {
     const { signal } = scope
-    const seed = identity.deriveKey('nzcore/channel-static-key/1')
+    const seed = identity.deriveKey(STATIC_SEED_LABEL)
     const staticKey = x25519KeyPairFromSeed(seed)
     seed.fill(0)
     const channelIdentity = localIdentity(identity.self.nodePublicKey, staticKey, (purpose, message) =>

@@ -112,7 +112,7 @@ class Host {
           if (told.back().type == EventType::stream) command(CommandType::accept, event.session, event.stream);
         }
       }
-      engine->slabs()->give(std::move(batch.slab));
+      engine->slabs().give(std::move(batch.slab));
       batch = Batch{};
     }
   }

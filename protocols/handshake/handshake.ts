@@ -6,7 +6,7 @@ import { Initiator } from './initiator.ts'
 import { Responder } from './responder.ts'
 import type { HandshakeInit, RunningHandshake } from './running.ts'
 
-export { localIdentity, STATIC_KEY_PURPOSE } from './identity.ts'
+export { localIdentity, STATIC_KEY_PURPOSE, STATIC_SEED_LABEL } from './identity.ts'
 export type { Established } from './established.ts'
 export type { LocalIdentity, SignStaticKey, VerifyStaticKey } from './identity.ts'
 export type { HandshakeInit, InitiatorInit, ResponderInit, RunningHandshake, Step } from './running.ts'

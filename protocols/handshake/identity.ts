@@ -3,6 +3,8 @@ import type { X25519KeyPair } from '../noise/x25519.ts'
 
 /** What the signature that binds a static key to an identity is for. */
 export const STATIC_KEY_PURPOSE = 'nzcore/channel-static-key/1'
+/** What a node derives the seed of its static key for, so that it is the same in every run and every channel. */
+export const STATIC_SEED_LABEL = 'nzcore/channel-static-seed/1'
 /** Who this side is, made once with `localIdentity`. */
 export interface LocalIdentity {
   /** Ed25519, 32 bytes: the key inside the peer id. */

@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.hmac import HMAC
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from updates import Refused, decode, is_bytes, is_number, verifies
 
 PATTERNS = ("XX", "IK", "IKpsk1")  # section 3, by number
@@ -34,7 +35,7 @@ def require(holds: bool, name: str) -> None:
 
 
 def public(private: bytes) -> bytes:
-    return X25519PrivateKey.from_private_bytes(private).public_key().public_bytes_raw()
+    return X25519PrivateKey.from_private_bytes(private).public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
 
 
 def agree(private: bytes, other: bytes) -> bytes:
