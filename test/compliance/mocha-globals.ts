@@ -6,6 +6,7 @@
  * A test that cannot hold for what is tested is left out by name, with a reason that is printed.
  */
 import { after, afterEach, before, beforeEach, describe, it } from 'node:test'
+import { setTimeout } from 'node:timers/promises'
 
 type Body = (this: object) => unknown
 
@@ -23,11 +24,12 @@ export function leaveOut(name: string, reason: string): void {
 }
 
 const hurried = new Set<string>()
-const TRIES = 4
+const TRIES = 40
+const PAUSE_MS = 50
 
 /**
  * For a test that asks after a few milliseconds for what crosses threads and a socket: it counts when it holds in one of
- * four tries. What is wrong stays wrong in all of them.
+ * its tries, which come over two seconds, for another process may have the cores. What is wrong stays wrong in all.
  */
 export function tryAgain(name: string): void {
   hurried.add(name)
@@ -40,6 +42,7 @@ async function inSomeTry(name: string, body: Body): Promise<void> {
       return
     } catch (error) {
       if (left === 0) throw error
+      await setTimeout(PAUSE_MS)
     }
   }
 }
