@@ -66,7 +66,8 @@ export class Responder implements RunningHandshake {
   }
 
   confirm(): void {
-    if (this.#isDone) this.#state = { name: 'over' }
+    this.#isDone = true
+    this.#state = { name: 'over' }
   }
 
   receive(bytes: Uint8Array, nowMs: number): Step {
@@ -87,7 +88,6 @@ export class Responder implements RunningHandshake {
     if (this.#state.name === 'over') return QUIET
     if (this.#tries >= MAX_TRIES) return this.#fail('NZ_HANDSHAKE_UNAUTHENTIC')
     this.#tries += 1
-    this.#isDone = false
     const hello = decodeHello(body)
     if (hello === null) return { send: [], refused: 'NZ_HANDSHAKE_MALFORMED' }
     const ticket = this.#ticketOf(hello, nowMs)
@@ -99,6 +99,7 @@ export class Responder implements RunningHandshake {
     if (opened.byteLength > 0) return { send: [], refused: 'NZ_HANDSHAKE_MALFORMED' }
     const answer = this.#answerTo(hello, noise, null)
     if (answer === null) return refusal(hello, 'NZ_HANDSHAKE_KEY')
+    this.#isDone = false
     this.#state = { name: 'answered', hello: bytes.slice(), index: hello.index, answer, noise }
     return { send: [answer] }
   }

@@ -65,6 +65,27 @@ describe('two endpoints', () => {
     assert.equal(patterns.size, 3)
   })
 
+  it('stay open, and take nothing twice, when handshake frames come again, changed or not', () => {
+    const ann = new Endpoint({ handshake: initiatorInit({}) })
+    const bob = new Endpoint({ handshake: responderInit({}) })
+    const [hello = assert.fail()] = ann.due(0).send
+    const [answer = assert.fail()] = bob.receive(hello, 0).send
+    const [finish = assert.fail()] = ann.receive(answer, 0).send
+    const [ping = assert.fail()] = bob.receive(finish, 0).send
+    const changed = Uint8Array.from(hello)
+    changed[changed.length - 1] = (changed.at(-1) ?? 0) ^ 1
+    changed[8] = 0xff
+    bob.receive(changed, 0)
+    ann.receive(ping, 0)
+    const sealed = ann.seal(Buffer.from('once'), 0)
+    assert.ok('packet' in sealed)
+    assert.deepEqual(bob.receive(sealed.packet, 0).payload, Buffer.from('once'))
+    bob.receive(finish, 0)
+    assert.equal(bob.receive(sealed.packet, 0).refused, 'NZ_CHANNEL_REPLAYED')
+    assert.equal(bob.due(15_000).failed, undefined)
+    assert.equal(bob.state, 'open')
+  })
+
   it('do not open for a handshake that was only replayed', () => {
     const calling = new Endpoint({ handshake: initiatorInit({ pinnedStatic: BOB.staticKey.publicKey }) })
     const [hello = assert.fail()] = calling.due(0).send
