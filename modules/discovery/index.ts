@@ -1,9 +1,9 @@
 /** Finds peers, services and values through other nodes: wiring only. */
-import { bounded, defineModule } from '../../kernel/index.ts'
+import { bounded, defineModule, isNzError } from '../../kernel/index.ts'
 import { ContactsService } from '../contacts/service.ts'
 import { IdentityService } from '../identity/service.ts'
 import { networkErrors, networkEvents, NetworkService } from '../network/service.ts'
-import { StorageService } from '../storage/service.ts'
+import { storageEvents, StorageService } from '../storage/service.ts'
 import { TrustService } from '../trust/service.ts'
 import { dialableAddresses } from './address-range.ts'
 import { answerRequests } from './answering.ts'
@@ -52,15 +52,28 @@ export default defineModule({
   restart: 'permanent',
 
   setup(context, required, config) {
-    const { scope, clock, events } = context
+    const { scope, clock, events, log } = context
     const { network } = required
     const { signal } = scope
     const parts = assemble(context, required, config)
     const { dht, own, tending, search } = parts
+    let trouble: NzError | null = null
+    const load = async (options: { readonly signal: AbortSignal }): Promise<void> => {
+      try {
+        await own.load(options)
+        trouble = null
+      } catch (error) {
+        if (!isNzError(error)) throw error
+        trouble = error
+        log.error('discovery.ownRecordsNotRead', { error })
+      }
+    }
     return {
       services: { discovery: parts.discovery, introductions: parts.introductions },
       async start(options) {
-        await own.load(options)
+        await load(options)
+        // A repair of the store, or room on the disk, brings them back.
+        events.on(storageEvents.writable, async () => await load({ signal }), { signal })
         await parts.introductions.start({ signal })
         if (config.mode === 'off') return
         if (config.mode === 'server') {
@@ -81,6 +94,10 @@ export default defineModule({
         tending.start()
         if (config.lan.enabled) await startLan(parts.lan, context, options)
       },
+      async health() {
+        if (trouble === null) return await Promise.resolve({ state: 'healthy' as const })
+        return { state: 'degraded', code: trouble.code, why: trouble.why ?? trouble.message }
+      },
     }
   },
 })
@@ -99,13 +116,23 @@ async function startLan(
   }
 }
 
+/** Nobody counts as a contact while the address book cannot be read. */
+function isContact(contacts: Pick<ContactsService, 'get'>, peerId: string): boolean {
+  try {
+    return contacts.get(peerId) !== undefined
+  } catch (error) {
+    if (isNzError(error)) return false
+    throw error
+  }
+}
+
 function assemble(context: ModuleContext, required: Required, config: DiscoveryConfig) {
   const { scope, clock, log, events, random } = context
   const { network, identity, storage } = required
   const { signal } = scope
   const signer = Buffer.from(identity.self.nodePublicKey).toString('hex')
   const verify: Verify = (...args) => identity.verify(...args)
-  const isWanted = (peerId: string): boolean => required.contacts.get(peerId) !== undefined
+  const isWanted = (peerId: string): boolean => isContact(required.contacts, peerId)
   const opened = new OpenedConnections({ network, clock, log, isWanted }, { max: config.maxConnections })
   const own = new OwnRecords({
     dht: () => dht,

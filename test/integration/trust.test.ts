@@ -14,7 +14,7 @@ interface Explained {
   readonly level: string
   readonly because: string
   readonly mayDo: readonly string[]
-  readonly paths: readonly (readonly { readonly issuer: { readonly name: string | null } }[])[]
+  readonly paths: readonly (readonly { readonly level: string; readonly issuer: { readonly name: string | null } }[])[]
 }
 
 describe('trust between daemons', () => {
@@ -81,7 +81,8 @@ describe('trust between daemons', () => {
     await run('desk', 'trust', 'set', 'tablet', 'high')
     const tookMs = await until('a path to the tablet', async () => {
       const { because, paths } = await explain('laptop', 'tablet')
-      return because === 'path' && paths[0]?.at(-1)?.issuer.name === 'desk'
+      const last = paths[0]?.at(-1)
+      return because === 'path' && last?.issuer.name === 'desk' && last.level === 'HIGH'
     })
     test.diagnostic(`known on the laptop after ${tookMs.toFixed(0)} ms, the commands that ask included`)
     assert.match(await run('laptop', 'trust', 'explain', ids['tablet'] ?? ''), /desk says HIGH/)
