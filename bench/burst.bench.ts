@@ -17,6 +17,7 @@ export const burst: Scenario = {
             'native-streams',
             'typescript-streams',
             'libp2p',
+            'libp2p-as-node',
             'libp2p-batched',
             'libp2p-lp',
             'tcp',

@@ -20,7 +20,7 @@ for (let i = 0; i < Number(count); i++) nodes.push(await transport.join(serveWor
 let prepared: { readonly pipes: readonly Pipe[]; readonly work: Work } | null = null
 
 process.on('message', (order: MeshOrder) => {
-  if (order === 'usage') return reply(ownUsage())
+  if (order === 'usage') return reply(ownUsage(order))
   const done = order === 'go' ? go() : prepare(order.edges, order.work)
   done.then(reply, (error: unknown) => reply({ error: String(error) }))
 })

@@ -61,7 +61,8 @@ export function edgesOf(addresses: readonly (readonly string[])[]): readonly (re
 export async function startMesh(name: TransportName, size: MeshSize): Promise<Mesh> {
   const children: ChildProcess[] = []
   try {
-    for (let i = 0; i < size.processes; i++) children.push(startProcess('mesh-process', [name, String(share(size, i))]))
+    for (let i = 0; i < size.processes; i++)
+      children.push(startProcess('mesh-process', name, [name, String(share(size, i))]))
     const replies = await Promise.all(children.map(async (child) => await replyOf(child, MESH_TIMEOUT_MS)))
     const addresses = replies.map((said) => ('addresses' in said ? said.addresses : []))
     const started = addresses.flat().length
@@ -71,11 +72,11 @@ export async function startMesh(name: TransportName, size: MeshSize): Promise<Me
     return {
       async run() {
         await tellAll(children, (i) => ({ edges: edges[i] ?? [], work }))
-        const before = await usageOf(...children)
+        const before = await usageOf(children)
         const startedAt = performance.now()
         await tellAll(children, () => 'go')
         const ms = performance.now() - startedAt
-        const after = await usageOf(...children)
+        const after = await usageOf(children)
         return { ...after, ms, cpuMs: after.cpuMs - before.cpuMs }
       },
       [Symbol.asyncDispose]: async () => await endProcesses(children),

@@ -1,12 +1,15 @@
 /**
- * Messages that say who they are: the number in the first four bytes, then a part of one random block that starts
- * elsewhere in each message. The receiver counts, orders and compares every byte.
+ * Messages that say who they are: a number in the first four bytes, then a part of one random block that starts
+ * elsewhere in each message. The receiver counts, orders and compares every byte. After `MADE_BYTES` of them they begin
+ * anew: who sends many does not make each.
  */
 import { createHash } from 'node:crypto'
 
 const BLOCK_BYTES = 131_072
 /** Enough of the block that a message of the largest size can start anywhere in the first part of it. */
 const STARTS = 4_093
+/** As many different messages as these bytes hold are made, once, and sent again and again. */
+const MADE_BYTES = 16_777_216
 export const MAX_MESSAGE_BYTES = BLOCK_BYTES - STARTS
 
 const block = new Uint8Array(
@@ -14,6 +17,11 @@ const block = new Uint8Array(
     Array.from({ length: BLOCK_BYTES / 32 }, (_, i) => createHash('sha256').update(`nzcore bench ${i}`).digest()),
   ),
 )
+
+/** How many messages of `size` bytes differ from each other. */
+export function differentMessages(size: number): number {
+  return Math.max(1, Math.floor(MADE_BYTES / size))
+}
 
 /** A new array for each call: a transport may keep it. */
 export function messageOf(index: number, size: number): Uint8Array {
@@ -25,12 +33,14 @@ export function messageOf(index: number, size: number): Uint8Array {
 /** Cuts a stream of bytes into messages of one size and checks each. */
 export class MessageCheck {
   readonly #size: number
+  readonly #different: number
   readonly #partial: Uint8Array
   #held = 0
   #next = 0
 
   constructor(size: number) {
     this.#size = size
+    this.#different = differentMessages(size)
     this.#partial = new Uint8Array(size)
   }
 
@@ -59,7 +69,7 @@ export class MessageCheck {
   }
 
   #check(message: Uint8Array): void {
-    const index = this.#next++
+    const index = this.#next++ % this.#different
     const start = startOf(index)
     const number = new DataView(message.buffer, message.byteOffset).getUint32(0)
     const isIntact = Buffer.compare(message.subarray(4), block.subarray(start + 4, start + this.#size)) === 0

@@ -4,7 +4,7 @@ import { ownUsage } from './own-usage.ts'
 import { isTransportName, transports } from './transports/index.ts'
 import { measureWork, serveWork } from './work.ts'
 import type { Client } from './pipe.ts'
-import type { Order, Reply } from './processes.ts'
+import type { Order, Reply, UsageOrder } from './processes.ts'
 
 const [role, name = '', folder = '', address = '', count = '1'] = process.argv.slice(2)
 if (!isTransportName(name)) throw new Error(`no such transport: ${name}`)
@@ -14,8 +14,8 @@ const transport = await transports[name]()
 process.on('disconnect', () => process.exit(0))
 
 process.on('message', (order: unknown) => {
-  if (order !== 'usage') return
-  reply(ownUsage())
+  if (order !== 'usage' && order !== 'usage-collected') return
+  reply(ownUsage(order))
 })
 
 if (role === 'server') {
@@ -26,8 +26,8 @@ if (role === 'server') {
   for (let i = 0; i < Number(count); i++) {
     clients.push(await transport.connect(address, { folder: i === 0 ? folder : join(folder, String(i)) }))
   }
-  process.on('message', (order: Order | 'usage') => {
-    if (order === 'usage') return
+  process.on('message', (order: Order | UsageOrder) => {
+    if (typeof order === 'string') return
     const { work, timeoutMs } = order
     void Promise.all(clients.map(async (client) => await measureWork(client, work, timeoutMs))).then(
       (measured) =>

@@ -5,8 +5,11 @@ import { once } from 'node:events'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { extname, join } from 'node:path'
+import { NODE_FLAGS } from '../cli/node-flags.ts'
 import type { TransportName } from './transports/index.ts'
 import type { Measured, Work } from './work.ts'
+
+export type UsageOrder = 'usage' | 'usage-collected'
 
 export interface Order {
   readonly work: Work
@@ -17,7 +20,7 @@ export interface Order {
 export interface Usage {
   readonly cpuMs: number
   readonly peakMb: number
-  /** Now, after a collection. */
+  /** Now; of `usage-collected` after a collection. */
   readonly residentMb: number
 }
 
@@ -33,12 +36,17 @@ export interface Costed extends Measured {
   readonly cpuMs: number
   /** Of the larger of the two, since it began. */
   readonly peakMb: number
-  /** By how much the resident memory of both together has grown. */
+  /** By how much the resident memory of both together has grown; for `hold`, after a collection. */
   readonly grownMb: number
 }
 
-/** As a node runs (cli/node-flags.ts), and the alternatives with it: buffers are freed early. */
-const NODE_FLAGS = ['--max-semi-space-size=1', '--expose-gc']
+/** What runs as a node does; programs that use a library run as Node has it. */
+const AS_A_NODE: ReadonlySet<string> = new Set<TransportName>([
+  'nzcore',
+  'nzcore-batched',
+  'nzcore-typescript',
+  'libp2p-as-node',
+])
 
 /** Of one process; longer where it makes many connections. */
 const READY_TIMEOUT_MS = 60_000
@@ -55,7 +63,7 @@ export async function startPair(name: TransportName, clients = 1): Promise<Pair>
   const children: ChildProcess[] = []
   const base = await mkdtemp(join(tmpdir(), 'nzb-'))
   const start = async (...args: string[]): Promise<{ child: ChildProcess; address: string }> => {
-    const child = startProcess('peer-process', args)
+    const child = startProcess('peer-process', name, args)
     children.push(child)
     const said = await replyOf(child, READY_TIMEOUT_MS + clients * READY_TIMEOUT_MS_PER_CLIENT)
     if (!('address' in said)) throw new Error(`${name} does not start: ${JSON.stringify(said)}`)
@@ -71,11 +79,13 @@ export async function startPair(name: TransportName, clients = 1): Promise<Pair>
     return {
       name,
       async run(work) {
-        const before = await usageOf(server, child)
+        // A collection throws away what the compiler has learnt: only who asks for memory has one.
+        const order = work.kind === 'hold' ? 'usage-collected' : 'usage'
+        const before = await usageOf([server, child], order)
         child.send({ work, timeoutMs: WORK_TIMEOUT_MS } satisfies Order)
         const said = await replyOf(child, WORK_TIMEOUT_MS + READY_TIMEOUT_MS)
         if (!('ms' in said)) throw new Error(`${name}: ${'error' in said ? said.error : 'no measurement'}`)
-        const after = await usageOf(server, child)
+        const after = await usageOf([server, child], order)
         const grownMb = after.residentMb - before.residentMb
         return { ...said, cpuMs: after.cpuMs - before.cpuMs, peakMb: after.peakMb, grownMb }
       },
@@ -87,10 +97,11 @@ export async function startPair(name: TransportName, clients = 1): Promise<Pair>
   }
 }
 
-/** A program of this folder in a process of its own, which talks by messages. */
-export function startProcess(name: string, args: readonly string[]): ChildProcess {
-  return fork(join(import.meta.dirname, `${name}${extname(import.meta.filename)}`), args, {
-    execArgv: [...process.execArgv, ...NODE_FLAGS],
+/** A program of this folder in a process of its own, which talks by messages, and measures this transport. */
+export function startProcess(program: string, transport: TransportName, args: readonly string[]): ChildProcess {
+  const flags = AS_A_NODE.has(transport) ? NODE_FLAGS : []
+  return fork(join(import.meta.dirname, `${program}${extname(import.meta.filename)}`), args, {
+    execArgv: [...process.execArgv, ...flags, '--expose-gc'],
     stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
   })
 }
@@ -104,10 +115,10 @@ export async function endProcesses(children: readonly ChildProcess[]): Promise<v
 }
 
 /** Of all together; the peak is that of the largest. */
-export async function usageOf(...children: readonly ChildProcess[]): Promise<Usage> {
+export async function usageOf(children: readonly ChildProcess[], order: UsageOrder = 'usage'): Promise<Usage> {
   let [cpuMs, peakMb, residentMb] = [0, 0, 0]
   for (const child of children) {
-    child.send('usage')
+    child.send(order)
     const said = await replyOf(child, READY_TIMEOUT_MS)
     if (!('cpuMs' in said)) throw new Error('a process of the bench does not say what it uses')
     cpuMs += said.cpuMs

@@ -7,12 +7,15 @@ import type { Summary } from './statistics.ts'
 import type { TransportName } from './transports/index.ts'
 import type { Work } from './work.ts'
 
+/** Uncounted: what is measured are programs that have run for a while. */
+const WARM_UP_ROUNDS = 3
+
 export interface RoundsInit {
   readonly variants: readonly TransportName[]
   readonly work: Work
   /** Connections that do the work at the same time, each all of it. @default 1 */
   readonly clients?: number
-  /** Measured rounds; one more goes before them uncounted. At least 7 for a figure that is told to anybody. */
+  /** Measured rounds, after `WARM_UP_ROUNDS`. At least 7 for a figure that is told to anybody. */
   readonly rounds: number
   readonly signal: AbortSignal
 }
@@ -27,7 +30,7 @@ export interface VariantResult {
   readonly cpuMs: number
   /** Resident memory of the larger process at its peak. */
   readonly peakMb: number
-  /** By how much the resident memory of both processes grew in a round. */
+  /** By how much the resident memory of both processes grew in a round; meant for `hold`. */
   readonly grownMb: Summary
   /** For `stall`: the share of the undisturbed rate that was left, and the bytes taken for a reader that had stopped. */
   readonly stalled: { readonly share: Summary; readonly takenMb: Summary } | null
@@ -51,11 +54,11 @@ export async function measureRounds({ variants, work, clients, rounds, signal }:
     const stalls = pairs.map((): NonNullable<Costed['stalled']>[] => [])
     const shares = pairs.map((): number[] => [])
     const failed = new Map<number, string>()
-    for (let round = -1; round < rounds; round++) {
+    for (let round = -WARM_UP_ROUNDS; round < rounds; round++) {
       // Another one goes first each time: whoever follows a heavy one may find a warm or a tired machine.
       for (let turn = 0; turn < pairs.length; turn++) {
         signal.throwIfAborted()
-        const index = (turn + round + 1) % pairs.length
+        const index = (turn + round + WARM_UP_ROUNDS) % pairs.length
         if (failed.has(index)) continue
         const measured = await runOrFail(pairs[index], work)
         if (typeof measured === 'string') failed.set(index, measured)

@@ -23,7 +23,7 @@ export const routing: Scenario = {
   name: 'routing',
   async run(options) {
     const work = workOf(PACKETS[options.size])
-    const messages = messagesOf(work) ?? []
+    const messages = messagesOf(work)
     const line = new PacketLine()
     const carry = async (isSigned: boolean): Promise<void> =>
       await Promise.resolve(line.carry(messages, { size: MESSAGE_BYTES, isSigned }))
@@ -57,7 +57,7 @@ export const routedStream: Scenario = {
 async function overStream(
   line: NodeLine,
   hops: number,
-  { work, messages }: { readonly work: Work; readonly messages: readonly Uint8Array[] | undefined },
+  { work, messages }: { readonly work: Work; readonly messages: readonly Uint8Array[] },
 ): Promise<void> {
   const pipe = await line.open(hops)
   const { promise: tooLate, reject } = Promise.withResolvers<never>()

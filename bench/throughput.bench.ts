@@ -12,7 +12,16 @@ export const throughput: Scenario = {
     const rounds = size === 'full' ? FULL_ROUNDS : SMALL_ROUNDS
     const { results, failures } = await measureRounds({
       variants: isCompared
-        ? ['nzcore', 'nzcore-typescript', 'native-streams', 'typescript-streams', 'libp2p', 'tcp', 'tls']
+        ? [
+            'nzcore',
+            'nzcore-typescript',
+            'native-streams',
+            'typescript-streams',
+            'libp2p',
+            'libp2p-as-node',
+            'tcp',
+            'tls',
+          ]
         : ['nzcore'],
       work: { kind: 'send', count, size: PIECE_BYTES },
       rounds,

@@ -2,7 +2,7 @@
  * What is done over a pipe: the client says in 12 bytes what comes, the server checks it and answers. Time runs in the
  * client, from before the first message to the answer that says all came.
  */
-import { MessageCheck, messageOf } from './messages.ts'
+import { differentMessages, MessageCheck, messageOf } from './messages.ts'
 import type { Client, Pipe } from './pipe.ts'
 
 export interface Work {
@@ -40,6 +40,9 @@ const MAX_STALLED_BYTES = 268_435_456
 const MAX_OPEN_STREAMS = 32
 
 const HEADER_BYTES = 12
+
+/** Those of one size, made so far. */
+let made: Uint8Array[] = []
 /** By their number in the header. */
 const KINDS: readonly Work['kind'][] = ['send', 'echo', 'stall']
 
@@ -65,7 +68,7 @@ export function serveWork(pipe: Pipe): void {
       const before = check.count
       check.push(rest)
       for (let i = before; i < check.count; i++) {
-        if (work.kind === 'echo') void pipe.write(messageOf(i, work.size))
+        if (work.kind === 'echo') void pipe.write(messageOf(i % differentMessages(work.size), work.size))
       }
       if (work.kind === 'send' && before < work.count && check.count === work.count) {
         void pipe.write(Uint8Array.of(1))
@@ -158,12 +161,13 @@ async function streams(client: Client, { count, size }: Work): Promise<Measured>
 
 /** `messages`: those of `work`, made before. */
 export async function send(pipe: Pipe, work: Work, messages = messagesOf(work)): Promise<Measured> {
+  if (messages.length === 0) throw new RangeError('there is nothing to send')
   const answer = Promise.withResolvers<void>()
   pipe.onBytes((bytes) => (bytes[0] === 1 && bytes.byteLength === 1 ? answer.resolve() : answer.reject(bytes)))
   const startedAt = performance.now()
   await pipe.write(headerOf(work))
   for (let i = 0; i < work.count; i++) {
-    const wait = pipe.write(messages?.[i] ?? messageOf(i, work.size))
+    const wait = pipe.write(messages[i % messages.length] ?? new Uint8Array())
     if (wait !== undefined) await wait
   }
   pipe.flush()
@@ -186,15 +190,15 @@ async function echo(pipe: Pipe, work: Work): Promise<Measured> {
   })
   await pipe.write(headerOf(work))
   pipe.flush()
-  const messages = makeMessages(work)
+  const messages = messagesOf(work)
   const roundTripsMs: number[] = []
   const startedAt = performance.now()
-  for (const message of messages) {
+  for (let i = 0; i < work.count; i++) {
     const back = Promise.withResolvers<void>()
     came = back.resolve
     failed = back.reject
     const sentAt = performance.now()
-    await pipe.write(message)
+    await pipe.write(messages[i % messages.length] ?? new Uint8Array())
     pipe.flush()
     await back.promise
     roundTripsMs.push(performance.now() - sentAt)
@@ -203,13 +207,12 @@ async function echo(pipe: Pipe, work: Work): Promise<Measured> {
   return { ms: performance.now() - startedAt, roundTripsMs }
 }
 
-/** Made before the clock runs, unless they are too many: making messages is not what is measured. */
-export function messagesOf(work: Work): readonly Uint8Array[] | undefined {
-  return work.count * work.size <= 33_554_432 ? makeMessages(work) : undefined
-}
-
-function makeMessages({ count, size }: Work): readonly Uint8Array[] {
-  return Array.from({ length: count }, (_, i) => messageOf(i, size))
+/** Made before the clock runs, and once. The message `i` is `[i % length]`. */
+export function messagesOf({ count, size }: Work): readonly Uint8Array[] {
+  if (made.length === 0 || made[0]?.byteLength !== size) made = []
+  const length = Math.min(count, differentMessages(size))
+  for (let i = made.length; i < length; i++) made.push(messageOf(i, size))
+  return made.slice(0, length)
 }
 
 function headerOf({ kind, count, size }: Work): Uint8Array {

@@ -8,6 +8,7 @@ export const transports = {
   'native-streams': async () => (await import('./libp2p.ts')).nativeStreams,
   'typescript-streams': async () => (await import('./libp2p.ts')).typescriptStreams,
   libp2p: async () => (await import('./libp2p.ts')).libp2p,
+  'libp2p-as-node': async () => (await import('./libp2p.ts')).libp2p,
   'libp2p-identify': async () => (await import('./libp2p.ts')).libp2pIdentifying,
   'libp2p-batched': async () => (await import('./libp2p.ts')).libp2pBatched,
   'libp2p-lp': async () => (await import('./libp2p.ts')).libp2pLengthPrefixed,
