@@ -2,6 +2,7 @@
 import { randomBytes } from 'node:crypto'
 import { mkdir, open, readdir, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
+import { isErrno, syncFolder } from '../../kernel/index.ts'
 import { backupErrors } from './service.ts'
 import type { Target } from './target.ts'
 
@@ -35,7 +36,7 @@ export class FolderTarget implements Target {
       }
       await this.#failing(async () => {
         await rename(aside, join(this.#folder, name))
-        await this.#sync()
+        await syncFolder(this.#folder)
       })
       return result
     } catch (error) {
@@ -48,7 +49,7 @@ export class FolderTarget implements Target {
   async remove(names: readonly string[]): Promise<void> {
     await this.#failing(async () => {
       for (const name of names) await rm(join(this.#folder, name), { force: true })
-      await this.#sync()
+      await syncFolder(this.#folder)
     })
   }
 
@@ -57,7 +58,7 @@ export class FolderTarget implements Target {
       try {
         return (await readdir(this.#folder)).includes(name)
       } catch (error) {
-        if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return false
+        if (isErrno(error, 'ENOENT')) return false
         throw error
       }
     })
@@ -66,16 +67,6 @@ export class FolderTarget implements Target {
   async #removeLeftovers(): Promise<void> {
     const names = await readdir(this.#folder)
     for (const name of names) if (LEFTOVER.test(name)) await rm(join(this.#folder, name), { force: true })
-  }
-
-  async #sync(): Promise<void> {
-    if (process.platform === 'win32') return
-    const handle = await open(this.#folder, 'r')
-    try {
-      await handle.sync()
-    } finally {
-      await handle.close()
-    }
   }
 
   async #failing<T>(work: () => Promise<T>): Promise<T> {

@@ -1,11 +1,12 @@
 /** Stored files for tests and simulations: in memory, or on a disk, over a store in memory. */
-import { systemClock, systemRandom } from '../../kernel/index.ts'
+import { SimulatedClock, systemClock, systemRandom } from '../../kernel/index.ts'
 import { Files } from '../../modules/files/files.ts'
 import { FileKeys } from '../../modules/files/keys.ts'
 import { MemoryFolder } from '../../modules/files/memory-folder.ts'
 import { FileRecords } from '../../modules/files/records.ts'
 import { memoryDisk, openStore } from './storage.ts'
 import { memoryHome } from './home.ts'
+import { bytesOf, contentOf, inPieces } from '../compliance/files.ts'
 import type { Clock, Random } from '../../kernel/index.ts'
 import type { FilesInit, FilesOptions } from '../../modules/files/files.ts'
 import type { ContentFolder } from '../../modules/files/folder.ts'
@@ -63,4 +64,21 @@ export async function openFiles({ told, seed = 1, ...init }: OpenFilesInit = {})
       if (init.storage === undefined) await storage.close()
     },
   }
+}
+
+const { signal } = new AbortController()
+
+export const put = async (files: Files, name: string, content: Uint8Array, replaces = false) =>
+  await files.put(name, inPieces(content), { signal, replaces })
+export const read = async (files: Files, name: string) => await bytesOf(await files.read(name, { signal }))
+
+/** Files in memory whose one content may be changed. */
+export async function withContent(size: number) {
+  const clock = new SimulatedClock()
+  const folder = new MemoryFolder(clock)
+  const told: string[] = []
+  const opened = await openFiles({ folder, clock, told })
+  await put(opened.files, 'f', contentOf(size))
+  const [[diskName, sealed] = ['', new Uint8Array()]] = folder.files
+  return { ...opened, clock, folder, told, diskName, sealed }
 }

@@ -1,4 +1,4 @@
-/** Backups: what is kept, when they are made, where they go, and shares of the words. */
+/** Backups: what is kept, when they are made, and where they go. */
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import fc from 'fast-check'
-import { isNzError, seededRandom, SimulatedClock, systemClock, systemRandom } from '../../kernel/index.ts'
+import { isNzError, SimulatedClock, systemClock, systemRandom } from '../../kernel/index.ts'
 import { Backups } from '../../modules/backup/backups.ts'
 import { Catalogue, MAX_REMEMBERED } from '../../modules/backup/catalogue.ts'
 import { backupConfig } from '../../modules/backup/config.ts'
@@ -17,10 +17,8 @@ import { recoveryKeyOf } from '../../modules/backup/recovery-key.ts'
 import { Restore } from '../../modules/backup/restore.ts'
 import { prunable } from '../../modules/backup/retention.ts'
 import { Scheduler } from '../../modules/backup/scheduler.ts'
-import { combineShares, splitWords } from '../../modules/backup/shares.ts'
 import { ArchiveDecoder, ArchiveEncoder, MAX_PARTS } from '../../protocols/backup/archive.ts'
 import { MAX_ITEM_BYTES } from '../../protocols/backup/part.ts'
-import { decodeShare } from '../../protocols/backup/share.ts'
 import { x25519KeyPairFromSeed } from '../../protocols/noise/x25519.ts'
 import { fakeIdentity } from '../fake/identity.ts'
 import { openStore } from '../fake/storage.ts'
@@ -30,7 +28,6 @@ import type { BackupPart } from '../../protocols/backup/part.ts'
 
 const { signal } = new AbortController()
 const DAY_MS = 86_400_000
-const BECH32_CHARACTERS = 'qpzry9x8gf2tvdw0s3jn54khce6mua7l'.split('')
 const silent: Logger = { debug() {}, info() {}, warn() {}, error() {} }
 const recovery = x25519KeyPairFromSeed(new Uint8Array(32).fill(3)).publicKey
 
@@ -399,59 +396,5 @@ describe('backups', () => {
     assert.equal(list.length, MAX_REMEMBERED)
     assert.deepEqual([list[0]?.createdAtMs, list.at(-1)?.createdAtMs], [1, MAX_REMEMBERED])
     await storage.close()
-  })
-})
-
-describe('shares of the words', () => {
-  const entropy = seededRandom(3).bytes(32)
-  const nodePublicKey = seededRandom(4).bytes(32)
-  const publicKeyOf = async (secret: Uint8Array): Promise<Uint8Array> =>
-    await Promise.resolve(Buffer.compare(secret, entropy) === 0 ? nodePublicKey : secret)
-
-  it('give them back from any that are enough, in any order, and tell nothing from fewer', async () => {
-    const shares = await splitWords({ entropy, nodePublicKey, count: 5, threshold: 3 })
-    for (const [a, b, c] of [
-      [0, 1, 2],
-      [4, 2, 0],
-      [3, 4, 1],
-    ] as const) {
-      const some = [shares[a] ?? '', `  ${shares[b] ?? ''}\n`, shares[c] ?? '', shares[a] ?? '']
-      assert.deepEqual(await combineShares(some, publicKeyOf), entropy)
-    }
-    const few = combineShares([shares[0] ?? '', shares[1] ?? '', shares[0] ?? ''], publicKeyOf)
-    await assert.rejects(few, { code: 'NZ_BACKUP_SHARES_FEW', data: { given: 2, needed: 3 } })
-    await assert.rejects(combineShares([], publicKeyOf), { code: 'NZ_BACKUP_SHARES_FEW' })
-    await assert.rejects(splitWords({ entropy, nodePublicKey, count: 2, threshold: 3 }), RangeError)
-    await assert.rejects(splitWords({ entropy, nodePublicKey, count: 256, threshold: 3 }), RangeError)
-    assert.equal((await splitWords({ entropy, nodePublicKey, count: 255, threshold: 2 })).length, 255)
-  })
-
-  it('of two splits are not put together', async () => {
-    const [one, other] = await Promise.all([
-      splitWords({ entropy, nodePublicKey, count: 3, threshold: 2 }),
-      splitWords({ entropy, nodePublicKey, count: 3, threshold: 2 }),
-    ])
-    await assert.rejects(combineShares([one[0] ?? '', other[1] ?? ''], publicKeyOf), { code: 'NZ_BACKUP_SHARES_MIXED' })
-    const foreign = combineShares(one, async () => await Promise.resolve(new Uint8Array(32)))
-    await assert.rejects(foreign, { code: 'NZ_BACKUP_SHARES_MIXED' })
-  })
-
-  it('are known as damaged when a character is wrong, missing or swapped', async () => {
-    const [share = ''] = await splitWords({ entropy, nodePublicKey, count: 3, threshold: 2 })
-    assert.ok(share.length <= 90 && share.startsWith('nzshare1'))
-    assert.deepEqual([decodeShare(share).number, decodeShare(share.toUpperCase()).count], [1, 3])
-    fc.assert(
-      fc.property(fc.nat(share.length - 1), fc.constantFrom(...BECH32_CHARACTERS), (at, character) => {
-        if (share[at] === character) return
-        const changed = share.slice(0, at) + character + share.slice(at + 1)
-        assert.throws(() => decodeShare(changed), { code: 'NZ_BACKUP_SHARE_INVALID' })
-        assert.throws(() => decodeShare(share.slice(0, at)), { code: 'NZ_BACKUP_SHARE_INVALID' })
-      }),
-    )
-    fc.assert(
-      fc.property(fc.string({ maxLength: 200 }), (text) => {
-        assert.throws(() => decodeShare(text))
-      }),
-    )
   })
 })
