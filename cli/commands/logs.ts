@@ -1,7 +1,7 @@
 /** `nzcore logs` and `nzcore events`: what the node writes down, and what happens in it. */
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { isNzError, systemClock } from '../../kernel/index.ts'
+import { isErrno, isNzError, systemClock } from '../../kernel/index.ts'
 import { cliErrors } from '../errors.ts'
 import { countOption } from '../option-values.ts'
 import { escapeText, formatTime, parseDuration } from '../text.ts'
@@ -102,7 +102,7 @@ async function recordsOfFile(path: string): Promise<readonly LogItem[]> {
   try {
     text = await readFile(path, { encoding: 'utf8', flag: 'r' })
   } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return []
+    if (isErrno(error, 'ENOENT')) return []
     throw error
   }
   return text

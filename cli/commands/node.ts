@@ -1,5 +1,5 @@
 /** The node as a process: up, down, status. */
-import { deadline, isNzError, sleep, systemClock } from '../../kernel/index.ts'
+import { deadline, isErrno, isNzError, sleep, systemClock } from '../../kernel/index.ts'
 import { ipcErrors } from '../../protocols/ipc/errors.ts'
 import { cliErrors } from '../errors.ts'
 import { durationOption } from '../option-values.ts'
@@ -144,6 +144,6 @@ function isAlive(pid: number): boolean {
     return true
   } catch (error) {
     // EPERM: it is there and not ours.
-    return error instanceof Error && 'code' in error && error.code === 'EPERM'
+    return isErrno(error, 'EPERM')
   }
 }

@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto'
 import { mkdir, open, readFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
+import { isErrno } from '../../kernel/index.ts'
 import { damagedArchive } from '../../protocols/backup/errors.ts'
 import { MAX_ITEM_BYTES } from '../../protocols/backup/part.ts'
 import type { BackupPart, PartExport } from '../../protocols/backup/part.ts'
@@ -75,7 +76,7 @@ async function contents(path: string): Promise<Uint8Array | null> {
     if (bytes.byteLength > MAX_FILE_BYTES) throw new RangeError('the configuration file is too large for a backup')
     return bytes
   } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return null
+    if (isErrno(error, 'ENOENT')) return null
     throw error
   }
 }

@@ -4,7 +4,7 @@
  */
 import { copyFile, lstat, mkdir, open, readdir, rename, rm, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { syncFolder } from '../../kernel/index.ts'
+import { isErrno, syncFolder } from '../../kernel/index.ts'
 import { RESTORED_FILE } from '../home/service.ts'
 import { backupErrors } from './service.ts'
 import type { Home } from '../../protocols/ipc/home.ts'
@@ -222,7 +222,7 @@ async function moveFile(from: string, to: string): Promise<void> {
   try {
     await rename(from, to)
   } catch (error) {
-    if (!(error instanceof Error && 'code' in error && error.code === 'EXDEV')) throw error
+    if (!isErrno(error, 'EXDEV')) throw error
     await copyFile(from, to)
     const handle = await open(to, 'r+')
     try {
@@ -247,7 +247,7 @@ async function namesIn(folder: string): Promise<readonly string[]> {
   try {
     return await readdir(folder)
   } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return []
+    if (isErrno(error, 'ENOENT')) return []
     throw error
   }
 }

@@ -1,4 +1,5 @@
 /** What lies on disk of one log, compared with its head and its witness. Changes nothing. spec/NZ-LOG-01.md §4, §5. */
+import { isErrno } from '../../kernel/index.ts'
 import { hashOf, hexOf } from '../../protocols/eventlog/entry.ts'
 import { readHead } from './head-file.ts'
 import { listSegments } from './segment-file.ts'
@@ -79,7 +80,7 @@ async function segmentsOf(dir: string): Promise<readonly Segment[]> {
   try {
     return await listSegments(dir)
   } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return []
+    if (isErrno(error, 'ENOENT')) return []
     throw error
   }
 }

@@ -6,7 +6,7 @@ import { cp, mkdir, open, readdir, rm, stat, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import type { FileHandle } from 'node:fs/promises'
 import type { ClassicLevel } from 'classic-level'
-import { syncFolder, systemClock } from '../../kernel/index.ts'
+import { isErrno, syncFolder, systemClock } from '../../kernel/index.ts'
 import { changeTimeOf, FolderSync } from './folder-sync.ts'
 import { settleManifest } from './manifest.ts'
 import { closeToOthers } from './own-files.ts'
@@ -238,6 +238,6 @@ async function copyDurably(from: string, to: string): Promise<void> {
 }
 
 function nothingWhenMissing(error: unknown): null {
-  if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return null
+  if (isErrno(error, 'ENOENT')) return null
   throw error
 }

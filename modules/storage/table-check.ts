@@ -4,6 +4,7 @@
  */
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { isErrno } from '../../kernel/index.ts'
 import { hasChecksum, Varints } from './level-bytes.ts'
 import { unsnappy } from './snappy.ts'
 import type { BlockHandle } from './level-bytes.ts'
@@ -110,7 +111,7 @@ async function namesIn(dir: string): Promise<readonly string[]> {
   try {
     return await readdir(dir)
   } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return []
+    if (isErrno(error, 'ENOENT')) return []
     throw error
   }
 }
