@@ -1,8 +1,8 @@
 /** Starts the daemon as a process of its own and waits until it is ready, or says why it is not. */
 import { spawn } from 'node:child_process'
-import { closeSync, mkdirSync, openSync, readFileSync } from 'node:fs'
+import { closeSync, openSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { deadline, NzError, systemClock } from '../kernel/index.ts'
+import { deadline, makeFolder, NzError, systemClock } from '../kernel/index.ts'
 import { cliErrors } from './errors.ts'
 import { NODE_FLAGS } from './node-flags.ts'
 import type { ChildProcess } from 'node:child_process'
@@ -33,9 +33,9 @@ export interface SpawnDaemonInit {
 export type ReadyReport = Extract<DaemonReport, { state: 'ready' }>
 
 /** Opened anew in a folder that is made when it is not there. @throws NZ_CLI_HOME_UNWRITABLE */
-function openLog(folder: string, file: string): number {
+async function openLog(folder: string, file: string): Promise<number> {
   try {
-    mkdirSync(folder, { recursive: true, mode: 0o700 })
+    await makeFolder(folder)
     return openSync(file, 'w', 0o600)
   } catch (error) {
     const why = error instanceof Error && 'code' in error ? String(error.code) : ''
@@ -50,7 +50,7 @@ function openLog(folder: string, file: string): number {
 export async function spawnDaemon(init: SpawnDaemonInit): Promise<ReadyReport> {
   const { home, signal } = init.context
   const stderrFile = join(home.logDir, STDERR_FILE_NAME)
-  const stderr = openLog(home.logDir, stderrFile)
+  const stderr = await openLog(home.logDir, stderrFile)
   const child = startProcess(init, stderr)
   closeSync(stderr)
   if (init.passphrase !== null) await writePassphrase(child, init.passphrase)

@@ -1,7 +1,7 @@
 /** `nzcore profile`: several identities of one user, each with its own state, log and daemon. */
-import { mkdir, rename, rm, writeFile } from 'node:fs/promises'
+import { rename, rm, writeFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
-import { isNzError } from '../../kernel/index.ts'
+import { isNzError, makeFolder } from '../../kernel/index.ts'
 import { homeOf, isProfileName, PROFILE_NAME_RULE } from '../../protocols/ipc/home.ts'
 import { profileNames } from '../completion.ts'
 import { environmentOf, profileFileOf, usedProfile } from '../context.ts'
@@ -83,7 +83,7 @@ async function use(context: CliContext, { args }: CommandInput): Promise<void> {
   const file = profileFileOf(context.env)
   const aside = `${file}.${process.pid}.tmp`
   try {
-    await mkdir(dirname(file), { recursive: true, mode: 0o700 })
+    await makeFolder(dirname(file))
     await writeFile(aside, `${profile}\n`, { mode: 0o600 })
     await rename(aside, file)
   } catch (error) {

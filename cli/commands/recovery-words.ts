@@ -1,7 +1,7 @@
 /** The 24 words as backups need them: given, checked, split among people and put together again. */
-import { mkdir, readFile, rm } from 'node:fs/promises'
+import { readFile, rm } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
-import { isNzError } from '../../kernel/index.ts'
+import { isNzError, makeFolder } from '../../kernel/index.ts'
 import { cliErrors } from '../errors.ts'
 import { openLocalTarget } from '../local-file.ts'
 import { shortId } from '../text.ts'
@@ -191,7 +191,7 @@ async function shareIn(path: string): Promise<string> {
 async function writeShares(folder: string, shares: readonly string[]): Promise<readonly string[]> {
   const paths = shares.map((_, at) => join(folder, `share-${at + 1}-of-${shares.length}.txt`))
   try {
-    await mkdir(folder, { recursive: true, mode: 0o700 })
+    await makeFolder(folder)
   } catch (cause) {
     const why = cause instanceof Error && 'code' in cause ? String(cause.code) : 'it cannot be made'
     throw cliErrors.NZ_CLI_FILE_UNWRITABLE({ cause, why, data: { path: paths[0] ?? folder } })

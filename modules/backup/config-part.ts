@@ -1,8 +1,8 @@
 /** The configuration's share of a backup: the file of all profiles and the one of this profile. */
 import { createHash } from 'node:crypto'
-import { mkdir, open, readFile } from 'node:fs/promises'
+import { open, readFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { isErrno } from '../../kernel/index.ts'
+import { isErrno, makeFolder } from '../../kernel/index.ts'
 import { damagedArchive } from '../../protocols/backup/errors.ts'
 import { MAX_ITEM_BYTES } from '../../protocols/backup/part.ts'
 import type { BackupPart, PartExport } from '../../protocols/backup/part.ts'
@@ -82,7 +82,7 @@ async function contents(path: string): Promise<Uint8Array | null> {
 }
 
 async function writePrivate(path: string, bytes: Uint8Array): Promise<void> {
-  await mkdir(dirname(path), { recursive: true, mode: 0o700 })
+  await makeFolder(dirname(path))
   const handle = await open(path, 'w', 0o600)
   try {
     await handle.writeFile(bytes)

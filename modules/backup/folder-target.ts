@@ -1,8 +1,8 @@
 /** A folder that archives are written to: aside, fsynced, renamed; 0600. */
 import { randomBytes } from 'node:crypto'
-import { mkdir, open, readdir, rename, rm } from 'node:fs/promises'
+import { open, readdir, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { isErrno, syncFolder } from '../../kernel/index.ts'
+import { isErrno, makeFolder, syncFolder } from '../../kernel/index.ts'
 import { backupErrors } from './service.ts'
 import type { Target } from './target.ts'
 
@@ -21,7 +21,7 @@ export class FolderTarget implements Target {
     const aside = join(this.#folder, `.${name}.${randomBytes(6).toString('hex')}.tmp`)
     try {
       await this.#failing(async () => {
-        await mkdir(this.#folder, { recursive: true, mode: 0o700 })
+        await makeFolder(this.#folder)
         await this.#removeLeftovers()
       })
       const handle = await this.#failing(async () => await open(aside, 'wx', 0o600))

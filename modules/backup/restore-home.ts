@@ -4,7 +4,7 @@
  */
 import { copyFile, lstat, mkdir, open, readdir, rename, rm, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { isErrno, syncFolder } from '../../kernel/index.ts'
+import { isErrno, makeFolder, syncFolder } from '../../kernel/index.ts'
 import { RESTORED_FILE } from '../home/service.ts'
 import { backupErrors } from './service.ts'
 import type { Home } from '../../protocols/ipc/home.ts'
@@ -138,7 +138,7 @@ async function inFolder<T>(folder: string, { home, composition }: RestoreHomeIni
   if (pid !== null) throw backupErrors.NZ_BACKUP_BUSY({ why: `process ${pid} restores or verifies this profile` })
   // Left by one that was killed.
   await rm(folder, { recursive: true, force: true })
-  await mkdir(dirname(folder), { recursive: true, mode: 0o700 })
+  await makeFolder(dirname(folder))
   await mkdir(folder, { mode: 0o700 })
   try {
     return await work()
@@ -218,7 +218,7 @@ async function isSameFile(a: string, b: string): Promise<boolean> {
 
 /** Durable when it resolves; also to another file system. */
 async function moveFile(from: string, to: string): Promise<void> {
-  await mkdir(dirname(to), { recursive: true, mode: 0o700 })
+  await makeFolder(dirname(to))
   try {
     await rename(from, to)
   } catch (error) {

@@ -1,9 +1,9 @@
 /** The configuration file: read with the line of a mistake, replaced whole. */
 import { randomBytes } from 'node:crypto'
-import { mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises'
+import { open, readFile, rename, rm, stat } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { parse, TomlError } from 'smol-toml'
-import { isErrno, syncFolder } from '../../kernel/index.ts'
+import { isErrno, makeFolder, syncFolder } from '../../kernel/index.ts'
 import { configErrors } from './service.ts'
 
 export const MAX_CONFIG_FILE_BYTES = 1_048_576
@@ -47,7 +47,7 @@ export function parseConfig(text: string, path: string): Record<string, unknown>
 export async function writeConfigText(path: string, text: string): Promise<void> {
   const aside = join(dirname(path), `.${basename(path)}.${randomBytes(6).toString('hex')}.tmp`)
   try {
-    await mkdir(dirname(path), { recursive: true, mode: 0o700 })
+    await makeFolder(dirname(path))
     const handle = await open(aside, 'wx', 0o600)
     try {
       await handle.writeFile(text)

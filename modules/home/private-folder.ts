@@ -1,7 +1,7 @@
 /** The state folder: made for this user alone, or refused. */
-import { lstat, mkdir, readdir, rm, stat } from 'node:fs/promises'
+import { lstat, readdir, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { syncAncestors } from '../../kernel/index.ts'
+import { makeFolder, syncAncestors } from '../../kernel/index.ts'
 import { homeErrors } from './service.ts'
 
 const GROUP_AND_OTHERS = 0o077
@@ -14,7 +14,7 @@ const GROUP_AND_OTHERS = 0o077
 export async function makePrivateFolder(path: string): Promise<void> {
   let found
   try {
-    await mkdir(path, { recursive: true, mode: 0o700 })
+    await makeFolder(path)
     await syncAncestors(path)
     found = await stat(path)
   } catch (error) {

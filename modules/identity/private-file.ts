@@ -1,10 +1,10 @@
 /** Secret files: owned by this user, readable by nobody else, no links, written whole or not at all. */
 import { randomBytes } from 'node:crypto'
 import { constants } from 'node:fs'
-import { link, lstat, mkdir, open, rename, rm } from 'node:fs/promises'
+import { link, lstat, open, rename, rm } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import type { Stats } from 'node:fs'
-import { isErrno, syncAncestors, syncFolder } from '../../kernel/index.ts'
+import { isErrno, makeFolder, syncAncestors, syncFolder } from '../../kernel/index.ts'
 import { identityErrors } from './service.ts'
 
 /** No secret file of an identity comes near this. */
@@ -87,7 +87,7 @@ async function written(path: string, bytes: Uint8Array, place: (aside: string) =
   const folder = dirname(path)
   const aside = join(folder, `.${basename(path)}.${randomBytes(6).toString('hex')}.tmp`)
   try {
-    await mkdir(folder, { recursive: true, mode: 0o700 })
+    await makeFolder(folder)
     await isFolderSafe(folder)
     await syncAncestors(folder)
     const handle = await open(aside, 'wx', 0o600)

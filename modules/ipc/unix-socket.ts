@@ -1,9 +1,10 @@
 /** Where the Unix socket lives: a folder of the owner alone, a socket of the owner alone, and no stale one in the way. */
 import { once } from 'node:events'
-import { chmod, lstat, mkdir, rm } from 'node:fs/promises'
+import { chmod, lstat, rm } from 'node:fs/promises'
 import type { Server } from 'node:http'
 import { connect } from 'node:net'
 import { dirname } from 'node:path'
+import { makeFolder } from '../../kernel/index.ts'
 import { ipcErrors } from '../../protocols/ipc/errors.ts'
 
 /**
@@ -26,7 +27,7 @@ export async function listenOnUnixSocket(
 }
 
 async function prepareFolder(path: string): Promise<void> {
-  await mkdir(path, { recursive: true, mode: 0o700 })
+  await makeFolder(path)
   const found = await lstat(path)
   const isOurs = found.isDirectory() && found.uid === process.getuid?.()
   if (isOurs && (found.mode & 0o077) === 0) return
