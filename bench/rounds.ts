@@ -7,7 +7,7 @@ import type { Summary } from './statistics.ts'
 import type { TransportName } from './transports/index.ts'
 import type { Work } from './work.ts'
 
-/** Uncounted: what is measured are programs that have run for a while. */
+/** Uncounted, and fewer than those that count: what is measured are programs that have run for a while. */
 const WARM_UP_ROUNDS = 3
 
 export interface RoundsInit {
@@ -15,7 +15,7 @@ export interface RoundsInit {
   readonly work: Work
   /** Connections that do the work at the same time, each all of it. @default 1 */
   readonly clients?: number
-  /** Measured rounds, after `WARM_UP_ROUNDS`. At least 7 for a figure that is told to anybody. */
+  /** Measured rounds, after up to `WARM_UP_ROUNDS` more. At least 7 for a figure that is told to anybody. */
   readonly rounds: number
   readonly signal: AbortSignal
 }
@@ -54,11 +54,12 @@ export async function measureRounds({ variants, work, clients, rounds, signal }:
     const stalls = pairs.map((): NonNullable<Costed['stalled']>[] => [])
     const shares = pairs.map((): number[] => [])
     const failed = new Map<number, string>()
-    for (let round = -WARM_UP_ROUNDS; round < rounds; round++) {
+    const warmUps = Math.min(WARM_UP_ROUNDS, rounds - 1)
+    for (let round = -warmUps; round < rounds; round++) {
       // Another one goes first each time: whoever follows a heavy one may find a warm or a tired machine.
       for (let turn = 0; turn < pairs.length; turn++) {
         signal.throwIfAborted()
-        const index = (turn + round + WARM_UP_ROUNDS) % pairs.length
+        const index = (turn + round + warmUps) % pairs.length
         if (failed.has(index)) continue
         const measured = await runOrFail(pairs[index], work)
         if (typeof measured === 'string') failed.set(index, measured)
