@@ -55,6 +55,8 @@ const WORK_TIMEOUT_MS = 60_000
 
 export interface Pair extends AsyncDisposable {
   readonly name: TransportName
+  /** Of the server. */
+  readonly address: string
   run(work: Work): Promise<Costed>
 }
 
@@ -78,6 +80,7 @@ export async function startPair(name: TransportName, clients = 1): Promise<Pair>
     const { child } = await start('client', name, join(base, 'client'), address, String(clients))
     return {
       name,
+      address,
       async run(work) {
         // A collection throws away what the compiler has learnt: only who asks for memory has one.
         const order = work.kind === 'hold' ? 'usage-collected' : 'usage'

@@ -1,4 +1,5 @@
 /** Every scenario, in the order they are run and printed. */
+import { attack } from './attack.bench.ts'
 import { burst } from './burst.bench.ts'
 import { channel } from './channel.bench.ts'
 import { daemon } from './daemon.bench.ts'
@@ -28,6 +29,7 @@ export const scenarios: readonly Scenario[] = [
   streams,
   idle,
   slowReader,
+  attack,
   daemon,
   send,
   files,

@@ -10,9 +10,9 @@ export interface Work {
    * `send`: all messages one way, then one answer; `echo`: each message comes back before the next one goes; `streams`:
    * each message on a stream of its own, `MAX_OPEN_STREAMS` at a time, and back; `dial`: `count` connections, one after
    * the other; `hold`: `count` more connections, which stay; `stall`: all messages one way on one stream, twice, the
-   * second time beside a stream whose reader has stopped.
+   * second time beside a stream whose reader has stopped; `pour`: the server sends, for as long as it is read.
    */
-  readonly kind: 'send' | 'echo' | 'streams' | 'dial' | 'hold' | 'stall'
+  readonly kind: 'send' | 'echo' | 'streams' | 'dial' | 'hold' | 'stall' | 'pour'
   readonly count: number
   /** Bytes a message, at least 4. */
   readonly size: number
@@ -44,7 +44,7 @@ const HEADER_BYTES = 12
 /** Those of one size, made so far. */
 let made: Uint8Array[] = []
 /** By their number in the header. */
-const KINDS: readonly Work['kind'][] = ['send', 'echo', 'stall']
+const KINDS: readonly Work['kind'][] = ['send', 'echo', 'stall', 'pour']
 
 /** Serves one pipe. A message that is wrong closes it, so that the client's wait fails. */
 export function serveWork(pipe: Pipe): void {
@@ -64,6 +64,8 @@ export function serveWork(pipe: Pipe): void {
         work = readHeader(header)
         check = new MessageCheck(work.size)
         if (work.kind === 'stall') return pipe.pause()
+        // Whoever asked may go at any time.
+        if (work.kind === 'pour') return void pour(pipe, work).catch(() => undefined)
       }
       const before = check.count
       check.push(rest)
@@ -80,6 +82,11 @@ export function serveWork(pipe: Pipe): void {
       void pipe.close()
     }
   })
+}
+
+async function pour(pipe: Pipe, { count, size }: Work): Promise<void> {
+  const message = messageOf(0, size)
+  for (let i = 0; i < count; i++) await pipe.write(message)
 }
 
 /** @throws Error when the answer is wrong or does not come within `timeoutMs` */
@@ -215,7 +222,7 @@ export function messagesOf({ count, size }: Work): readonly Uint8Array[] {
   return made.slice(0, length)
 }
 
-function headerOf({ kind, count, size }: Work): Uint8Array {
+export function headerOf({ kind, count, size }: Work): Uint8Array {
   const header = new DataView(new ArrayBuffer(HEADER_BYTES))
   header.setUint32(0, KINDS.indexOf(kind))
   header.setUint32(4, count)

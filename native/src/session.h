@@ -8,6 +8,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "allowance.h"
 #include "counters.h"
 #include "fifo.h"
 #include "noise_record.h"
@@ -25,7 +26,7 @@ enum class Failure : uint8_t {
   record_malformed,  // shorter than its tag
   frame_invalid,
   window_exceeded,
-  flood,             // more answers owed than a connection may make us keep
+  flood,             // more asked for, or owed, than a connection may cost
   exhausted,         // a key has sealed or opened all it may
   aborted,           // by this side
   broken,            // the crypto library failed
@@ -172,6 +173,7 @@ class Session {
     bool is_write_closed = false;
     bool has_sent_fin = false;
     bool has_received_fin = false;
+    bool has_received_bytes = false;
 
     size_t queued() const { return queue.size() - queue_head; }
   };
@@ -191,6 +193,9 @@ class Session {
   void end_of_frame();
   // Answers with a reset. A peer that takes none of them is cut.
   void refuse(uint32_t stream);
+  void spend(uint32_t units) {
+    if (!allowance_.spend(units, now_us_)) fail(Failure::flood);
+  }
 
   // Output (session_output.cc).
   void pump();
@@ -245,6 +250,7 @@ class Session {
   Fifo<uint32_t> ready_;
   Fifo<uint32_t> pongs_;
   Fifo<uint32_t> resets_;
+  Allowance allowance_;
   bool wants_ping_ = false;
   bool is_pinging_ = false;
   uint32_t ping_id_ = 0;

@@ -149,6 +149,7 @@ void Session::read_stream_header(const Header& header) {
     if (stream->has_received_fin && header.length > 0) return fail(Failure::frame_invalid);
     stream->receive_window -= header.length;
     stream->unconsumed += header.length;
+    stream->has_received_bytes |= header.length > 0;
     body_is_wanted_ = true;
   } else if (header.length > limits_.max_window_bytes) {
     // What was on its way to a stream that is gone is at most a window.
@@ -185,6 +186,7 @@ bool Session::admit(const Header& header) {
 }
 
 void Session::refuse(uint32_t stream) {
+  spend(Allowance::kRefusal);
   if (resets_.size() >= kMaxPendingResets) pump();
   if (resets_.size() >= kMaxPendingResets) return fail(Failure::flood);
   resets_.push_back(stream);
@@ -193,6 +195,7 @@ void Session::refuse(uint32_t stream) {
 // A peer that asks and does not read the answers is cut before they weigh anything.
 void Session::read_ping(const Header& header) {
   if ((header.flags & yamux::kSyn) != 0) {
+    spend(Allowance::kPing);
     if (pongs_.size() >= kMaxPendingPongs) pump();
     if (pongs_.size() >= kMaxPendingPongs) return fail(Failure::flood);
     pongs_.push_back(header.length);
@@ -211,6 +214,7 @@ void Session::end_of_frame() {
   Stream* stream = find(id);
   if (stream == nullptr) return;
   if (body_resets_stream_) {
+    if (stream->is_inbound && !stream->has_received_bytes) spend(Allowance::kVainStream);
     erase(id);
     sink_.event(EventType::reset, id_, id, 0, 0);
     return;

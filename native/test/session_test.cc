@@ -249,7 +249,7 @@ TEST("streams that come and go while nobody reads the answers leave nothing to b
     Attacker attacker;
     for (uint32_t i = 0; i < 50'000 && server->session->failure() == Failure::none; ++i) {
       const uint32_t stream = 1 + 2 * i;
-      server->input(attacker.record(Attacker::frame(1, yamux::kSyn, stream, 0)));
+      server->input(attacker.record(Attacker::frame(0, yamux::kSyn, stream, 1, "x")));
       answer(*server->session, stream);
       CHECK(server->session->pending() < kFew);
       server->input(attacker.record(Attacker::frame(1, yamux::kRst, stream, 0)));
@@ -281,7 +281,7 @@ TEST("what is owed to many streams is said once each, however often some of them
   Attacker attacker;
   for (int turn = 0; turn < 40; ++turn) {
     for (uint32_t stream = 1; stream < 800; stream += 2) {
-      server.input(attacker.record(Attacker::frame(1, yamux::kSyn, stream, 0)));
+      server.input(attacker.record(Attacker::frame(0, yamux::kSyn, stream, 1, "x")));
       server.session->accept(stream);
       if (turn < 39) server.input(attacker.record(Attacker::frame(1, yamux::kRst, stream, 0)));
     }
@@ -305,9 +305,46 @@ TEST("pings are answered as long as the answers are taken") {
   Side patient(false);
   Attacker polite;
   for (uint32_t n = 0; n < 100'000; ++n) {
+    patient.now_us += 4'000;
     CHECK(patient.input(polite.record(Attacker::frame(2, yamux::kSyn, 0, n))));
     CHECK(!patient.output().empty());
   }
+}
+
+TEST("what a peer may ask in vain has a bound, also when it takes every answer, and comes back with time") {
+  const auto ask = [](const std::string& (*question)(uint32_t), SessionLimits limits) {
+    Side server(false, limits);
+    Attacker attacker;
+    uint32_t asked = 0;
+    for (; asked < 100'000 && server.input(attacker.record(question(asked))); ++asked) {
+      server.output();
+      for (const Told& each : server.sink.told)
+        if (each.type == EventType::stream) server.session->accept(each.stream);
+      server.sink.told.clear();
+    }
+    CHECK(server.session->failure() == Failure::flood);
+    return asked;
+  };
+  static std::string question;
+  const auto ping = [](uint32_t n) -> const std::string& { return question = Attacker::frame(2, yamux::kSyn, 0, n); };
+  const auto open = [](uint32_t n) -> const std::string& {
+    return question = Attacker::frame(1, yamux::kSyn, 1 + 2 * n, 0);
+  };
+  const auto come_and_go = [](uint32_t n) -> const std::string& {
+    return question = Attacker::frame(1, yamux::kSyn, 1 + 2 * n, 0) + Attacker::frame(1, yamux::kRst, 1 + 2 * n, 0);
+  };
+  SessionLimits limits;
+  limits.max_inbound_streams = 100;
+  CHECK(ask(ping, limits) == 4'096);
+  CHECK(ask(open, limits) == 100 + 4'096);
+  CHECK(ask(come_and_go, limits) == 4'096 / 16);
+
+  Side server(false);
+  Attacker attacker;
+  for (uint32_t n = 0; n < 4'096; ++n) CHECK(server.input(attacker.record(ping(n))) && !server.output().empty());
+  server.now_us += 1'000'000;
+  for (uint32_t n = 0; n < 256; ++n) CHECK(server.input(attacker.record(ping(n))) && !server.output().empty());
+  CHECK(!server.input(attacker.record(ping(0))));
 }
 
 TEST("records that are altered, replayed, left out or too short end the session and deliver nothing") {

@@ -3,6 +3,7 @@
  * (https://github.com/hashicorp/yamux/blob/master/spec.md). A peer that breaks a rule gets an error thrown at whoever
  * pushed its bytes; the session is dead then, and the connection has to be cut.
  */
+import { Allowance, COST } from './allowance.ts'
 import {
   FLAG,
   FRAME,
@@ -67,6 +68,7 @@ export class Channel<Owner> {
   isAcknowledged: boolean
   isFinishedHere = false
   isFinishedThere = false
+  hasReceivedBytes = false
 
   constructor(id: number, isInbound: boolean, nowMs: number) {
     this.id = id
@@ -92,6 +94,7 @@ export class Session<Owner> {
   #rtt: { readonly ms: number; readonly atMs: number } | null = null
   #ping: { readonly value: number; readonly sentMs: number } | null = null
   #pings = 0
+  readonly #allowance: Allowance
   #isGoneAway = false
   #isGoingAway = false
   rxFrames = 0
@@ -100,6 +103,7 @@ export class Session<Owner> {
   constructor(init: SessionInit<Owner>) {
     this.#init = init
     this.#nextId = init.isClient ? 1 : 2
+    this.#allowance = new Allowance(init.monotonicMs())
     this.#reader = new FrameReader({
       onFrame: (...frame) => this.#onFrame(...frame),
       onPayload: (piece) => this.#onPayload(piece),
@@ -124,7 +128,7 @@ export class Session<Owner> {
     return this.#isGoneAway
   }
 
-  /** Bytes from the peer. @throws NZ_MUXER_FRAME_INVALID, NZ_MUXER_WINDOW_EXCEEDED */
+  /** Bytes from the peer. @throws NZ_MUXER_FRAME_INVALID, NZ_MUXER_WINDOW_EXCEEDED, NZ_MUXER_FLOODED */
   push(bytes: Uint8Array): void {
     this.#reader.push(bytes)
   }
@@ -235,14 +239,15 @@ export class Session<Owner> {
     const { isClient, maxInboundStreams, monotonicMs, output, events } = this.#init
     if ((streamId % 2 === 0) !== isClient) throw invalid('it opened a stream with a number of this side')
     if (this.#channels.has(streamId)) throw invalid('it opened a stream twice')
-    const channel = new Channel<Owner>(streamId, true, monotonicMs())
     if (!this.#isGoingAway && this.#inbound < maxInboundStreams) {
+      const channel = new Channel<Owner>(streamId, true, monotonicMs())
       this.#channels.set(streamId, channel)
       this.#inbound += 1
       channel.owner = events.opened(channel)
       if (channel.owner !== null) return channel
       this.#forget(channel)
     }
+    this.#spend(COST.refusal)
     output.frame(FRAME.windowUpdate, FLAG.rst, streamId, 0)
     return undefined
   }
@@ -257,6 +262,7 @@ export class Session<Owner> {
   #onData(channel: Channel<Owner>, length: number): void {
     if (channel.isFinishedThere) throw invalid('it sent more after it said that it had ended')
     channel.window.arrive(length)
+    channel.hasReceivedBytes ||= length > 0
     this.#receiving = channel
   }
 
@@ -276,13 +282,17 @@ export class Session<Owner> {
 
   #onReset(channel: Channel<Owner>): void {
     if (!this.#isOpen(channel)) return
+    if (channel.isInbound && !channel.hasReceivedBytes) this.#spend(COST.vainStream)
     this.#forget(channel)
     this.#receiving = null
     if (channel.owner !== null) this.#init.events.reset(channel.owner)
   }
 
   #onPing(flags: number, value: number): void {
-    if ((flags & FLAG.syn) !== 0) return this.#init.output.frame(FRAME.ping, FLAG.ack, SESSION_ID, value)
+    if ((flags & FLAG.syn) !== 0) {
+      this.#spend(COST.ping)
+      return this.#init.output.frame(FRAME.ping, FLAG.ack, SESSION_ID, value)
+    }
     if ((flags & FLAG.ack) === 0) throw invalid('it sent a ping that neither asks nor answers')
     if (this.#ping?.value !== value) return
     const nowMs = this.#init.monotonicMs()
@@ -293,6 +303,10 @@ export class Session<Owner> {
   #onGoAway(code: number): void {
     this.#isGoneAway = true
     this.#init.events.goneAway(code)
+  }
+
+  #spend(units: number): void {
+    if (!this.#allowance.spend(units, this.#init.monotonicMs)) throw muxerErrors.NZ_MUXER_FLOODED()
   }
 
   #takeGreeting(channel: Channel<Owner>): number {

@@ -1,10 +1,9 @@
 /**
  * A peer that knows the keys of its connection and no manners: records and frames as it likes, reading or not. The other
- * end is a muxer of ours on a real socket. `attacker.ts <what> <port>`: as a process of its own, until it is killed.
+ * end is a muxer of ours on a real socket.
  */
 import { once } from 'node:events'
 import { connect as connectTcp, createServer } from 'node:net'
-import { resolve } from 'node:path'
 import { defaultLogger } from '@libp2p/logger'
 import { CipherState } from '../../protocols/noise/cipher-state.ts'
 import { FLAG, FRAME, HEADER_BYTES } from '../../protocols/yamux/constants.ts'
@@ -14,8 +13,6 @@ import type { AddressInfo, Server, Socket } from 'node:net'
 import type { StreamMuxer, StreamMuxerFactory } from '@libp2p/interface'
 
 const FRAMES_PER_RECORD = 5_000
-/** A node lets ten connections a second in from one address: these are ten addresses. */
-const BETWEEN_CONNECTIONS_MS = 10
 const EMPTY = new Uint8Array(0)
 
 export class Attacker {
@@ -118,24 +115,4 @@ export async function dial(port: number): Promise<Attacker> {
   const socket = connectTcp(port, '127.0.0.1')
   await once(socket, 'connect')
   return new Attacker(socket)
-}
-
-/** What a process of its own does, again and again; reads what it is answered, so that nothing but manners stops it. */
-async function attack(what: string, port: number): Promise<void> {
-  for (;;) {
-    const attacker = await dial(port)
-    if (what !== 'silent') attacker.socket.resume()
-    if (what === 'streams') await attacker.openForEver()
-    if (what === 'pings') await attacker.pingForEver()
-    if (what === 'garbage') {
-      await attacker.write(Buffer.alloc(60_000, 7))
-      await attacker.over()
-      await new Promise((done) => setTimeout(done, BETWEEN_CONNECTIONS_MS))
-    }
-    if (what === 'silent') await attacker.over()
-  }
-}
-
-if (resolve(process.argv[1] ?? '') === import.meta.filename) {
-  await attack(process.argv[2] ?? '', Number(process.argv[3]))
 }

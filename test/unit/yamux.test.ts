@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
 import { isNzError } from '../../kernel/index.ts'
+import { BURST_UNITS, COST } from '../../protocols/yamux/allowance.ts'
 import { FLAG, FRAME, HEADER_BYTES, INITIAL_WINDOW_BYTES } from '../../protocols/yamux/constants.ts'
 import { FrameReader } from '../../protocols/yamux/frame-reader.ts'
 import { writeHeader } from '../../protocols/yamux/header.ts'
@@ -174,6 +175,34 @@ describe('a session', () => {
       streams.map(({ heard }) => heard),
       [[1], [6]],
     )
+  })
+
+  it('cuts a peer that asks too much in vain, however it takes the answers, and lets it ask again with time', () => {
+    const ping = (): Uint8Array => frameBytes({ type: FRAME.ping, flags: FLAG.syn, streamId: 0, length: 7 })
+    const opening = (n: number): Uint8Array =>
+      frameBytes({ type: FRAME.windowUpdate, flags: FLAG.syn, streamId: 1 + 2 * n, length: 0 })
+    const comingAndGoing = (n: number): Uint8Array =>
+      Buffer.concat([
+        opening(n),
+        frameBytes({ type: FRAME.windowUpdate, flags: FLAG.rst, streamId: 1 + 2 * n, length: 0 }),
+      ])
+    for (const [question, most] of [
+      [ping, BURST_UNITS],
+      [opening, 100 + BURST_UNITS],
+      [comingAndGoing, BURST_UNITS / COST.vainStream],
+    ] as const) {
+      const clock = { nowMs: 0 }
+      const server = sessionWith({ isClient: false, maxInboundStreams: 100, clock })
+      const ask = (n: number): void => {
+        server.session.push(question(n))
+        server.takeSent()
+      }
+      for (let n = 0; n < most - 1; n++) ask(n)
+      clock.nowMs += 62.5
+      for (let n = most - 1; n < most - 1 + 16 / (question === comingAndGoing ? COST.vainStream : 1); n++) ask(n)
+      ask(100_000)
+      assert.throws(() => ask(100_001), { code: 'NZ_MUXER_FLOODED' })
+    }
   })
 
   it('opens no more streams than may be unacknowledged until one is', () => {
