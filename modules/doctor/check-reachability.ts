@@ -7,7 +7,7 @@ const CHECK = 'network.reachability'
 
 export const checkReachability: Check = async ({ node }) => {
   if (node === null) return []
-  const { verdict, why, relays, canPunch, mapping } = node.reachability()
+  const { verdict, why, relays, canPunch, mapping, portMapping } = node.reachability()
   const findings: Finding[] = []
   switch (verdict) {
     case 'direct':
@@ -36,6 +36,17 @@ export const checkReachability: Check = async ({ node }) => {
     case 'unknown':
       findings.push(ok(CHECK, `it is not known yet whether peers reach this node: ${why}`))
   }
+  if (portMapping?.state === 'mapped')
+    findings.push(ok('network.portMapping', `${portMapping.why}: ${portMapping.address ?? ''}`))
+  if (portMapping?.state === 'failed')
+    findings.push(
+      warn(
+        'network.portMapping',
+        `no port was got from the router: ${portMapping.why}`,
+        'switch on PCP, NAT-PMP or UPnP in the router, or forward the TCP port by hand',
+        'ask no more: nzcore config set network.portMapping false',
+      ),
+    )
   for (const { peerId, state, code } of relays) {
     if (state === 'reserved' || code === null) continue
     findings.push(

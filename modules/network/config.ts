@@ -1,6 +1,7 @@
 /** The configuration of the network module. */
 import { multiaddr } from '@multiformats/multiaddr'
 import { z } from 'zod'
+import { MAPPING_PROTOCOLS } from './reach/mapping-protocols.ts'
 
 const count = (fallback: number, description: string) =>
   z.number().int().min(1).max(1_000_000).default(fallback).describe(description)
@@ -106,7 +107,22 @@ export const networkConfig = z.strictObject({
   portMapping: z
     .boolean()
     .default(false)
-    .describe('whether to ask the router for its port of the same number (NAT-PMP), and to give it back at the end'),
+    .describe(
+      'whether to ask the router for a port, of the same number where it is free, and to give it back at the end',
+    ),
+  portMappingBy: z
+    .array(z.enum(MAPPING_PROTOCOLS))
+    .max(MAPPING_PROTOCOLS.length)
+    .default([...MAPPING_PROTOCOLS])
+    .describe('the protocols to ask the router by, in this order, until one gives a port'),
+  portMappingSeconds: z
+    .number()
+    .int()
+    .min(20)
+    .max(86_400)
+    .default(7_200)
+    .describe('how long a port of the router is asked for; it is asked for again at half of what was given')
+    .meta({ unit: 's' }),
   relay,
   handshakeTimeoutMs: milliseconds(5_000, 'from an accepted connection to the proven peer id'),
   dialTimeoutMs: milliseconds(5_000, 'for one address of a peer'),

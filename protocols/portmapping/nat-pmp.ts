@@ -4,8 +4,6 @@
  */
 
 export const GATEWAY_PORT = 5_351
-/** What RFC 6886 §3.3 recommends to ask for. */
-export const LIFETIME_S = 7_200
 
 const VERSION = 0
 const OUTSIDE_ADDRESS = 0

@@ -212,11 +212,12 @@ export class Lab implements AsyncDisposable {
     if (!hasPortMapping) return
     runIn(namespace, 'nft', ['-f', '-'], PORT_MAPPING_RULES)
     const file = (suffix: string): string => join(this.#folder, `${name}.${suffix}`)
-    writeFileSync(file('conf'), miniupnpdConfig(sides, { leaseFile: file('leases') }))
+    const isUpnpAlone = hasPortMapping === 'upnp'
+    writeFileSync(file('conf'), miniupnpdConfig(sides, { leaseFile: file('leases'), isUpnpAlone }))
     const gateway = this.spawn(name, 'miniupnpd', ['-d', '-f', file('conf'), '-P', file('pid')], {
       stdio: ['ignore', 'ignore', 'pipe'],
     })
-    await saysReady(gateway)
+    await saysReady(gateway, isUpnpAlone ? /HTTP listening/ : /Listening for NAT-PMP/)
   }
 }
 
@@ -258,12 +259,12 @@ function isAlive(pid: number): boolean {
 }
 
 /** miniupnpd tells on standard error that it listens. */
-async function saysReady(gateway: ChildProcess): Promise<void> {
+async function saysReady(gateway: ChildProcess, words: RegExp): Promise<void> {
   const { promise, resolve, reject } = Promise.withResolvers<void>()
   let text = ''
   gateway.stderr?.on('data', (chunk: Buffer) => {
     text = `${text}${chunk.toString()}`.slice(-4_000)
-    if (/Listening for NAT-PMP/.test(text)) resolve()
+    if (words.test(text)) resolve()
   })
   gateway.once('exit', (code) => reject(new Error(`miniupnpd ended with ${String(code)}: ${text}`)))
   gateway.once('error', reject)

@@ -73,11 +73,14 @@ table inet nzmap {
 }
 `
 
-export function miniupnpdConfig({ inside, outside }: NatSides, { leaseFile }: { readonly leaseFile: string }): string {
+export function miniupnpdConfig(
+  { inside, outside }: NatSides,
+  { leaseFile, isUpnpAlone }: { readonly leaseFile: string; readonly isUpnpAlone: boolean },
+): string {
   return `
 ext_ifname=${outside}
 listening_ip=${inside}
-enable_natpmp=yes
+enable_natpmp=${isUpnpAlone ? 'no' : 'yes'}
 enable_upnp=yes
 secure_mode=yes
 min_lifetime=10

@@ -13,31 +13,62 @@ const internet = { internet: { subnet: '45.0.0.0/24' } }
 describe('peers in odd places', why === null ? {} : { skip: `no test network: ${why}` }, () => {
   const mapped = hasProgram('miniupnpd') ? {} : { skip: 'miniupnpd is not installed' }
 
-  it('a router maps the port: reached directly through a symmetric NAT; renewed; given back', mapped, async () => {
-    await using lab = await Lab.open({
-      segments: { ...internet, home: { subnet: '192.168.1.0/24' } },
-      nats: { box: { inside: 'home', outside: 'internet', kind: 'symmetric', hasPortMapping: true } },
-      hosts: { server: { on: 'internet' }, client: { on: 'home' } },
-    })
-    const client = await LabPeer.start(lab, 'client', { portMapping: true })
-    const server = await LabPeer.start(lab, 'server')
-    const { portMapping, verdict } = await until(
-      async () => await client.reachability(),
-      (answer) => answer.portMapping?.state === 'mapped',
-    )
-    assert.equal(portMapping?.address, `/ip4/${lab.address('box', 'internet')}/tcp/4001`)
-    assert.equal(verdict, 'direct')
-    await server.connect(client, await client.addresses())
-    assert.equal((await server.peer(client))?.paths[0]?.transport, 'tcp')
-    // The lab's router gives 20 s at most: without renewal the mapping would be gone within them.
-    const endMs = performance.now() + 24_000
-    while (performance.now() < endMs) {
-      assert.equal(lab.portMappings('box').length, 1)
-      await new Promise((resolve) => setTimeout(resolve, 1_000))
-    }
-    await client.stop()
-    assert.deepEqual(lab.portMappings('box'), [])
-  })
+  it(
+    'routers map the port: by PCP, NAT-PMP, UPnP; renewed; given back; reached through symmetric NATs',
+    mapped,
+    async () => {
+      const ways = ['pcp', 'nat-pmp', 'upnp'] as const
+      await using lab = await Lab.open({
+        segments: {
+          ...internet,
+          ...Object.fromEntries(ways.map((way, at) => [`home-${way}`, { subnet: `192.168.${at}.0/24` }])),
+        },
+        nats: Object.fromEntries(
+          ways.map((way) => [
+            `box-${way}`,
+            {
+              inside: `home-${way}`,
+              outside: 'internet',
+              kind: 'symmetric',
+              hasPortMapping: way === 'upnp' ? 'upnp' : true,
+            },
+          ]),
+        ),
+        hosts: {
+          server: { on: 'internet' },
+          ...Object.fromEntries(ways.map((way) => [`client-${way}`, { on: `home-${way}` }])),
+        },
+      })
+      const server = await LabPeer.start(lab, 'server')
+      // NAT-PMP is asked for alone: the router speaks PCP, too. With UPnP the other two are tried in vain first.
+      const clients = await Promise.all(
+        ways.map(async (way) => {
+          const portMappingBy = way === 'nat-pmp' ? ['nat-pmp' as const] : [...ways]
+          return await LabPeer.start(lab, `client-${way}`, { portMapping: true, portMappingBy, portMappingSeconds: 20 })
+        }),
+      )
+      for (const [at, client] of clients.entries()) {
+        const way = ways[at] ?? assert.fail()
+        const { portMapping, verdict } = await until(
+          async () => await client.reachability(),
+          (answer) => answer.portMapping?.state === 'mapped',
+        )
+        assert.equal(portMapping?.address, `/ip4/${lab.address(`box-${way}`, 'internet')}/tcp/4001`)
+        assert.equal(portMapping?.protocol, way)
+        assert.equal(verdict, 'direct')
+        await server.connect(client, await client.addresses())
+        assert.equal((await server.peer(client))?.paths[0]?.transport, 'tcp')
+      }
+      // 20 s are asked for and given: without renewal the mappings would be gone within them.
+      const endMs = performance.now() + 24_000
+      while (performance.now() < endMs) {
+        for (const way of ways) assert.equal(lab.portMappings(`box-${way}`).length, 1, way)
+        await new Promise((resolve) => setTimeout(resolve, 1_000))
+      }
+      await Promise.all(clients.map(async (client) => await client.stop()))
+      for (const way of ways) assert.deepEqual(lab.portMappings(`box-${way}`), [], way)
+    },
+  )
 
   it('NATs behind NATs on both sides: connected within the relay, then directly', async () => {
     await using lab = await Lab.open({

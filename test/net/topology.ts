@@ -54,8 +54,8 @@ export interface Nat extends Attached {
   readonly inside: string
   readonly outside: string
   readonly kind: NatKind
-  /** Whether hosts inside may ask it for port mappings by UPnP IGD, NAT-PMP and PCP (miniupnpd). */
-  readonly hasPortMapping?: boolean
+  /** Whether hosts inside may ask it for port mappings (miniupnpd): by UPnP IGD, NAT-PMP and PCP, or by UPnP alone. */
+  readonly hasPortMapping?: boolean | 'upnp'
 }
 
 export interface Topology {

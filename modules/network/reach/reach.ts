@@ -73,7 +73,8 @@ export class Reach {
     this.#server = config.relay.serve
       ? new RelayServer({ ...services, isDirect: direct, addresses: () => bytesOf(this.#listening()) }, config.relay)
       : null
-    this.#portMapping = config.portMapping ? new PortMapping({ ...services, port: () => this.#port() }) : null
+    const mapping = { protocols: config.portMappingBy, lifetimeS: config.portMappingSeconds }
+    this.#portMapping = config.portMapping ? new PortMapping({ ...services, port: () => this.#port() }, mapping) : null
   }
 
   /** The port of the TCP listener of IPv4. */

@@ -1,5 +1,7 @@
 /** What a node tells of how it is reached, of the relays it uses, and of what it does as one. */
 
+import type { MappingProtocol } from './mapping-protocols.ts'
+
 /** A relay at which this node has, or wants, a place. */
 export interface RelayInUse {
   readonly peerId: string
@@ -32,6 +34,8 @@ export interface RelayServing {
 /** What became of asking the router for a port. */
 export interface PortMappingState {
   readonly state: 'mapped' | 'trying' | 'failed'
+  /** Which the router gave it by; `null` without one. */
+  readonly protocol: MappingProtocol | null
   /** Multiaddr of the router's port; `null` without one. */
   readonly address: string | null
   /** One sentence without trailing punctuation. */

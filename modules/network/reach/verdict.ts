@@ -22,7 +22,7 @@ export function judge({
 }: ReachFacts): Pick<Reachability, 'verdict' | 'why'> {
   if (cameIn) return { verdict: 'direct', why: 'peers have connected from outside' }
   if (mapping === 'none') return { verdict: 'direct', why: 'peers outside see an address of this machine' }
-  if (isPortMapped) return { verdict: 'direct', why: 'the router passes its port of the same number on to this node' }
+  if (isPortMapped) return { verdict: 'direct', why: 'the router passes a port of its own on to this node' }
   const isBehindNat = mapping !== 'unknown' || !hasPublicAddress
   if (!isBehindNat) return { verdict: 'unknown', why: 'an address is public, and nobody outside has used it yet' }
   const nat = {

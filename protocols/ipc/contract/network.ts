@@ -184,6 +184,7 @@ export const networkContract = defineContract({
       portMapping: z
         .strictObject({
           state: z.enum(['mapped', 'trying', 'failed']),
+          protocol: z.enum(['pcp', 'nat-pmp', 'upnp']).nullable().describe('by which the router gave it'),
           address: z.string().nullable().describe('multiaddr of the port of the router'),
           why: z.string(),
         })
