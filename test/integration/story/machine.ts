@@ -26,8 +26,12 @@ export class Machine {
   readonly folder: string
   readonly env: Readonly<Record<string, string>>
 
-  private constructor(folder: string) {
+  /** The command and the first words before `nzcore`. */
+  readonly #launch: readonly [string, ...string[]]
+
+  private constructor(folder: string, launch: readonly [string, ...string[]]) {
     this.folder = folder
+    this.#launch = launch
     this.env = {
       PATH: process.env['PATH'] ?? '',
       HOME: folder,
@@ -37,9 +41,15 @@ export class Machine {
     }
   }
 
-  /** `config` is the TOML file of the machine. */
-  static async create(folder: string, config: string): Promise<Machine> {
-    const machine = new Machine(folder)
+  /** `config` is the TOML file of the machine; in a network namespace its commands and its daemon run in there. */
+  static async create(
+    folder: string,
+    config: string,
+    { namespace }: { readonly namespace?: string } = {},
+  ): Promise<Machine> {
+    const inside = namespace === undefined ? [] : ['ip', 'netns', 'exec', namespace]
+    const [command = process.execPath, ...words] = [...inside, process.execPath, launcher]
+    const machine = new Machine(folder, [command, ...words])
     await mkdir(machine.home, { recursive: true, mode: 0o700 })
     await writeFile(join(machine.home, 'config.toml'), config, { mode: 0o600 })
     return machine
@@ -50,7 +60,8 @@ export class Machine {
   }
 
   start(...args: readonly string[]): Running {
-    const child = spawn(process.execPath, [launcher, ...args], {
+    const [command, ...words] = this.#launch
+    const child = spawn(command, [...words, ...args], {
       cwd: this.folder,
       env: this.env,
       stdio: ['ignore', 'pipe', 'pipe'],
