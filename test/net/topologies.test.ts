@@ -82,26 +82,37 @@ describe('peers in odd places', why === null ? {} : { skip: `no test network: ${
       nats: {
         'outer-a': { inside: 'isp-a', outside: 'internet', kind: 'port-restricted' },
         'outer-b': { inside: 'isp-b', outside: 'internet', kind: 'port-restricted' },
-        'inner-a': { inside: 'home-a', outside: 'isp-a', kind: 'port-restricted' },
+        'inner-a': { inside: 'home-a', outside: 'isp-a', kind: 'port-restricted', hasPortMapping: true },
         'inner-b': { inside: 'home-b', outside: 'isp-b', kind: 'port-restricted' },
       },
       hosts: {
         'relay-1': { on: 'internet' },
         'relay-2': { on: 'internet' },
         a: { on: 'home-a' },
+        c: { on: 'home-a' },
         b: { on: 'home-b' },
       },
     })
     const { use } = await startRelays(lab)
     const a = await startBehind(lab, 'a', use)
     const b = await startBehind(lab, 'b', use)
-    assert.equal((await a.reachability()).verdict, 'punchable')
-    await a.connect(b, await b.addresses())
+    const told = await a.reachability()
+    assert.deepEqual([told.verdict, told.mapping], ['punchable', 'endpoint-independent'])
+    assert.match(told.observed[0] ?? '', new RegExp(`^/ip4/${lab.address('outer-a', 'internet')}/tcp/`))
+    const tookMs = await a.connect(b, await b.addresses())
+    process.stdout.write(`double NAT on both sides: connected in ${tookMs.toFixed(0)} ms\n`)
     await until(
       async () => await a.peer(b),
       (peer) => peer?.paths[0]?.transport === 'tcp',
     )
     assert.equal(await a.echo(b, 100_000), 100_000)
+    // The inner router would give a port, to which nothing from outside can come.
+    const c = await LabPeer.start(lab, 'c', { portMapping: true })
+    const { portMapping } = await until(
+      async () => await c.reachability(),
+      (answer) => answer.portMapping?.state === 'failed',
+    )
+    assert.match(portMapping?.why ?? '', /^the router .*tells no outside address/)
   })
 
   it('IPv6 alone: connected directly', async () => {
@@ -114,6 +125,12 @@ describe('peers in odd places', why === null ? {} : { skip: `no test network: ${
     const b = await LabPeer.start(lab, 'b')
     await a.connect(b, await b.addresses())
     assert.match((await a.peer(b))?.paths[0]?.address ?? '', /^\/ip6\/2a0e:2::/)
+    const { verdict, observed } = await until(
+      async () => await b.reachability(),
+      (answer) => answer.verdict !== 'unknown',
+    )
+    assert.equal(verdict, 'direct')
+    assert.deepEqual(observed, [])
     assert.equal(await a.echo(b, 100_000), 100_000)
   })
 })

@@ -48,7 +48,7 @@ export class Machine {
     { namespace }: { readonly namespace?: string } = {},
   ): Promise<Machine> {
     const inside = namespace === undefined ? [] : ['ip', 'netns', 'exec', namespace]
-    const [command = process.execPath, ...words] = [...inside, process.execPath, launcher]
+    const [command, ...words] = [...inside, process.execPath, launcher]
     const machine = new Machine(folder, [command, ...words])
     await mkdir(machine.home, { recursive: true, mode: 0o700 })
     await writeFile(join(machine.home, 'config.toml'), config, { mode: 0o600 })
