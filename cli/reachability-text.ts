@@ -1,5 +1,5 @@
 /** How `nzcore reachability` reads, and what a relay lets pass. */
-import { escapeText, formatAge, formatBytes, shortId } from './text.ts'
+import { escapeText, formatAge, formatBytes, formatTime, shortId } from './text.ts'
 import type { networkContract } from '../protocols/ipc/contract/network.ts'
 import type { ResultOf } from '../protocols/ipc/endpoint.ts'
 
@@ -30,6 +30,7 @@ export function reachabilityText(answer: Reachability, nowMs: number): string {
         ]),
     ...relays.map((relay) => `relay     ${relayText(relay, nowMs)}`),
     ...(serving === null ? [] : [`serving   ${servingText(serving)}`]),
+    ...answer.directTries.map((tries) => `piercing  ${triesText(tries, nowMs)}`),
     ...(verdict === 'unreachable'
       ? ['Do: nzcore config set network.relay.use   or forward the TCP port to this machine']
       : []),
@@ -52,6 +53,12 @@ function relayText(relay: Reachability['relays'][number], nowMs: number): string
   if (state !== 'reserved') return code === null ? who : `${who}: ${code}`
   const until = expiresAtMs === null ? '' : `, renewed within ${formatAge(Math.max(0, expiresAtMs - nowMs))}`
   return `${who}${until}${limitText({ bytesLeft: circuitBytes, secondsLeft: circuitSeconds }).replace('the relay', 'it')}`
+}
+
+function triesText({ peerId, name, tries, nextTryAtMs }: Reachability['directTries'][number], nowMs: number): string {
+  const who = name === null ? shortId(peerId) : escapeText(name)
+  const next = nextTryAtMs === null ? 'one is under way' : `next ${formatTime(nextTryAtMs, { nowMs })}`
+  return `${who}: ${tries} direct tries failed, ${next}`
 }
 
 function servingText(serving: NonNullable<Reachability['serving']>): string {

@@ -1,6 +1,6 @@
 /** `nzcore discovery`, `service`, `why`: peers, services and values found through others, and why a peer is not reached. */
 import { systemClock } from '../../kernel/index.ts'
-import { escapeText, formatAge, formatBytes, formatDuration, shortId, table } from '../text.ts'
+import { escapeText, formatAge, formatBytes, formatDuration, formatTime, shortId, table } from '../text.ts'
 import type { discoveryContract } from '../../protocols/ipc/contract/discovery.ts'
 import type { introductionsContract } from '../../protocols/ipc/contract/introductions.ts'
 import type { ResultOf } from '../../protocols/ipc/endpoint.ts'
@@ -137,8 +137,8 @@ function whyText({ peer, verdict, attempts, lookup }: Why): string {
   const head = verdict.state === 'connected' ? 'CONNECTED' : 'NOT CONNECTED'
   const tries = attempts.length === 0 ? '' : ` · ${attempts.length} ${attempts.length === 1 ? 'attempt' : 'attempts'}`
   const code = verdict.code === null ? '' : ` · ${verdict.code}`
-  const rows = attempts.map(({ transport, address, stage, says, durationMs }) => [
-    ` ${transport}`,
+  const rows = attempts.map(({ transport, address, stage, says, durationMs, isPunch }) => [
+    ` ${isPunch ? 'punch' : transport}`,
     address.replace(/\/p2p\/[^/]+$/, ''),
     stage,
     formatDuration(durationMs),
@@ -148,9 +148,13 @@ function whyText({ peer, verdict, attempts, lookup }: Why): string {
     `${head}  ${escapeText(peer.name ?? peer.id ?? peer.peerId)}${tries}${code}`,
     ...(rows.length === 0 ? [] : [table([' BY', 'ADDRESS', 'CAME TO', 'TOOK', 'RESULT'], rows)]),
     ...(lookup === null ? [] : [lookupText(lookup)]),
-    `Why: ${escapeText(verdict.says)}`,
+    `Why: ${escapeText(verdict.says)}${nextTryText(verdict)}`,
     ...(verdict.next === null ? [] : [`Do: ${escapeText(verdict.next)}`]),
   ].join('\n')
+}
+
+function nextTryText({ nextTryAtMs }: Why['verdict']): string {
+  return nextTryAtMs === null ? '' : `; next direct try ${formatTime(nextTryAtMs, { nowMs: systemClock.nowMs() })}`
 }
 
 function lookupText({ asked, addresses, durationMs }: NonNullable<Why['lookup']>): string {

@@ -230,7 +230,7 @@ async function stopInbox(context: CliContext, { id }: Inbox): Promise<void> {
 }
 
 function isAway(error: unknown): boolean {
-  return isNzError(error, 'NZ_CLI_NOT_RUNNING', 'NZ_IPC_NOT_RUNNING', 'NZ_IPC_CONNECTION_LOST', 'NZ_IPC_STOPPING')
+  return isNzError(error, 'NZ_IPC_NOT_RUNNING', 'NZ_IPC_CONNECTION_LOST', 'NZ_IPC_STOPPING')
 }
 
 async function isStream(path: string): Promise<boolean> {

@@ -1,9 +1,15 @@
 /** Whether and how other peers reach the running node, and which relays do what was asked of them. */
+import { knownErrors } from '../../kernel/index.ts'
+import { OFFLINE } from '../network/service.ts'
 import { ok, warn } from './subject.ts'
 import type { Check } from './subject.ts'
 import type { Finding } from './service.ts'
 
 const CHECK = 'network.reachability'
+const WITHOUT_RELAY = [
+  'name a relay: nzcore config explain network.relay.use',
+  'forward the TCP port of this node on the router',
+]
 
 export const checkReachability: Check = async ({ node }) => {
   if (node === null) return []
@@ -28,8 +34,7 @@ export const checkReachability: Check = async ({ node }) => {
         warn(
           CHECK,
           `peers cannot reach this node: ${why}`,
-          'name a relay: nzcore config explain network.relay.use',
-          'forward the TCP port of this node on the router',
+          ...(why === OFFLINE ? ['connect it to a network'] : WITHOUT_RELAY),
         ),
       )
       break
@@ -49,8 +54,14 @@ export const checkReachability: Check = async ({ node }) => {
     )
   for (const { peerId, state, code } of relays) {
     if (state === 'reserved' || code === null) continue
+    const because = knownErrors.get(code)?.message ?? 'for a reason this node does not know'
     findings.push(
-      warn('network.relays', `the relay ${peerId} gives no place: ${code}`, `nzcore peers attempts ${peerId}`),
+      warn(
+        'network.relays',
+        `the relay ${peerId} gives no place: ${because} (${code})`,
+        `nzcore explain ${code}`,
+        `nzcore peers attempts ${peerId}`,
+      ),
     )
   }
   return await Promise.resolve(findings)

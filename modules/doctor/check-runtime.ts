@@ -13,6 +13,8 @@ const LATEST_MS = Date.UTC(2100, 0, 1)
 const CLOCK_SLACK_MS = 60_000
 /** Two for each of a few hundred connections, and room. */
 const ENOUGH_DESCRIPTORS = 1_024
+/** Of those that may be open: the next connections may find none. */
+const NEARLY_ALL_SHARE = 0.8
 
 export const checkNode: Check = async () => {
   const [major = 0, minor = 0] = process.versions.node.split('.').map(Number)
@@ -50,7 +52,7 @@ export const checkClock: Check = async ({ clock, home }) => {
   return [ok('runtime.clock', `the clock says ${new Date(nowMs).toISOString()}`)]
 }
 
-export const checkDescriptors: Check = async () => {
+export const checkDescriptors: Check = async ({ node }) => {
   let limits
   try {
     limits = await readFile('/proc/self/limits', 'utf8')
@@ -58,10 +60,15 @@ export const checkDescriptors: Check = async () => {
     return [ok('runtime.descriptors', 'this system does not tell the limit of open files')]
   }
   const soft = /^Max open files\s+(\d+)/m.exec(limits)?.[1]
-  const what = `${soft ?? 'unlimited'} files and sockets may be open`
+  if (soft === undefined) return [ok('runtime.descriptors', 'any number of files and sockets may be open')]
+  const may = Number(soft)
+  const open = node === null ? 0 : (await readdir('/proc/self/fd')).length
+  const what = `${may} files and sockets may be open${node === null ? '' : `, ${open} are`}`
+  const isShort = may < ENOUGH_DESCRIPTORS || open > may * NEARLY_ALL_SHARE
+  const more = Math.max(ENOUGH_DESCRIPTORS, may * 2)
   return [
-    soft !== undefined && Number(soft) < ENOUGH_DESCRIPTORS
-      ? warn('runtime.descriptors', what, `ulimit -n ${ENOUGH_DESCRIPTORS}`, 'LimitNOFILE= in the unit of systemd')
+    isShort
+      ? warn('runtime.descriptors', what, `ulimit -n ${more}`, 'LimitNOFILE= in the unit of systemd')
       : ok('runtime.descriptors', what),
   ]
 }

@@ -110,7 +110,7 @@ export default defineModule({
       ...filesHandlers({ ...services, clock }),
       ...backupHandlers(services),
       ...trustHandlers({ ...services, clock }),
-      ...discoveryHandlers(services),
+      ...discoveryHandlers({ ...services, clock }),
       ...introductionsHandlers(services),
       ...routeHandlers(services),
       ...eventLogHandlers({ ...services, clock }),

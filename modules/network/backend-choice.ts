@@ -18,6 +18,14 @@ export interface ChosenBackend extends BackendChoice {
   readonly native: NativeMuxer | null
 }
 
+/** Of a network that does not run yet. */
+export const NOT_STARTED: BackendChoice = {
+  asked: 'auto',
+  backend: 'typescript',
+  code: null,
+  reason: 'it has not started',
+}
+
 export async function chooseBackend(asked: NativeChoice): Promise<ChosenBackend> {
   const off = { asked, code: 'off', native: null } as const
   if (asked === 'stock') return { ...off, backend: 'libp2p', reason: 'stock libp2p was asked for' }

@@ -7,6 +7,7 @@ import { AttemptLedger } from './attempt-ledger.ts'
 import { Dialer } from './dialer.ts'
 import { orAbort } from './or-abort.ts'
 import { networkErrors } from './service.ts'
+import type { Connection } from '@libp2p/interface'
 import type { DialChoice } from './dialer.ts'
 import type { Swarm } from './transport-dials.ts'
 import type { NetworkServices } from './network.ts'
@@ -57,6 +58,22 @@ export class Connector {
 
   attempts(peerId: string): readonly DialAttempt[] {
     return this.#ledger.of(peerId)
+  }
+
+  /** The peer has ended a connection this node opened before it answered anything: it does not want it. */
+  letGo({ remotePeer, remoteAddr }: Connection, openMs: number): void {
+    const peerId = remotePeer.toString()
+    const address = remoteAddr.toString()
+    if (this.#dialer === null || this.#services.paths.of(peerId).length > 0) return
+    this.#ledger.record(peerId, {
+      atMs: this.#services.clock.nowMs(),
+      address,
+      transport: transportOf(address),
+      stage: 'identify',
+      durationMs: Math.round(openMs * 100) / 100,
+      code: 'NZ_NETWORK_PEER_CLOSED',
+      isPunch: false,
+    })
   }
 
   isBlockedAddress(address: string): boolean {

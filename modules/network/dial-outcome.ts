@@ -12,39 +12,48 @@ export function stageOf(progressType: string): DialStage | null {
   return progressType === 'connection:opened' ? 'open' : null
 }
 
+/** Whether a relay is asked from now on to pass the connection on. */
+export function asksRelay(progressType: string): boolean {
+  return progressType === 'circuit-relay:read-connect-response'
+}
+
 export interface DialFailure {
   readonly error: unknown
   readonly stage: DialStage
   /** Whether the time for this address was over. */
   readonly isOverTime: boolean
   readonly hasClusterSecret: boolean
+  /** Whether the address leads through a relay that was not asked yet: the way to the relay itself is what failed. */
+  readonly isBeforeRelay: boolean
 }
 
-/** Always a code of `networkErrors`. */
-export function codeOf({ error, stage, isOverTime, hasClusterSecret }: DialFailure): string {
+/** Always a code of `networkErrors` or `pathErrors`. */
+export function codeOf(failure: DialFailure): string {
+  if (failure.isBeforeRelay) return 'NZ_NETWORK_RELAY_UNREACHABLE'
+  const { message } = failure.error instanceof Error ? failure.error : { message: '' }
+  const [, status] = /failed to connect via relay with status (\w+)/.exec(message) ?? []
+  if (status === 'RESOURCE_LIMIT_EXCEEDED') return 'NZ_NETWORK_RELAY_FULL'
+  if (status === 'NO_RESERVATION') return 'NZ_NETWORK_RELAY_NO_PLACE'
+  return status === undefined ? directCodeOf(failure) : 'NZ_NETWORK_RELAY_REFUSED'
+}
+
+function directCodeOf({ error, stage, isOverTime, hasClusterSecret }: DialFailure): string {
   const system = systemCodeOf(error)
   if (system === 'ECONNREFUSED') return 'NZ_NETWORK_REFUSED'
+  if (system === 'EHOSTUNREACH' || system === 'EHOSTDOWN') return 'NZ_NETWORK_HOST_UNREACHABLE'
+  if (system === 'ENOTFOUND' || system === 'EAI_AGAIN') return 'NZ_NETWORK_NAME_UNKNOWN'
   if (system !== null && noRoute.has(system)) return 'NZ_NETWORK_NO_ROUTE'
   if (system === 'ETIMEDOUT') return 'NZ_NETWORK_TIMEOUT'
   const { name, message } = error instanceof Error ? error : { name: '', message: '' }
   if (name === 'UnexpectedPeerError' || message.includes('does not match expected remote identity key'))
     return 'NZ_NETWORK_WRONG_PEER'
-  if (message.includes('failed to connect via relay with status')) return 'NZ_NETWORK_RELAY_REFUSED'
   if (name === 'ConnectionInterceptedError') return 'NZ_NETWORK_LIMITED'
   if (stage === 'resolve' || stage === 'connect') return isOverTime ? 'NZ_NETWORK_TIMEOUT' : 'NZ_NETWORK_CONNECT_FAILED'
   if (stage === 'secure' && hasClusterSecret) return 'NZ_NETWORK_PNET_MISMATCH'
   return isOverTime ? 'NZ_NETWORK_TIMEOUT' : 'NZ_NETWORK_HANDSHAKE_FAILED'
 }
 
-const noRoute = new Set([
-  'EHOSTUNREACH',
-  'ENETUNREACH',
-  'EADDRNOTAVAIL',
-  'ENETDOWN',
-  'EHOSTDOWN',
-  'ENOTFOUND',
-  'EAI_AGAIN',
-])
+const noRoute = new Set(['ENETUNREACH', 'EADDRNOTAVAIL', 'ENETDOWN'])
 
 /** The code of the operating system, also of the errors inside (Node tries several addresses of a name). */
 function systemCodeOf(error: unknown, depth = 0): string | null {

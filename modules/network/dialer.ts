@@ -1,8 +1,8 @@
 /** Dials the addresses of a peer, each by itself, so that each leaves its own entry in the ledger. */
 import { multiaddr } from '@multiformats/multiaddr'
 import { deadline } from '../../kernel/index.ts'
-import { transportOf, withPeerId } from './address.ts'
-import { codeOf, stageOf } from './dial-outcome.ts'
+import { relayOf, transportOf, withPeerId } from './address.ts'
+import { asksRelay, codeOf, stageOf } from './dial-outcome.ts'
 import { networkErrors } from './service.ts'
 import { ATTEMPT_DELAY_MS, staggered } from './staggered.ts'
 import type { Connection } from '@libp2p/interface'
@@ -31,6 +31,8 @@ export interface DialChoice extends PortOptions {
   readonly delayMs?: number
   /** In place of `dialTimeoutMs`. */
   readonly timeoutMs?: number
+  /** Whether the peer dials at the same time. */
+  readonly isPunch?: boolean
 }
 
 export class Dialer {
@@ -79,10 +81,11 @@ export class Dialer {
     peerId: string,
     address: string,
     signal: AbortSignal,
-    { timeoutMs = this.#options.dialTimeoutMs, delayMs: _delayMs, ...port }: DialChoice,
+    { timeoutMs = this.#options.dialTimeoutMs, delayMs: _delayMs, isPunch = false, ...port }: DialChoice,
   ): Promise<Connection | null> {
     const { swarm, ledger, clock, isBlocked } = this.#services
     const startedMs = clock.monotonicMs()
+    let isBeforeRelay = relayOf(address) !== null
     let stage: DialStage = 'resolve'
     const record = (code: string | null): void =>
       ledger.record(peerId, {
@@ -92,6 +95,7 @@ export class Dialer {
         stage,
         durationMs: Math.round((clock.monotonicMs() - startedMs) * 100) / 100,
         code,
+        isPunch,
       })
     if (isBlocked(address)) {
       record('NZ_NETWORK_BLOCKED')
@@ -102,7 +106,10 @@ export class Dialer {
       const connection = await swarm.services.dials.dial(multiaddr(withPeerId(address, peerId)), {
         ...port,
         signal: limit.signal,
-        onProgress: ({ type }) => (stage = stageOf(type) ?? stage),
+        onProgress({ type }) {
+          stage = stageOf(type) ?? stage
+          if (asksRelay(type)) isBeforeRelay = false
+        },
       })
       stage = 'open'
       record(null)
@@ -110,7 +117,7 @@ export class Dialer {
     } catch (error) {
       if (signal.aborted) return null
       const { hasClusterSecret } = this.#options
-      record(codeOf({ error, stage, isOverTime: limit.isOver, hasClusterSecret }))
+      record(codeOf({ error, stage, isOverTime: limit.isOver, hasClusterSecret, isBeforeRelay }))
       return null
     }
   }

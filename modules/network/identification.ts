@@ -17,12 +17,16 @@ export interface IdentificationServices {
   readonly log: Logger
   /** libp2p's service, which is told not to ask by itself. */
   readonly identify: (connection: Connection, options: Required<AbortOptions>) => Promise<unknown>
+  /** Told of a connection this node opened and the peer closed before it had answered, after so many milliseconds. */
+  readonly onLetGo?: (connection: Connection, openMs: number) => void
 }
 
 export class Identification {
   readonly #services: IdentificationServices
   /** As many as connections have opened within IDENTIFY_DELAY_MS. */
   readonly #timers = new Map<Connection, Timer>()
+  /** When those opened that have not answered and that this node has not closed. */
+  readonly #strangers = new WeakMap<Connection, number>()
 
   constructor(services: IdentificationServices) {
     this.#services = services
@@ -33,12 +37,23 @@ export class Identification {
       this.#timers.delete(connection)
       void this.#ask(connection)
     }
+    this.#strangers.set(connection, this.#services.clock.monotonicMs())
     this.#timers.set(connection, this.#services.clock.setTimer(IDENTIFY_DELAY_MS, ask, { unref: true }))
   }
 
+  /** This node closes the connection. */
   closed(connection: Connection): void {
     this.#timers.get(connection)?.cancel()
     this.#timers.delete(connection)
+    this.#strangers.delete(connection)
+  }
+
+  /** The connection is over, whoever ended it. */
+  gone(connection: Connection): void {
+    const openedMs = this.#strangers.get(connection)
+    this.closed(connection)
+    if (openedMs === undefined || connection.direction !== 'outbound') return
+    this.#services.onLetGo?.(connection, this.#services.clock.monotonicMs() - openedMs)
   }
 
   stop(): void {
@@ -52,6 +67,7 @@ export class Identification {
     using limit = deadline(clock, IDENTIFY_TIMEOUT_MS)
     try {
       await identify(connection, { signal: limit.signal })
+      this.#strangers.delete(connection)
     } catch (error) {
       log.debug('network.peerNotIdentified', { peerId: connection.remotePeer.toString(), error })
     }

@@ -2,6 +2,7 @@
 import { deadline } from '../../kernel/index.ts'
 import { RPC_PROTOCOL } from '../../protocols/rpc/frame.ts'
 import { mostReachableFirst, relayOf } from './address.ts'
+import { NOT_STARTED } from './backend-choice.ts'
 import { orAbort } from './or-abort.ts'
 import { connectionEvents } from './connection-events.ts'
 import { Connector } from './connector.ts'
@@ -45,8 +46,6 @@ import type {
 const OPEN_STREAM_TIMEOUT_MS = 10_000
 /** For closing the connections of one peer in order. */
 const DISCONNECT_TIMEOUT_MS = 2_000
-
-const NOT_STARTED: BackendChoice = { asked: 'auto', backend: 'typescript', code: null, reason: 'it has not started' }
 
 export interface NetworkServices {
   readonly peerId: string
@@ -112,6 +111,7 @@ export class Network implements NetworkService {
       openStream: async (...args) => await this.openStream(...args),
       openStreamOn: async (...args) => await this.#openOn(...args),
       handleStreams: (...args) => this.handleStreams(...args),
+      handleRequests: (...args) => this.handleRequests(...args),
       isKept: (peerId) => this.#keeper.isKept(peerId),
       knownAddresses: (peerId) => this.#book.addresses(peerId),
     })
@@ -135,12 +135,12 @@ export class Network implements NetworkService {
     this.#swarm = swarm
     this.#backend = backend
     const { gate, sockets, clock, log } = this.#services
-    const identification = new Identification({
+    const identification = (this.#identification = new Identification({
       clock,
       log,
       identify: async (connection, options) => await swarm.services.identify.identify(connection, options),
-    })
-    this.#identification = identification
+      onLetGo: (connection, openMs) => this.#connector.letGo(connection, openMs),
+    }))
     swarm.addEventListener('connection:open', ({ detail }) => {
       this.reach.opened(detail.remotePeer.toString(), this.paths.add(detail))
       identification.opened(detail)
@@ -148,7 +148,7 @@ export class Network implements NetworkService {
     })
     swarm.addEventListener('connection:close', ({ detail }) => {
       this.paths.remove(detail)
-      identification.closed(detail)
+      identification.gone(detail)
       if (detail.direction === 'outbound') gate.changeOutgoing(-1)
       // A relayed connection has the socket of its relay, which lives on.
       else if (relayOf(detail.remoteAddr.toString()) === null) sockets.closed(detail.remoteAddr.toString())
@@ -352,21 +352,21 @@ export class Network implements NetworkService {
 
   counters(): NetworkCounters {
     const { gate, budget } = this.#services
-    const { opened, txBytes, rxBytes } = this.paths.totals
+    const { opened, ...bytes } = this.paths.totals
     return {
       connectionsOpened: opened,
       connectionsRefused: gate.refused,
       handshakesEvicted: gate.evicted,
       bufferedBytes: this.paths.bufferedBytes(),
       bufferBudgetBytes: budget.limitBytes,
-      txBytes,
-      rxBytes,
+      ...bytes,
     }
   }
 
   async #close(peerId: string, signal: AbortSignal): Promise<void> {
     using limit = deadline(this.#services.clock, DISCONNECT_TIMEOUT_MS, { signal })
     for (const { connection, streams } of this.paths.of(peerId)) {
+      this.#identification?.closed(connection)
       for (const stream of streams) stream.reset()
       try {
         await connection.close({ signal: limit.signal })

@@ -13,10 +13,11 @@ import type { Reachability } from './reach/report.ts'
 export type { BackendChoice } from './backend-choice.ts'
 export type { Detour, DetourEnd } from './detour.ts'
 export { multistreamErrors } from '../../protocols/multistream/errors.ts'
-export { unknownReach } from './reach/report.ts'
-export type { Reachability, RelayInUse, RelayServing } from './reach/report.ts'
+export { OFFLINE, unknownReach } from './reach/report.ts'
+export type { DirectTries, Reachability, RelayInUse, RelayServing } from './reach/report.ts'
 export { noiseErrors } from '../../protocols/noise/errors.ts'
 export { muxerErrors } from '../../protocols/yamux/errors.ts'
+export { pathErrors } from './path-errors.ts'
 
 export type Transport = 'tcp' | 'websocket' | 'relay' | 'route'
 
@@ -61,6 +62,8 @@ export interface DialAttempt {
   readonly durationMs: number
   /** `null` when it succeeded, else a stable code such as `NZ_NETWORK_REFUSED`. */
   readonly code: string | null
+  /** Whether both sides dialled at the same time from their listening ports, to pierce NATs. */
+  readonly isPunch: boolean
 }
 
 /** A stream of bytes to one peer with true back-pressure. Half-close is supported. */

@@ -396,7 +396,15 @@ class FakeNode implements NetworkService {
     this.#attempts.set(peerId, attempts)
     const stage = code === null ? 'open' : 'connect'
     const durationMs = this.#mesh.latencyMs
-    attempts.push({ atMs: this.#mesh.clock.nowMs(), address, transport: 'tcp', stage, durationMs, code })
+    attempts.push({
+      atMs: this.#mesh.clock.nowMs(),
+      address,
+      transport: 'tcp',
+      stage,
+      durationMs,
+      code,
+      isPunch: false,
+    })
     if (attempts.length > 32) attempts.shift()
   }
 

@@ -100,14 +100,14 @@ describe('a relay', () => {
     await using late = await startNetworkNode({ config: { listen, relay: { use } } })
     await until(
       async () => await Promise.resolve(late.network.reachability().relays),
-      ([held]) => held?.state === 'refused' && held.code === 'NZ_NETWORK_RELAY_REFUSED',
+      ([held]) => held?.state === 'refused' && held.code === 'NZ_NETWORK_RELAY_FULL',
     )
     await using other = await caller()
     const address = `${relayed(guest)[0]?.split('/p2p-circuit')[0] ?? ''}/p2p-circuit`
     await assert.rejects(other.network.connect(late.network.peerId, { addresses: [address], signal }), (error) =>
       isNzError(error, 'NZ_NETWORK_UNREACHABLE'),
     )
-    assert.equal(other.network.attempts(late.network.peerId).at(-1)?.code, 'NZ_NETWORK_RELAY_REFUSED')
+    assert.equal(other.network.attempts(late.network.peerId).at(-1)?.code, 'NZ_NETWORK_RELAY_NO_PLACE')
   })
 
   it('opens no more connections than it may, for all and for one peer', async () => {
@@ -117,7 +117,7 @@ describe('a relay', () => {
     await using second = await caller()
     await first.network.connect(guest.network.peerId, { addresses: relayed(guest), signal })
     await assert.rejects(second.network.connect(guest.network.peerId, { addresses: relayed(guest), signal }))
-    assert.equal(second.network.attempts(guest.network.peerId).at(-1)?.code, 'NZ_NETWORK_RELAY_REFUSED')
+    assert.equal(second.network.attempts(guest.network.peerId).at(-1)?.code, 'NZ_NETWORK_RELAY_FULL')
     await first.network.disconnect(guest.network.peerId, { signal })
     await until(
       async () => await Promise.resolve(relay.network.reachability().serving?.circuits),

@@ -28,7 +28,7 @@ export function isRelayOnly(from: Side, to: Side): boolean {
 }
 
 /** The network: two relays, and for each kind asked for a host on the left and one on the right, behind NATs of their own. */
-async function openGrid(pairs: ReadonlyArray<readonly [Side, Side]>): Promise<Lab> {
+export async function openGrid(pairs: ReadonlyArray<readonly [Side, Side]>): Promise<Lab> {
   const sides = [...new Set(pairs.flatMap(([from, to]) => [`left ${from}`, `right ${to}`]))].map(
     (text) => text.split(' ') as [string, Side],
   )

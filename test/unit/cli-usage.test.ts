@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { globSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
+import { errorCatalogue } from '../../cli/error-catalogue.ts'
 import { networkConfig } from '../../modules/network/config.ts'
 import { contract } from '../../protocols/ipc/contract.ts'
 import { CALL_DEADLINE_MS, CALLER_DEADLINE_MS } from '../../protocols/ipc/limits.ts'
@@ -10,6 +11,9 @@ import { ipcErrors } from '../../protocols/ipc/errors.ts'
 import { isProfileName } from '../../protocols/ipc/home.ts'
 import { runCli } from '../fake/cli.ts'
 import type { Endpoint } from '../../protocols/ipc/endpoint.ts'
+
+/** Of the environment; they look like codes. */
+const VARIABLES = ['NZ_PASSPHRASE_FD', 'NZ_PASSPHRASE_FILE', 'NZ_WORDS_FD', 'NZ_WORDS_FILE', 'NZ_MONOTONIC_MS']
 
 describe('a mistake on the command line', () => {
   for (const [argv, help] of [
@@ -54,6 +58,22 @@ describe('the command line', () => {
     const codes = texts.flatMap((text) => [...text.matchAll(/^ {2}(NZ_[A-Z0-9_]+): /gm)].map(([, code = '']) => code))
     assert.ok(codes.includes('NZ_NOISE_UNAUTHENTIC') && codes.length > 100)
     for (const code of codes) assert.equal((await runCli(['explain', code])).code, 0, code)
+  })
+
+  it('explains every code that any source names', async () => {
+    const root = join(import.meta.dirname, '..', '..')
+    const files = globSync('{cli,kernel,modules,protocols,sdk}/**/*.ts', { cwd: root })
+    const named = files.flatMap((file) => [
+      ...readFileSync(join(root, file), 'utf8').matchAll(/(?<=['.])NZ_[A-Z]+_[A-Z0-9_]+(?=['(])/g),
+    ])
+    const codes = new Set(named.map(([code]) => code))
+    for (const variable of VARIABLES) codes.delete(variable)
+    assert.ok(codes.has('NZ_NAT_BOTH_SYMMETRIC') && codes.size > 200)
+    const known = await errorCatalogue()
+    assert.deepEqual(
+      [...codes].filter((code) => !known.has(code)),
+      [],
+    )
   })
 
   it('ends the events it shows with the past when it is asked to', async () => {

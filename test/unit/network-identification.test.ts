@@ -10,10 +10,13 @@ function identification() {
   const asked: Connection[] = []
   const log = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined }
   const identify = async (connection: Connection): Promise<void> => void asked.push(connection)
-  return { clock, asked, made: new Identification({ clock, log, identify }) }
+  const letGo: number[] = []
+  const onLetGo = (_connection: Connection, openMs: number): void => void letGo.push(openMs)
+  return { clock, asked, letGo, made: new Identification({ clock, log, identify, onLetGo }) }
 }
 
-const connectionOf = (status: string): Connection => ({ status, remotePeer: 'peer' }) as unknown as Connection
+const connectionOf = (status: string, direction = 'outbound'): Connection =>
+  ({ status, direction, remotePeer: 'peer' }) as unknown as Connection
 
 describe('identification', () => {
   it('asks a moment after the connection has opened', async () => {
@@ -37,5 +40,24 @@ describe('identification', () => {
     made.stop()
     await clock.advance(IDENTIFY_DELAY_MS)
     assert.deepEqual(asked, [])
+  })
+
+  it('tells of connections that the peer ends before it has answered, and of no others', async () => {
+    const { clock, letGo, made } = identification()
+    const [early, own, incoming, answered] = [
+      connectionOf('open'),
+      connectionOf('open'),
+      connectionOf('open', 'inbound'),
+      connectionOf('open'),
+    ]
+    for (const each of [early, own, incoming, answered]) made.opened(each)
+    await clock.advance(5)
+    made.gone(early)
+    made.closed(own)
+    made.gone(own)
+    made.gone(incoming)
+    await clock.advance(IDENTIFY_DELAY_MS)
+    made.gone(answered)
+    assert.deepEqual(letGo, [5])
   })
 })

@@ -19,7 +19,7 @@ import { BackOff } from '../../modules/network/back-off.ts'
 import { BlockList, MAX_BLOCKED } from '../../modules/network/block-list.ts'
 import { ByteBudget } from '../../modules/network/byte-budget.ts'
 import { clusterKeyOf, readClusterSecret } from '../../modules/network/cluster-secret.ts'
-import { codeOf, stageOf } from '../../modules/network/dial-outcome.ts'
+import { asksRelay, codeOf, stageOf } from '../../modules/network/dial-outcome.ts'
 import { choosePorts, DEFAULT_PORTS, listenEverywhere } from '../../modules/network/listen.ts'
 import { MAX_ADDRESSES_PER_PEER, MAX_KNOWN_PEERS, PeerBook } from '../../modules/network/peer-book.ts'
 import { memoryHome } from '../fake/home.ts'
@@ -71,6 +71,7 @@ describe('the attempt ledger', () => {
     stage: 'connect',
     durationMs: 1,
     code: 'NZ_NETWORK_REFUSED',
+    isPunch: false,
   })
 
   it('keeps the newest attempts of a peer and the peers tried last', () => {
@@ -134,14 +135,15 @@ describe('back-off', () => {
 
 describe('what became of a dial', () => {
   const code = (error: unknown, over: Partial<Parameters<typeof codeOf>[0]> = {}): string =>
-    codeOf({ error, stage: 'connect', isOverTime: false, hasClusterSecret: false, ...over })
+    codeOf({ error, stage: 'connect', isOverTime: false, hasClusterSecret: false, isBeforeRelay: false, ...over })
   const system = (name: string): Error => Object.assign(new Error(name), { code: name })
 
   it('is told by the code of the operating system, however deep', () => {
     assert.equal(code(system('ECONNREFUSED')), 'NZ_NETWORK_REFUSED')
     assert.equal(code(new AggregateError([system('ECONNREFUSED')])), 'NZ_NETWORK_REFUSED')
-    assert.equal(code(new Error('x', { cause: system('EHOSTUNREACH') })), 'NZ_NETWORK_NO_ROUTE')
-    assert.equal(code(system('ENOTFOUND')), 'NZ_NETWORK_NO_ROUTE')
+    assert.equal(code(new Error('x', { cause: system('EHOSTUNREACH') })), 'NZ_NETWORK_HOST_UNREACHABLE')
+    assert.equal(code(new Error('connect ENETUNREACH 192.0.2.1:1')), 'NZ_NETWORK_NO_ROUTE')
+    assert.equal(code(system('ENOTFOUND')), 'NZ_NETWORK_NAME_UNKNOWN')
     assert.equal(code(system('ETIMEDOUT')), 'NZ_NETWORK_TIMEOUT')
   })
 
@@ -154,6 +156,29 @@ describe('what became of a dial', () => {
     assert.equal(code(wrong, { stage: 'secure' }), 'NZ_NETWORK_WRONG_PEER')
     assert.equal(stageOf('tcp:open-connection'), 'connect')
     assert.equal(stageOf('anything else'), null)
+  })
+})
+
+describe('what became of a dial through a relay', () => {
+  const code = (text: string, isBeforeRelay = false): string =>
+    codeOf({
+      error: new Error(text),
+      stage: 'connect',
+      isOverTime: false,
+      hasClusterSecret: false,
+      isBeforeRelay,
+    })
+
+  it('is told by what the relay answers, or that it cannot be asked', () => {
+    const status = (name: string): string => `failed to connect via relay with status ${name}`
+    assert.equal(code('connect ECONNREFUSED 192.0.2.1:1', true), 'NZ_NETWORK_RELAY_UNREACHABLE')
+    assert.equal(code(status('RESOURCE_LIMIT_EXCEEDED')), 'NZ_NETWORK_RELAY_FULL')
+    assert.equal(code(status('NO_RESERVATION')), 'NZ_NETWORK_RELAY_NO_PLACE')
+    assert.equal(code(status('CONNECTION_FAILED')), 'NZ_NETWORK_RELAY_REFUSED')
+    assert.deepEqual(
+      ['read-connect-response', 'open-hop-stream'].map((type) => asksRelay(`circuit-relay:${type}`)),
+      [true, false],
+    )
   })
 })
 

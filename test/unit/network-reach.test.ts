@@ -41,6 +41,7 @@ describe('what observers say', () => {
 describe('the verdict on how this node is reached', () => {
   const facts = {
     mapping: 'unknown',
+    isOffline: false,
     cameIn: false,
     hasPublicAddress: false,
     isPortMapped: false,
@@ -48,6 +49,7 @@ describe('the verdict on how this node is reached', () => {
     canPunch: true,
   } as const
   for (const [given, verdict] of [
+    [{ isOffline: true, cameIn: true, mapping: 'none' }, 'unreachable'],
     [{ cameIn: true, mapping: 'endpoint-dependent' }, 'direct'],
     [{ mapping: 'none' }, 'direct'],
     [{ mapping: 'endpoint-dependent', isPortMapped: true }, 'direct'],

@@ -11,10 +11,11 @@ const PEER_ID = '12D3KooWK99VoVxNE7XzyBwXEzW7xhK7Gpv85r9F3V3fyKSUKPH5'
 const attempt = (code: string | null, address = '/ip4/192.0.2.77/tcp/4001'): DialAttempt => ({
   atMs: 0,
   address,
-  transport: address.endsWith('/ws') ? 'websocket' : 'tcp',
+  transport: address.endsWith('/p2p-circuit') ? 'relay' : address.endsWith('/ws') ? 'websocket' : 'tcp',
   stage: code === null ? 'open' : 'connect',
   durationMs: code === 'NZ_NETWORK_TIMEOUT' ? 4_000 : 31,
   code,
+  isPunch: false,
 })
 const facts = (changes: Partial<PathFacts> = {}): PathFacts => ({
   peerId: PEER_ID,
@@ -23,6 +24,9 @@ const facts = (changes: Partial<PathFacts> = {}): PathFacts => ({
   lookup: null,
   isBlocked: false,
   isLookupOn: true,
+  isOffline: false,
+  isElsewhere: () => false,
+  relayed: { own: { mapping: 'none', canPunch: true }, theirs: null, directTries: null, nowMs: 0 },
   ...changes,
 })
 const connected: Peer = {
@@ -49,20 +53,75 @@ const connected: Peer = {
   ],
 }
 
+const CIRCUIT = `/ip4/192.0.2.9/tcp/4001/p2p/${PEER_ID}/p2p-circuit`
+const [path] = connected.paths
+const relayed: Peer = {
+  ...connected,
+  paths: path === undefined ? [] : [{ ...path, transport: 'relay', address: CIRCUIT, backend: 'typescript' }],
+}
+const symmetric = {
+  own: { mapping: 'endpoint-dependent', canPunch: true },
+  theirs: { mapping: 'endpoint-dependent', canPunch: true, tries: 2, nextTryInMs: 240_000 },
+  directTries: null,
+} as const
+
 describe('the verdict on a path', () => {
   const decided: ReadonlyArray<readonly [string, Partial<PathFacts>, string | null, RegExp | null]> = [
     [
       'a refusal over silence',
-      { attempts: [attempt('NZ_NETWORK_TIMEOUT'), attempt('NZ_NETWORK_REFUSED')] },
+      { attempts: [attempt('NZ_NETWORK_TIMEOUT', '/ip4/192.0.2.77/tcp/4002/ws'), attempt('NZ_NETWORK_REFUSED')] },
       'NZ_NETWORK_REFUSED',
       /nzcore up/,
     ],
     ['silence', { attempts: [attempt('NZ_NETWORK_TIMEOUT')] }, 'NZ_NETWORK_TIMEOUT', /router/],
     [
       'another peer over a refusal',
-      { attempts: [attempt('NZ_NETWORK_WRONG_PEER'), attempt('NZ_NETWORK_REFUSED')] },
+      { attempts: [attempt('NZ_NETWORK_WRONG_PEER'), attempt('NZ_NETWORK_REFUSED', '/ip4/192.0.2.77/tcp/4002/ws')] },
       'NZ_NETWORK_WRONG_PEER',
       /invite/,
+    ],
+    [
+      'the newest of each address',
+      { attempts: [attempt('NZ_NETWORK_REFUSED'), attempt('NZ_NETWORK_TIMEOUT')] },
+      'NZ_NETWORK_TIMEOUT',
+      /router/,
+    ],
+    [
+      'no network here over what it makes of a dial',
+      { isOffline: true, attempts: [attempt('NZ_NETWORK_HOST_UNREACHABLE')] },
+      'NZ_NETWORK_OFFLINE',
+      /connect this machine/,
+    ],
+    [
+      'what answers, though the network has gone since',
+      { isOffline: true, attempts: [attempt('NZ_NETWORK_WRONG_PEER')] },
+      'NZ_NETWORK_WRONG_PEER',
+      /invite/,
+    ],
+    [
+      'a private network alone',
+      { isElsewhere: () => true, attempts: [attempt('NZ_NETWORK_TIMEOUT')] },
+      'NZ_NAT_NO_RELAY',
+      /relay\.use/,
+    ],
+    [
+      'the public address over a stranger at a private one',
+      {
+        isElsewhere: (address) => address.includes('/10.'),
+        attempts: [attempt('NZ_NETWORK_TIMEOUT'), attempt('NZ_NETWORK_WRONG_PEER', '/ip4/10.0.0.7/tcp/4001')],
+      },
+      'NZ_NETWORK_TIMEOUT',
+      /router/,
+    ],
+    [
+      'why it is relayed',
+      {
+        peer: relayed,
+        attempts: [attempt(null, CIRCUIT)],
+        relayed: { ...symmetric, nowMs: 0 },
+      },
+      'NZ_NAT_BOTH_SYMMETRIC',
+      /forward/,
     ],
     ['no way', { attempts: [attempt('NZ_NETWORK_NO_ROUTE')] }, 'NZ_NETWORK_NO_ROUTE', /doctor/],
     [
@@ -140,6 +199,38 @@ Do: nzcore up (on its machine)`,
  BY   ADDRESS                   CAME TO  TOOK   RESULT
  tcp  /ip4/192.0.2.77/tcp/4001  open     31 ms  connected
 Why: connected direct by tcp, moved by io_uring, 3.2 ms there and back; this node has dialled it`,
+    )
+  })
+
+  it('explains why a connection is relayed, and when it is tried directly', () => {
+    const nowMs = new Date(2026, 10, 20, 13, 58).getTime()
+    const punch: DialAttempt = { ...attempt('NZ_NETWORK_TIMEOUT', '/ip4/192.0.2.77/tcp/4003'), isPunch: true }
+    const attempts = [attempt(null, CIRCUIT), punch]
+    const text = print({ peer: relayed, attempts, relayed: { ...symmetric, nowMs } }, 'rack7')
+    assert.equal(
+      text.replace(/(next direct try )(?:\d{4}-\d\d-\d\d )?/, '$1'),
+      `CONNECTED  rack7 · 2 attempts · NZ_NAT_BOTH_SYMMETRIC
+ BY     ADDRESS                                                                                       CAME TO  TOOK    RESULT
+ relay  ${CIRCUIT}  open     31 ms   connected
+ punch  /ip4/192.0.2.77/tcp/4003                                                                      connect  4.00 s  nothing came through
+Why: connected by a relay because both NATs change the port for each destination; moved by typescript, 3.2 ms there and back; next direct try 14:02:00
+Do: forward the TCP port on one of the two routers, or: nzcore config set network.portMapping true`,
+    )
+  })
+
+  it('tells a pierced connection from one that was simply dialled, on both sides', () => {
+    const opened: DialAttempt = { ...attempt(null), isPunch: true }
+    const crossed: DialAttempt = { ...attempt('NZ_NETWORK_TIMEOUT'), isPunch: true }
+    const inbound = { ...connected, paths: path === undefined ? [] : [{ ...path, direction: 'inbound' as const }] }
+    const pathOf = (given: Partial<PathFacts>) => explainPath(facts(given)).verdict.path
+    assert.deepEqual(
+      [
+        pathOf({ peer: connected, attempts: [attempt(null)] }),
+        pathOf({ peer: connected, attempts: [opened] }),
+        pathOf({ peer: inbound, attempts: [crossed] }),
+        pathOf({ peer: inbound, attempts: [] }),
+      ],
+      ['direct', 'punched', 'punched', 'direct'],
     )
   })
 

@@ -1,8 +1,13 @@
 /** Handlers of the group `discovery`. */
+import { deadline, isNzError } from '../../../kernel/index.ts'
 import { idOf, publicKeyOfPeerId } from '../../../protocols/identity/id.ts'
+import { decodeReachAnswer, REACH_METHOD } from '../../../protocols/reach/answer.ts'
 import { discoveryErrors } from '../../discovery/service.ts'
 import { resolvePeer } from './peer-reference.ts'
 import { explainPath } from './path-verdict.ts'
+import { placeOfMachine } from './place-of-machine.ts'
+import type { Clock } from '../../../kernel/index.ts'
+import type { RelayedFacts } from './relayed-verdict.ts'
 import type { discoveryContract } from '../../../protocols/ipc/contract/discovery.ts'
 import type { Handlers, ResultOf } from '../../../protocols/ipc/endpoint.ts'
 import type { ContactsService } from '../../contacts/service.ts'
@@ -13,6 +18,7 @@ export interface DiscoveryHandlersServices {
   readonly discovery: DiscoveryService
   readonly network: NetworkService
   readonly contacts: Pick<ContactsService, 'resolve' | 'get'>
+  readonly clock: Clock
 }
 
 type OwnView = ResultOf<(typeof discoveryContract)['serviceList']>['services'][number]
@@ -65,14 +71,17 @@ export function discoveryHandlers(services: DiscoveryHandlersServices): Handlers
         services: found.map((each) => foundView(each, capabilities, named)),
       }
     },
-    peersWhy: async ({ peer }) => why(services, resolvePeer(services, peer).peerId),
+    peersWhy: async ({ peer }, { signal }) => await why(services, resolvePeer(services, peer).peerId, signal),
   }
 }
 
-function why({ discovery, network, contacts }: DiscoveryHandlersServices, peerId: string): WhyResult {
+async function why(services: DiscoveryHandlersServices, peerId: string, signal: AbortSignal): Promise<WhyResult> {
+  const { discovery, network, contacts } = services
   const key = publicKeyOfPeerId(peerId)
+  const relayed = await relayedFacts(services, peerId, signal)
   const peer = network.peer(peerId) ?? null
   const lookup = discovery.lastLookup(peerId)
+  const place = placeOfMachine()
   const { verdict, attempts } = explainPath({
     peerId,
     peer,
@@ -80,6 +89,9 @@ function why({ discovery, network, contacts }: DiscoveryHandlersServices, peerId
     lookup: lookup ?? null,
     isBlocked: network.blocked().includes(peerId),
     isLookupOn: discovery.status().mode !== 'off',
+    isOffline: place.isOffline,
+    isElsewhere: place.isElsewhere,
+    relayed,
   })
   return {
     peer: {
@@ -92,6 +104,34 @@ function why({ discovery, network, contacts }: DiscoveryHandlersServices, peerId
     verdict,
     attempts: [...attempts],
     lookup: lookup === undefined ? null : lookupView(lookup),
+  }
+}
+
+/** For the answer of a peer that is connected; `why` does not wait longer for what makes it only clearer. */
+const ASK_TIMEOUT_MS = 3_000
+
+/** How this node is placed, and how a peer says it is that is connected through a relay. */
+async function relayedFacts(
+  { network, clock }: DiscoveryHandlersServices,
+  peerId: string,
+  signal: AbortSignal,
+): Promise<RelayedFacts> {
+  const { mapping, canPunch, directTries } = network.reachability()
+  const facts = {
+    own: { mapping, canPunch },
+    directTries: directTries.find((each) => each.peerId === peerId) ?? null,
+    theirs: null,
+    nowMs: clock.nowMs(),
+  }
+  if (network.peer(peerId)?.paths[0]?.transport !== 'relay') return facts
+  using limit = deadline(clock, ASK_TIMEOUT_MS, { signal })
+  try {
+    const answer = await network.request(peerId, REACH_METHOD, new Uint8Array(), { signal: limit.signal })
+    return { ...facts, theirs: decodeReachAnswer(answer) }
+  } catch (error) {
+    signal.throwIfAborted()
+    if (!isNzError(error) && !limit.isOver) throw error
+    return facts
   }
 }
 

@@ -50,12 +50,17 @@ export function networkHandlers(services: NetworkHandlersServices): Handlers<typ
       for await (const _ of changes(services, signal)) yield list(params)
     },
     async networkReachability() {
-      const { relays, ...reachability } = network.reachability()
+      const { relays, directTries, ...reachability } = network.reachability()
+      const named = <View extends { readonly peerId: string }>(view: View) => ({
+        ...view,
+        name: contacts.get(view.peerId)?.name ?? null,
+      })
       return {
         ...reachability,
         observed: [...reachability.observed],
         addresses: [...network.addresses()],
-        relays: relays.map((relay) => ({ ...relay, name: contacts.get(relay.peerId)?.name ?? null })),
+        relays: relays.map(named),
+        directTries: directTries.map(named),
       }
     },
     async peersAttempts({ peer }) {

@@ -10,7 +10,7 @@ import { BackOff } from '../back-off.ts'
 import { MessageStream } from '../relay/message-stream.ts'
 import type { Clock, Logger, Random } from '../../../kernel/index.ts'
 import type { OpenPath } from '../paths.ts'
-import type { NetworkService, PeerStream } from '../service.ts'
+import type { DirectTries, NetworkService, PeerStream } from '../service.ts'
 
 const EXCHANGE_TIMEOUT_MS = 10_000
 /** For both SYNs to cross, lost ones to be sent again, and the handshake. */
@@ -26,6 +26,8 @@ const MAX_ADDRESSES = 4
 
 export interface PunchDial {
   readonly isFromListeningPort: boolean
+  /** Whether the peer dials at the same time. */
+  readonly isPunch: boolean
   readonly initiator: boolean
   readonly timeoutMs: number
   readonly signal: AbortSignal
@@ -45,11 +47,7 @@ export interface HolePuncherServices extends Pick<NetworkService, 'handleStreams
   readonly textsOf: (addresses: readonly Uint8Array[]) => readonly string[]
 }
 
-export interface UpgradeState {
-  readonly tries: number
-  /** `null` while a try is under way. */
-  readonly nextTryAtMs: number | null
-}
+type UpgradeState = Omit<DirectTries, 'peerId'>
 
 export class HolePuncher {
   readonly #services: HolePuncherServices
@@ -73,9 +71,9 @@ export class HolePuncher {
     )
   }
 
-  /** What is done for a peer that is reached through a relay; `null` when nothing is. */
-  upgradeOf(peerId: string): UpgradeState | null {
-    return this.#upgrades.get(peerId) ?? null
+  /** The relayed peers that a direct connection is tried to. */
+  upgrades(): readonly DirectTries[] {
+    return [...this.#upgrades].map(([peerId, state]) => ({ peerId, ...state }))
   }
 
   /** Tries until there is a direct connection or the relayed one is gone. For connections the peer has opened. */
@@ -84,12 +82,15 @@ export class HolePuncher {
     const { clock, random, log, hasDirect } = this.#services
     const backOff = new BackOff({ firstDelayMs: FIRST_RETRY_MS, maxDelayMs: MAX_RETRY_MS, unit: () => random.unit() })
     const isNeeded = (): boolean => path.connection.status === 'open' && !hasDirect(peerId) && !this.#stopped.aborted
+    const gone = new AbortController()
+    path.connection.addEventListener('close', () => gone.abort(), { once: true })
+    const signal = AbortSignal.any([this.#stopped, gone.signal])
     let tries = 0
     try {
       while (isNeeded()) {
-        this.#upgrades.set(peerId, { tries, nextTryAtMs: null })
         for (let at = 0; at < PUNCHES_IN_A_ROW && isNeeded(); at += 1) {
           tries += 1
+          this.#upgrades.set(peerId, { tries: tries - 1, nextTryAtMs: null })
           try {
             await this.#lead(peerId, path)
           } catch (error) {
@@ -100,7 +101,7 @@ export class HolePuncher {
         if (!isNeeded()) return
         const delayMs = backOff.failed()
         this.#upgrades.set(peerId, { tries, nextTryAtMs: clock.nowMs() + delayMs })
-        await sleep(clock, delayMs, { signal: this.#stopped }).catch(() => undefined)
+        await sleep(clock, delayMs, { signal }).catch(() => undefined)
       }
     } finally {
       this.#upgrades.delete(peerId)
@@ -121,11 +122,11 @@ export class HolePuncher {
       // They may be reachable as they are; then nobody has to play the other's part. From another port: a mapping of the
       // listening port made now would let their next packet in, to the listener, and our NAT would not know the answer.
       const timeoutMs = PLAIN_DIAL_TIMEOUT_MS + 2 * roundTripMs
-      const plain = { isFromListeningPort: false, initiator: true, timeoutMs, signal: this.#stopped }
+      const plain = { isFromListeningPort: false, isPunch: false, initiator: true, timeoutMs, signal: this.#stopped }
       if (theirs.length > 0 && (await dial(peerId, theirs, plain))) return
       await messages.write(encodePunch({ type: 'sync' }), signal)
       await sleep(clock, roundTripMs / 2, { signal })
-      const punch = { isFromListeningPort: true, timeoutMs: PUNCH_TIMEOUT_MS, signal: this.#stopped }
+      const punch = { isFromListeningPort: true, isPunch: true, timeoutMs: PUNCH_TIMEOUT_MS, signal: this.#stopped }
       await dial(peerId, theirs, { ...punch, initiator: false })
     } finally {
       messages.stream.reset()
@@ -143,6 +144,7 @@ export class HolePuncher {
     if (bytes === null || decodePunch(bytes)?.type !== 'sync') return
     await this.#services.dial(peerId, theirs, {
       isFromListeningPort: true,
+      isPunch: true,
       initiator: true,
       timeoutMs: PUNCH_TIMEOUT_MS,
       signal: this.#stopped,

@@ -2,6 +2,7 @@
 import { networkInterfaces } from 'node:os'
 import { multiaddr } from '@multiformats/multiaddr'
 import { HOP_PROTOCOL } from '../../../protocols/circuit/messages.ts'
+import { encodeReachAnswer, REACH_METHOD } from '../../../protocols/reach/answer.ts'
 import { RPC_PROTOCOL } from '../../../protocols/rpc/frame.ts'
 import { hostOf, isPrivate, peerIdOf, relayOf, withPeerId } from '../address.ts'
 import { orAbort } from '../or-abort.ts'
@@ -12,6 +13,7 @@ import { networkErrors, networkEvents } from '../service.ts'
 import { HolePuncher } from './hole-puncher.ts'
 import { ListeningPorts } from './listening-port.ts'
 import { ObservedAddresses } from './observed-addresses.ts'
+import { PiercedHosts } from './pierced-hosts.ts'
 import { PortMapping } from './port-mapping.ts'
 import { judge } from './verdict.ts'
 import { retire } from './retire.ts'
@@ -22,12 +24,12 @@ import type { NetworkServices } from '../network.ts'
 import type { OpenPath, Paths } from '../paths.ts'
 import type { NetworkService, PeerStream, Reachability } from '../service.ts'
 import type { Swarm } from '../transport-dials.ts'
-import type { PunchDial, UpgradeState } from './hole-puncher.ts'
+import type { PunchDial } from './hole-puncher.ts'
 
 export interface ReachServices
   extends
     Pick<NetworkServices, 'peerId' | 'clock' | 'random' | 'log' | 'config'>,
-    Pick<NetworkService, 'openStream' | 'handleStreams'> {
+    Pick<NetworkService, 'openStream' | 'handleStreams' | 'handleRequests'> {
   readonly events: EventBus
   readonly paths: Paths
   readonly connector: Connector
@@ -44,16 +46,18 @@ export class Reach {
   readonly #puncher: HolePuncher
   readonly #server: RelayServer | null
   readonly #portMapping: PortMapping | null
+  readonly #pierced: PiercedHosts
   readonly #stopped = new AbortController()
   #swarm: Swarm | null = null
-  /** Whether somebody has come in directly from a public address. */
-  #cameIn = false
+  /** The addresses this machine had when somebody came in directly from a public address; none: nobody has. */
+  #cameInAt: readonly string[] = []
 
   constructor(services: ReachServices, ports = new ListeningPorts()) {
     const { config, paths } = services
     const direct = (peerId: string): boolean => paths.hasDirect(peerId)
     this.#services = services
     this.ports = ports
+    this.#pierced = new PiercedHosts(services.clock)
     this.#reservations = new Reservations({
       ...services,
       connect: async (...args) => await this.#connectRelay(...args),
@@ -88,6 +92,7 @@ export class Reach {
     const { signal } = this.#stopped
     this.#puncher.start(signal)
     this.#server?.start(signal)
+    this.#services.handleRequests(REACH_METHOD, async (_payload, { peerId }) => this.#tell(peerId), { signal })
   }
 
   /** The node listens: a port of the router and places at relays are asked for from now on. */
@@ -125,10 +130,6 @@ export class Reach {
     return this.#reservations.has(relayPeerId)
   }
 
-  upgradeOf(peerId: string): UpgradeState | null {
-    return this.#puncher.upgradeOf(peerId)
-  }
-
   opened(peerId: string, path: OpenPath): void {
     const { connection } = path
     const address = connection.remoteAddr.toString()
@@ -137,8 +138,8 @@ export class Reach {
       if (connection.direction === 'inbound') void this.#puncher.upgrade(peerId, path)
       return
     }
-    if (connection.direction === 'inbound' && !this.ports.has(connection) && !isPrivate(hostOf(address) ?? ''))
-      this.#cameIn = true
+    const isUnasked = connection.direction === 'inbound' && !this.ports.has(connection) && !this.#pierced.has(address)
+    if (isUnasked && !isPrivate(hostOf(address) ?? '')) this.#cameInAt = ownHosts()
     for (const relayed of this.#services.paths.of(peerId).filter(isRelayed))
       void retire(relayed, { clock: this.#services.clock, signal: this.#stopped.signal, movable: RPC_PROTOCOL })
   }
@@ -174,7 +175,9 @@ export class Reach {
     const relays = this.#reservations.report()
     const facts = {
       mapping: this.#observed.mapping(own),
-      cameIn: this.#cameIn,
+      // On another network nothing is known of who comes in.
+      cameIn: this.#cameInAt.some((host) => own.includes(host)),
+      isOffline: own.length === 0,
       isPortMapped: this.#portMapping?.state.state === 'mapped',
       hasPublicAddress: listening.some((address) => !isPrivate(hostOf(address) ?? '')),
       isServedByRelay: relays.some(({ state }) => state === 'reserved'),
@@ -189,7 +192,17 @@ export class Reach {
       portMapping: this.#portMapping?.state ?? null,
       relays,
       serving: this.#server?.report() ?? null,
+      directTries: this.#puncher.upgrades(),
     }
+  }
+
+  /** What a peer is told that asks how this node is placed (NZ-REACH-01). */
+  #tell(peerId: string): Uint8Array {
+    const { mapping, canPunch, directTries } = this.reachability()
+    const state = directTries.find((each) => each.peerId === peerId)
+    const atMs = state?.nextTryAtMs ?? null
+    const nextTryInMs = state === undefined ? null : atMs === null ? 0 : atMs - this.#services.clock.nowMs()
+    return encodeReachAnswer({ mapping, canPunch, tries: state?.tries ?? 0, nextTryInMs })
   }
 
   #listening(): readonly string[] {
@@ -213,6 +226,7 @@ export class Reach {
     const isThere = paths.of(peerId).some((path) => !isRelayed(path) && this.ports.has(path.connection))
     if (isThere || (paths.hasDirect(peerId) && (!this.ports.canShare || addresses.length === 0))) return
     const direct = addresses.filter((address) => relayOf(address) === null)
+    for (const address of direct) this.#pierced.dialled(address)
     try {
       await connector.dialAnother(peerId, direct, signal, { isFromListeningPort: true })
     } catch (error) {
@@ -223,6 +237,7 @@ export class Reach {
   async #dialAtOnce(peerId: string, addresses: readonly string[], { signal, ...choice }: PunchDial): Promise<boolean> {
     const { connector, paths } = this.#services
     if (addresses.length === 0) return paths.hasDirect(peerId)
+    if (choice.isFromListeningPort) for (const address of addresses) this.#pierced.dialled(address)
     await connector.dialAnother(peerId, addresses, signal, { ...choice, delayMs: 0 }).catch(() => undefined)
     return paths.hasDirect(peerId)
   }
@@ -234,8 +249,10 @@ export class Reach {
   }
 }
 
+/** Of the interfaces that are up and have a carrier, without those that every network has; none: it is on no network. */
 function ownHosts(): readonly string[] {
-  return Object.values(networkInterfaces()).flatMap((list) => (list ?? []).map(({ address }) => address))
+  const all = Object.values(networkInterfaces()).flatMap((list) => list ?? [])
+  return all.filter(({ internal, address }) => !internal && !/^fe[89ab]/i.test(address)).map(({ address }) => address)
 }
 
 function plain(address: string): string {

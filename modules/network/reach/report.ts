@@ -42,6 +42,14 @@ export interface PortMappingState {
   readonly why: string
 }
 
+/** What is done to reach a peer directly that is connected through a relay. */
+export interface DirectTries {
+  readonly peerId: string
+  readonly tries: number
+  /** `null` while one is under way. */
+  readonly nextTryAtMs: number | null
+}
+
 /** How others can reach this node, and why so. */
 export interface Reachability {
   /**
@@ -63,7 +71,12 @@ export interface Reachability {
   readonly relays: readonly RelayInUse[]
   /** `null` when this node serves nobody as a relay. */
   readonly serving: RelayServing | null
+  /** Relayed peers that this node leads to a direct connection; the others lead themselves. */
+  readonly directTries: readonly DirectTries[]
 }
+
+/** Why nobody reaches a node whose machine has no address but its own. */
+export const OFFLINE = 'this machine is on no network'
 
 /** Of a node that has no network, or has heard nothing yet. */
 export function unknownReach(why: string): Reachability {
@@ -77,5 +90,6 @@ export function unknownReach(why: string): Reachability {
     portMapping: null,
     relays: [],
     serving: null,
+    directTries: [],
   }
 }

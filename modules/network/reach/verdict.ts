@@ -1,8 +1,11 @@
 /** From what is known to how others reach this node, in words. */
-import type { Reachability } from '../service.ts'
+import { OFFLINE } from './report.ts'
+import type { Reachability } from './report.ts'
 
 export interface ReachFacts {
   readonly mapping: Reachability['mapping']
+  /** Whether this machine has no address but its own. */
+  readonly isOffline: boolean
   /** Whether somebody has come in directly from a public address. */
   readonly cameIn: boolean
   readonly hasPublicAddress: boolean
@@ -14,12 +17,14 @@ export interface ReachFacts {
 
 export function judge({
   mapping,
+  isOffline,
   cameIn,
   hasPublicAddress,
   isPortMapped,
   isServedByRelay,
   canPunch,
 }: ReachFacts): Pick<Reachability, 'verdict' | 'why'> {
+  if (isOffline) return { verdict: 'unreachable', why: OFFLINE }
   if (cameIn) return { verdict: 'direct', why: 'peers have connected from outside' }
   if (mapping === 'none') return { verdict: 'direct', why: 'peers outside see an address of this machine' }
   if (isPortMapped) return { verdict: 'direct', why: 'the router passes a port of its own on to this node' }

@@ -2,7 +2,7 @@
 import { deadline, isNzError, sleep } from '../../../kernel/index.ts'
 import { decodeHop, encodeHop, HOP_PROTOCOL, STATUS } from '../../../protocols/circuit/messages.ts'
 import { BackOff } from '../back-off.ts'
-import { networkErrors } from '../service.ts'
+import { networkErrors, pathErrors } from '../service.ts'
 import { MessageStream } from './message-stream.ts'
 import type { Clock, Logger, Random } from '../../../kernel/index.ts'
 import type { CircuitLimit } from '../../../protocols/circuit/messages.ts'
@@ -13,6 +13,8 @@ const FIRST_DELAY_MS = 1_000
 const MAX_DELAY_MS = 60_000
 /** Before its end a reservation is renewed, so long that a few failures do no harm. */
 const RENEW_AT_SHARE = 0.6
+/** The relay has answered, and not with a place. */
+const REFUSALS = new Set<string>(['NZ_NETWORK_RELAY_FULL', 'NZ_NETWORK_RELAY_REFUSED'])
 /** Relays held at a time; each is a connection that is kept. */
 export const MAX_RELAYS = 8
 /** Reservations wanted of contacts: one that is lost leaves one. */
@@ -121,14 +123,14 @@ export class Reservations {
         if (signal.aborted) return
         const code = isNzError(error) ? error.code : 'NZ_NETWORK_UNREACHABLE'
         log.debug('network.relayNotReserved', { peerId, code, error })
-        Object.assign(held, { state: code === 'NZ_NETWORK_RELAY_REFUSED' ? 'refused' : 'trying', code })
+        Object.assign(held, { state: REFUSALS.has(code) ? 'refused' : 'trying', code })
         onChange()
       }
       await sleep(clock, backOff.failed(), { signal }).catch(() => undefined)
     }
   }
 
-  /** @throws NZ_NETWORK_RELAY_REFUSED, and what connecting and streams throw */
+  /** @throws NZ_NETWORK_RELAY_FULL, NZ_NETWORK_RELAY_REFUSED, and what connecting and streams throw */
   async #reserve(peerId: string, held: Held): Promise<void> {
     const { clock, connect, openStream, addressOf, textsOf, onChange } = this.#services
     using limit = deadline(clock, RESERVE_TIMEOUT_MS, {
@@ -141,6 +143,8 @@ export class Reservations {
       await messages.write(encodeHop({ type: 'reserve' }), limit.signal)
       const bytes = await messages.read(limit.signal)
       const answer = bytes === null ? null : decodeHop(bytes)
+      if (answer?.type === 'status' && answer.status === STATUS.reservationRefused)
+        throw pathErrors.NZ_NETWORK_RELAY_FULL({ data: { peerId } })
       if (answer?.type !== 'status' || answer.status !== STATUS.ok || answer.reservation === null)
         throw networkErrors.NZ_NETWORK_RELAY_REFUSED({
           why: `it answered ${answer?.type === 'status' ? answer.status : 'something else'}`,

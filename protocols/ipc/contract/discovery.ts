@@ -216,9 +216,19 @@ export const discoveryContract = defineContract({
       peer: PeerView,
       verdict: z.strictObject({
         state: z.enum(['connected', 'unreached', 'untried']),
-        code: z.string().nullable().describe('what decided, such as NZ_NETWORK_REFUSED; null when it is connected'),
+        path: z
+          .enum(['direct', 'punched', 'relay', 'route'])
+          .nullable()
+          .describe('how it is connected; punched: directly, after both have dialled at once; null when it is not'),
+        code: z
+          .string()
+          .nullable()
+          .describe('what decided, such as NZ_NETWORK_REFUSED, or why it is relayed; null when nothing is in the way'),
         says: z.string().describe('one sentence'),
         next: z.string().nullable().describe('what to do; null when nothing has to be done'),
+        nextTryAtMs: timeMs
+          .nullable()
+          .describe('when a relayed peer is dialled directly again; null: not planned, or just now'),
       }),
       attempts: z
         .array(z.strictObject({ ...AttemptView.shape, says: z.string().describe('what that means') }))

@@ -73,6 +73,14 @@ export const AttemptView = z.strictObject({
   stage: z.enum(['resolve', 'connect', 'secure', 'mux', 'identify', 'open']).describe('how far it came'),
   durationMs: z.number().min(0),
   code: z.string().nullable().describe('null when it succeeded, else why not, such as NZ_NETWORK_REFUSED'),
+  isPunch: z.boolean().describe('whether both sides dialled at once, to pierce the NATs between them'),
+})
+
+const DirectTriesView = z.strictObject({
+  peerId: z.string(),
+  name: z.string().nullable().describe('name in the contacts'),
+  tries: z.number().int().min(0).describe('direct connections that did not come about'),
+  nextTryAtMs: timeMs.nullable().describe('null while one is under way'),
 })
 
 const RelayUseView = z.strictObject({
@@ -192,6 +200,7 @@ export const networkContract = defineContract({
         .describe('null when the router is not asked for a port (network.portMapping)'),
       relays: z.array(RelayUseView).describe('relays at which this node has, or wants, a place'),
       serving: RelayServingView.nullable().describe('null when this node is no relay'),
+      directTries: z.array(DirectTriesView).describe('relayed peers that this node leads to a direct connection'),
     }),
     capability: 'peers.read',
     errors: [],
