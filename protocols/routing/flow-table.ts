@@ -14,6 +14,8 @@ export interface Flow {
   /** As it left here; at the source to compare the answer with. */
   readonly setup: Setup
   readonly startedAtMs: number
+  /** How often the source had to take a later sequence. */
+  readonly renewals: number
   isOpen: boolean
   movedAtMs: number
 }

@@ -8,8 +8,10 @@ import {
   MAX_HOPS,
   MAX_NEIGHBOURS,
   MAX_PAYLOAD_BYTES,
+  MAX_RENEWALS,
   MAX_SEQUENCE_LEAD_MS,
   MAX_SOURCES,
+  RENEWAL_LEAD_MS,
   SETUP_TIMEOUT_MS,
 } from './limits.ts'
 import { messageTypes } from './link-message.ts'
@@ -115,12 +117,12 @@ export class Flows {
   }
 
   /** `false` for what is no such message. */
-  receiveClosed(from: Key, bytes: Uint8Array): boolean {
+  receiveClosed(from: Key, bytes: Uint8Array, nowMs: number): boolean {
     const closed = decodeClosed(bytes)
     if (closed === null) return false
     const flow = this.#flows.get(closed.flow)
     if (flow === undefined || (flow.upstream !== from && flow.downstream !== from)) return true
-    if (flow.upstream === null && closed.code === 'NZ_ROUTE_REPLAYED') this.#catchUp(closed.latest)
+    if (closed.code === 'NZ_ROUTE_REPLAYED' && this.#renew(flow, closed.latest, nowMs)) return true
     const other = flow.upstream === from ? flow.downstream : flow.upstream
     this.#end(flow, closed.code, { by: closed.by, latest: closed.latest, tell: other === null ? [] : [other] })
     return true
@@ -219,7 +221,11 @@ export class Flows {
     send(next, messageTypes.setup, [passed.bytes], true)
   }
 
-  #add(setup: Setup, { upstream, downstream }: Pick<Flow, 'upstream' | 'downstream'>, nowMs: number): Flow {
+  #add(
+    setup: Setup,
+    { upstream, downstream, renewals = 0 }: Pick<Flow, 'upstream' | 'downstream'> & { readonly renewals?: number },
+    nowMs: number,
+  ): Flow {
     const { flow: id, source, destination } = setup
     const flow: Flow = {
       id,
@@ -229,6 +235,7 @@ export class Flows {
       downstream,
       setup,
       startedAtMs: nowMs,
+      renewals,
       isOpen: false,
       movedAtMs: nowMs,
     }
@@ -270,9 +277,26 @@ export class Flows {
     this.#init.emit({ kind: 'flowClosed', flow: flow.id, peer, code, by, hops })
   }
 
-  /** Others remember a later sequence of this node than its clock would give: it goes on from there, within bounds. */
-  #catchUp(latest: number): void {
-    if (latest <= this.#init.wallClockMs() + MAX_SEQUENCE_LEAD_MS) this.#sequence = Math.max(this.#sequence, latest)
+  /**
+   * A node remembers later sequences of this source than its clock gives: the path is set up again above them, within
+   * bounds. Everybody on the way has forgotten the first setup when its end was told.
+   */
+  #renew(flow: Flow, latest: number, nowMs: number): boolean {
+    const { id, downstream, renewals } = flow
+    const { sign, send, wallClockMs } = this.#init
+    const mostMs = Math.floor(wallClockMs()) + MAX_SEQUENCE_LEAD_MS
+    if (flow.upstream !== null || downstream === null || flow.isOpen) return false
+    if (latest >= mostMs || renewals >= MAX_RENEWALS) return false
+    // Whose clocks are right may be many on the way: not each of them shall have to tell.
+    const leadMs = renewals === 0 ? 1 : RENEWAL_LEAD_MS * 4 ** (renewals - 1)
+    this.#sequence = Math.max(this.#sequence + 1, Math.min(latest + leadMs, mostMs))
+    const { source, destination, hops } = flow.setup
+    const body = { source, destination, flow: id, sequence: this.#sequence }
+    const setup = createSetup(body, { ttl: hops[0]?.ttl ?? 0, next: downstream }, sign)
+    this.#flows.remove(flow)
+    this.#add(setup, { upstream: null, downstream, renewals: renewals + 1 }, nowMs)
+    send(downstream, messageTypes.setup, [setup.bytes], true)
+    return true
   }
 }
 

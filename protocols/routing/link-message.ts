@@ -18,6 +18,7 @@ export const messageTypes = {
   answer: 5,
   closed: 6,
   packet: 7,
+  confirm: 8,
 } as const
 export type MessageType = (typeof messageTypes)[Exclude<keyof typeof messageTypes, 'open'>]
 
@@ -108,6 +109,24 @@ export function seal(key: Uint8Array, type: MessageType, counter: number, ...par
   return message
 }
 
+/** Messages that the receiver confirms, and the sender repeats until then. */
+export function isConfirmed(type: MessageType): boolean {
+  return type !== messageTypes.hello && type !== messageTypes.packet && type !== messageTypes.confirm
+}
+
+export function encodeConfirmation(counter: number): Uint8Array {
+  const body = Buffer.alloc(COUNTER_BYTES)
+  body.writeBigUInt64BE(BigInt(counter))
+  return body
+}
+
+/** The counter of the message that came; `null` for what is no confirmation. */
+export function decodeConfirmation(body: Uint8Array): number | null {
+  if (body.length !== COUNTER_BYTES) return null
+  const counter = Number(new DataView(body.buffer, body.byteOffset, COUNTER_BYTES).getBigUint64(0))
+  return Number.isSafeInteger(counter) ? counter : null
+}
+
 export interface Unsealed {
   readonly type: MessageType
   readonly counter: number
@@ -127,7 +146,7 @@ export function unseal(key: Uint8Array, message: Uint8Array): Unsealed | null {
 }
 
 function isSealedType(type: number): type is MessageType {
-  return type >= messageTypes.hello && type <= messageTypes.packet
+  return type >= messageTypes.hello && type <= messageTypes.confirm
 }
 
 /** Over everything but the place of the code itself. */

@@ -3,7 +3,8 @@ import { x25519KeyPairFromSeed } from '../noise/x25519.ts'
 import { isNzError } from '../../kernel/index.ts'
 import { CounterWindow } from './counter-window.ts'
 import { HELLO_WINDOW, MAX_METRIC } from './limits.ts'
-import { decodeOpen, encodeOpen, linkKeys, seal, unseal } from './link-message.ts'
+import { decodeOpen, encodeOpen, isConfirmed, linkKeys, messageTypes, seal, unseal } from './link-message.ts'
+import { Repeats } from './repeats.ts'
 import { hexOf, KEY_BYTES } from './signing.ts'
 import type { Random } from '../../kernel/index.ts'
 import type { X25519KeyPair } from '../noise/x25519.ts'
@@ -30,8 +31,15 @@ interface Session {
   readonly own: X25519KeyPair
   readonly theirs: Uint8Array
   readonly keys: LinkKeys
-  readonly window: CounterWindow
+  /** Packets are counted apart: many of them must not push what is sent again out of the window. */
+  readonly packets: Counters
+  readonly others: Counters
+  readonly repeats: Repeats
+}
+
+interface Counters {
   sent: number
+  readonly taken: CounterWindow
 }
 
 export interface LinkState {
@@ -88,8 +96,14 @@ export class Link {
     return Math.min(Math.round(PERFECT_COST / (delivery.in * delivery.out)) + delay, MAX_METRIC)
   }
 
-  /** An offer of a link, while there is none. */
+  /** Whether the neighbour is known to have the keys of this link: only then it is worth more than an offer. */
+  get isHeard(): boolean {
+    return this.#session !== null && this.#latestHello !== null
+  }
+
+  /** An offer of a link, until the neighbour is heard on it. */
   offer(): Uint8Array {
+    if (this.#session !== null) return this.#open(this.#session.own)
     this.#offered ??= this.#freshPair()
     return this.#open(this.#offered)
   }
@@ -110,24 +124,49 @@ export class Link {
     if (!isSame(open.heard, own.publicKey)) return { replies: [this.#open(own)], isNew: false }
     const keys = this.#agree(own, open.ephemeral)
     if (keys === null) return null
-    this.#session = { own, theirs: open.ephemeral, keys, window: new CounterWindow(), sent: 0 }
+    this.#session = {
+      own,
+      theirs: open.ephemeral,
+      keys,
+      packets: { sent: 0, taken: new CounterWindow() },
+      others: { sent: 0, taken: new CounterWindow() },
+      repeats: new Repeats(),
+    }
     this.#offered = null
     this.#forgetHellos()
     return { replies: [this.#open(own)], isNew: true }
   }
 
-  /** @throws TypeError while the link is not open */
+  /**
+   * A message to send now; one that the neighbour has to confirm comes again by `repeats` until it has.
+   *
+   * @throws TypeError while the link is not open
+   */
   seal(type: MessageType, ...parts: readonly Uint8Array[]): Uint8Array {
     if (this.#session === null) throw new TypeError('the link is not open')
-    this.#session.sent += 1
-    return seal(this.#session.keys.send, type, this.#session.sent, ...parts)
+    const { keys, repeats } = this.#session
+    const counters = countersOf(this.#session, type)
+    counters.sent += 1
+    const message = seal(keys.send, type, counters.sent, ...parts)
+    if (isConfirmed(type)) repeats.keep(counters.sent, message)
+    return message
   }
 
-  /** `null` for what the neighbour has not sent on this link, or sent once already. */
-  unseal(message: Uint8Array): Unsealed | null {
+  /** `null` for what the neighbour has not sent on this link. */
+  unseal(message: Uint8Array): (Unsealed & { readonly isNew: boolean }) | null {
     const session = this.#session
     const unsealed = session === null ? null : unseal(session.keys.receive, message)
-    return session !== null && unsealed !== null && session.window.take(unsealed.counter) ? unsealed : null
+    if (session === null || unsealed === null) return null
+    return { ...unsealed, isNew: countersOf(session, unsealed.type).taken.take(unsealed.counter) }
+  }
+
+  confirmed(counter: number): void {
+    this.#session?.repeats.confirm(counter)
+  }
+
+  /** Messages to send again now. */
+  repeats(nowMs: number): readonly Uint8Array[] {
+    return this.#session?.repeats.due(nowMs, this.#roundTripMs ?? 0) ?? []
   }
 
   nextHello(nowMs: number): Hello {
@@ -145,8 +184,10 @@ export class Link {
   hear(hello: Hello, nowMs: number): void {
     const gap = this.#latestHello === null ? 1 : hello.sequence - this.#latestHello.sequence
     if (gap <= 0) {
-      // One that was overtaken.
-      if (gap > -HELLO_WINDOW) this.#history |= 1 << -gap
+      // One that was overtaken: it was sent, and counts as that even when it is older than the first that came.
+      if (gap <= -HELLO_WINDOW) return
+      this.#history |= 1 << -gap
+      this.#expected = Math.max(this.#expected, 1 - gap)
       return
     }
     this.#history = gap >= HELLO_WINDOW ? 1 : ((this.#history << gap) | 1) & (2 ** HELLO_WINDOW - 1)
@@ -194,6 +235,10 @@ export class Link {
       throw error
     }
   }
+}
+
+function countersOf({ packets, others }: Session, type: MessageType): Counters {
+  return type === messageTypes.packet ? packets : others
 }
 
 function isSame(a: Uint8Array, b: Uint8Array): boolean {

@@ -40,6 +40,8 @@ interface Route {
 interface Destination {
   readonly key: Key
   readonly routes: Map<Key, Route>
+  /** By neighbour: the number of the last message that spoke of the destination. */
+  readonly said: Map<Key, number>
   /** The smallest distance that this node has announced. */
   feasible: { readonly origin: Origin; readonly metric: number } | null
   selected: Key | null
@@ -73,6 +75,7 @@ export class RouteTable {
   #own: Origin
   /** Destinations whose selected route changed so much that neighbours are told at once. */
   readonly #changed = new Set<Key>()
+  #hasSwitched = false
 
   constructor(init: RouteTableInit) {
     this.#init = init
@@ -83,6 +86,17 @@ export class RouteTable {
     return this.#own
   }
 
+  get hasChanged(): boolean {
+    return this.#changed.size > 0
+  }
+
+  /** Whether a route was selected or lost since it was asked last. */
+  takeSwitched(): boolean {
+    const hasSwitched = this.#hasSwitched
+    this.#hasSwitched = false
+    return hasSwitched
+  }
+
   /** Destinations to announce at once; they are not given again. */
   takeChanged(): readonly Key[] {
     const changed = [...this.#changed]
@@ -90,12 +104,21 @@ export class RouteTable {
     return changed
   }
 
-  /** Takes what a neighbour announces. `false` when its destination has not signed it. */
-  learn(neighbour: Key, { origin, metric }: Announced, nowMs: number): boolean {
+  /**
+   * Takes what a neighbour announces, in the message numbered `said`: what was overtaken by its later word is no news.
+   * `false` when its destination has not signed it.
+   */
+  learn(
+    neighbour: Key,
+    { origin, metric }: Announced,
+    { said, nowMs }: { readonly said: number; readonly nowMs: number },
+  ): boolean {
     const { self } = this.#init
     if (origin.destination === self) return this.#meetOwn(origin, metric)
     const destination = this.#destinations.get(origin.destination)
+    if (said < (destination?.said.get(neighbour) ?? 0)) return true
     if (metric >= MAX_METRIC) {
+      destination?.said.set(neighbour, said)
       if (destination?.routes.delete(neighbour) === true) this.#select(destination, nowMs)
       return true
     }
@@ -104,6 +127,7 @@ export class RouteTable {
     if (known === null) return true
     const present = known.routes.get(neighbour)
     if (present !== undefined && present.origin.sequence > origin.sequence) return true
+    known.said.set(neighbour, said)
     known.routes.set(neighbour, { origin, metric, atMs: nowMs })
     this.#select(known, nowMs)
     return true
@@ -111,8 +135,10 @@ export class RouteTable {
 
   /** The neighbour is gone, or its link has new keys: what it announced is worth nothing. */
   forget(neighbour: Key, nowMs: number): void {
-    for (const destination of this.#destinations.values())
+    for (const destination of this.#destinations.values()) {
+      destination.said.delete(neighbour)
       if (destination.routes.delete(neighbour)) this.#select(destination, nowMs)
+    }
   }
 
   /** Drops what is too old, and selects anew by what hops cost now. */
@@ -124,6 +150,15 @@ export class RouteTable {
       if (destination.routes.size === 0 && nowMs - destination.usedAtMs > FEASIBILITY_MEMORY_MS)
         this.#destinations.delete(destination.key)
     }
+  }
+
+  /** The one that packets take now. */
+  nextHop(key: Key): Key | null {
+    const destination = this.#destinations.get(key)
+    const { selected = null, routes, feasible = null } = destination ?? {}
+    const route = selected === null ? undefined : routes?.get(selected)
+    const isUsable = route !== undefined && selected !== null && this.#init.costOf(selected) !== null
+    return isUsable && isFeasible(route, feasible) ? selected : (this.nextHops(key)[0] ?? null)
   }
 
   /** The next hops that can be taken now, the selected first, then by cost; none that is to be avoided. */
@@ -239,6 +274,7 @@ export class RouteTable {
     const destination: Destination = {
       key,
       routes: new Map(),
+      said: new Map(),
       feasible: null,
       selected: null,
       announcedMetric: MAX_METRIC,
@@ -277,6 +313,7 @@ export class RouteTable {
       present !== undefined && best !== undefined && present.total <= best.total * SWITCH_ABOVE ? present : best
     if (next !== undefined) destination.usedAtMs = nowMs
     const hasSwitched = (next?.neighbour ?? null) !== destination.selected
+    if (hasSwitched) this.#hasSwitched = true
     destination.selected = next?.neighbour ?? null
     const metric = next?.total ?? MAX_METRIC
     const isNews =

@@ -4,35 +4,26 @@
  * calls `tick` every `TICK_INTERVAL_MS`.
  */
 import { Flows } from './flows.ts'
+import { decodeAnnouncements, decodeRequest, encodeAnnouncements, encodeRequest } from './announcement.ts'
 import {
-  decodeAnnouncements,
-  decodeHello,
-  decodeRequest,
-  encodeAnnouncements,
-  encodeHello,
-  encodeRequest,
-} from './announcement.ts'
-import {
-  ANNOUNCE_INTERVAL_MS,
-  HELLO_INTERVAL_MS,
   MAX_ANNOUNCED,
   MAX_HOPS,
   MAX_MESSAGE_BYTES,
   MAX_NEIGHBOURS,
   MAX_REQUESTS,
-  NEIGHBOUR_TIMEOUT_MS,
-  OPEN_INTERVAL_MS,
+  NEWS_INTERVAL_MS,
   REQUEST_INTERVAL_MS,
 } from './limits.ts'
-import { Link } from './link.ts'
 import { messageTypes } from './link-message.ts'
+import { Neighbours } from './neighbours.ts'
 import { Rates } from './rate.ts'
 import { RouteTable } from './route-table.ts'
 import type { Random } from '../../kernel/index.ts'
 import type { CheckedHop } from './answer.ts'
 import type { Announced, SequenceRequest } from './announcement.ts'
 import type { RouteCode } from './errors.ts'
-import type { MessageType, Unsealed } from './link-message.ts'
+import type { Unsealed } from './link-message.ts'
+import type { NeighbourView } from './neighbours.ts'
 import type { DestinationView } from './route-table.ts'
 import type { FlowId, Key, Sign, Verify } from './signing.ts'
 
@@ -94,99 +85,73 @@ export type Effect =
 /** A path being set up, or why none can be. */
 export type Opening = { readonly flow: FlowId; readonly code: null } | { readonly flow: null; readonly code: RouteCode }
 
-export interface NeighbourView {
-  readonly neighbour: Key
-  readonly isOpen: boolean
-  readonly cost: number | null
-  readonly roundTripMs: number | null
-  readonly delivery: { readonly in: number; readonly out: number } | null
-}
-
-interface Neighbour {
-  readonly link: Link
-  readonly upAtMs: number
-  offeredAtMs: number
-  saidHelloAtMs: number
-  announcedAtMs: number
-}
-
 export class Router {
   readonly #init: RouterInit
-  readonly #neighbours = new Map<Key, Neighbour>()
+  readonly #neighbours: Neighbours
   readonly #table: RouteTable
   readonly #flows: Flows
   readonly #control = new Rates(CONTROL_RATE)
   /** Requests passed on lately, by destination and sequence. */
   readonly #requests = new Map<string, number>()
   #lookedAtMs = -Infinity
+  #toldNewsAtMs = -Infinity
   #effects: Effect[] = []
 
   constructor(init: RouterInit) {
     this.#init = init
     const { self, sign, verify, wallClockMs } = init
     const firstSequence = Math.max(0, Math.floor(wallClockMs() / 1_000))
+    this.#neighbours = new Neighbours({
+      ...init,
+      transmit: (to, message, isControl) => void this.#effects.push({ kind: 'send', to, message, isControl }),
+      onLost: (neighbour, nowMs) => this.#lose(neighbour, nowMs),
+    })
     this.#table = new RouteTable({ self, sign, verify, firstSequence, costOf: (neighbour) => this.#costOf(neighbour) })
     this.#flows = new Flows({
       ...init,
       nextHops: (destination, avoid) => this.#table.nextHops(destination, avoid),
-      isLinked: (neighbour) => this.#neighbours.get(neighbour)?.link.isOpen === true,
-      send: (to, type, parts, isControl) => this.#send(to, type, parts, isControl),
+      isLinked: (neighbour) => this.#neighbours.isOpen(neighbour),
+      send: (to, type, parts, isControl) => this.#neighbours.send(to, type, parts, isControl),
       emit: (effect) => void this.#effects.push(effect),
     })
   }
 
   /** A neighbour can be sent messages. Beyond `MAX_NEIGHBOURS` it is not routed with. */
   neighbourUp(neighbour: Key, nowMs: number): readonly Effect[] {
-    if (neighbour === this.#init.self || this.#neighbours.has(neighbour)) return []
-    if (this.#neighbours.size >= MAX_NEIGHBOURS) return []
-    const link = new Link({ ...this.#init, neighbour })
-    const never = -Infinity
-    this.#neighbours.set(neighbour, {
-      link,
-      upAtMs: nowMs,
-      offeredAtMs: never,
-      saidHelloAtMs: never,
-      announcedAtMs: never,
-    })
-    this.#offer(neighbour, nowMs)
+    this.#neighbours.add(neighbour, nowMs)
     return this.#take(nowMs)
   }
 
   neighbourDown(neighbour: Key, nowMs: number): readonly Effect[] {
-    if (this.#neighbours.delete(neighbour)) this.#lose(neighbour, nowMs)
+    this.#neighbours.remove(neighbour, nowMs)
     return this.#take(nowMs)
   }
 
   /** Takes any bytes. */
   receive(from: Key, message: Uint8Array, nowMs: number): readonly Effect[] {
-    const neighbour = this.#neighbours.get(from)
-    if (neighbour === undefined || message.length === 0 || message.length > MAX_MESSAGE_BYTES) return []
-    if (message[0] === messageTypes.packet) {
-      const packet = neighbour.link.unseal(message)
-      if (packet !== null) this.#flows.receivePacket(from, packet.body, nowMs)
-    } else if (!this.#control.take(from, nowMs)) this.#refuse(from, 'NZ_ROUTE_LIMITED')
-    else if (message[0] === messageTypes.open) this.#receiveOpen(neighbour, message, nowMs)
-    else {
-      const unsealed = neighbour.link.unseal(message)
-      if (unsealed === null) this.#refuse(from, 'NZ_ROUTE_FORGED')
-      else if (!this.#receiveControl(neighbour, unsealed, nowMs)) this.#refuse(from, 'NZ_ROUTE_MALFORMED')
+    if (!this.#neighbours.has(from) || message.length === 0 || message.length > MAX_MESSAGE_BYTES) return []
+    const isPacket = message[0] === messageTypes.packet
+    if (!isPacket && !this.#control.take(from, nowMs)) {
+      this.#refuse(from, 'NZ_ROUTE_LIMITED')
+      return this.#take(nowMs)
+    }
+    const received = this.#neighbours.receive(from, message, nowMs)
+    if (received.kind === 'message') {
+      if (!this.#receiveMessage(from, received.unsealed, nowMs)) this.#refuse(from, 'NZ_ROUTE_MALFORMED')
+    } else if (received.kind === 'refused') {
+      // Packets are many and get lost anyway: what is wrong with one is nobody's news.
+      if (!isPacket) this.#refuse(from, received.code)
+    } else if (received.isNewlyUsable) {
+      this.#table.tick(nowMs)
+      this.#announce(from, nowMs)
     }
     return this.#take(nowMs)
   }
 
-  /** What is due: hellos, announcements, and what did not come in time. */
+  /** What is due: hellos, announcements, repetitions, and what did not come in time. */
   tick(nowMs: number): readonly Effect[] {
-    for (const [key, neighbour] of this.#neighbours) {
-      const { link, upAtMs } = neighbour
-      const heardAtMs = link.heardAtMs ?? upAtMs
-      if (link.isOpen && nowMs - heardAtMs > NEIGHBOUR_TIMEOUT_MS) this.#restart(key, neighbour, nowMs)
-      if (!neighbour.link.isOpen && nowMs - neighbour.offeredAtMs >= OPEN_INTERVAL_MS) this.#offer(key, nowMs)
-      if (neighbour.link.isOpen && nowMs - neighbour.saidHelloAtMs >= HELLO_INTERVAL_MS) this.#hello(neighbour, nowMs)
-      if (neighbour.link.isOpen && nowMs - neighbour.announcedAtMs >= ANNOUNCE_INTERVAL_MS) {
-        neighbour.announcedAtMs = nowMs
-        this.#announce(key, nowMs)
-      }
-    }
+    this.#neighbours.tick(nowMs)
+    for (const to of this.#neighbours.takeDue(nowMs)) this.#announce(to, nowMs)
     if (nowMs - this.#lookedAtMs >= TABLE_INTERVAL_MS) {
       this.#lookedAtMs = nowMs
       this.#table.tick(nowMs)
@@ -230,7 +195,7 @@ export class Router {
   }
 
   nextHop(destination: Key): Key | null {
-    return this.#table.nextHops(destination)[0] ?? null
+    return this.#table.nextHop(destination)
   }
 
   routes(nowMs: number): readonly DestinationView[] {
@@ -238,13 +203,7 @@ export class Router {
   }
 
   neighbours(): readonly NeighbourView[] {
-    return [...this.#neighbours].map(([neighbour, { link }]) => ({
-      neighbour,
-      isOpen: link.isOpen,
-      cost: link.cost,
-      roundTripMs: link.roundTripMs,
-      delivery: link.delivery,
-    }))
+    return this.#neighbours.view()
   }
 
   /** Of which this node is a part. */
@@ -257,29 +216,13 @@ export class Router {
     return this.#flows.relayedCount
   }
 
-  #receiveOpen({ link }: Neighbour, message: Uint8Array, nowMs: number): void {
-    const state = link.receiveOpen(message)
-    if (state === null) return this.#refuse(link.neighbour, 'NZ_ROUTE_FORGED')
-    for (const reply of state.replies)
-      this.#effects.push({ kind: 'send', to: link.neighbour, message: reply, isControl: true })
-    if (!state.isNew) return
-    this.#lose(link.neighbour, nowMs)
-    const neighbour = this.#neighbours.get(link.neighbour)
-    if (neighbour === undefined) return
-    this.#hello(neighbour, nowMs)
-    neighbour.announcedAtMs = -Infinity
-  }
-
   /** `false` for what has not the form of its type. */
-  #receiveControl(neighbour: Neighbour, { type, body }: Unsealed, nowMs: number): boolean {
-    const from = neighbour.link.neighbour
+  #receiveMessage(from: Key, { type, counter, body }: Unsealed, nowMs: number): boolean {
     switch (type) {
-      case messageTypes.hello:
-        return this.#receiveHello(neighbour, body, nowMs)
       case messageTypes.announce: {
         const announced = decodeAnnouncements(body)
         for (const each of announced ?? [])
-          if (!this.#table.learn(from, each, nowMs)) this.#refuse(from, 'NZ_ROUTE_FORGED')
+          if (!this.#table.learn(from, each, { said: counter, nowMs })) this.#refuse(from, 'NZ_ROUTE_FORGED')
         return announced !== null
       }
       case messageTypes.request: {
@@ -293,25 +236,14 @@ export class Router {
       case messageTypes.answer:
         return this.#flows.receiveAnswer(from, body, nowMs)
       case messageTypes.closed:
-        return this.#flows.receiveClosed(from, body)
+        return this.#flows.receiveClosed(from, body, nowMs)
       case messageTypes.packet:
-        // Packets do not come this way: they are not counted as control.
-        return false
+        this.#flows.receivePacket(from, body, nowMs)
+        return true
+      case messageTypes.hello:
+      case messageTypes.confirm:
+        throw new TypeError('a message between neighbours alone')
     }
-  }
-
-  #receiveHello(neighbour: Neighbour, body: Uint8Array, nowMs: number): boolean {
-    const hello = decodeHello(body)
-    if (hello === null) return false
-    const wasUsable = neighbour.link.cost !== null
-    neighbour.link.hear(hello, nowMs)
-    if (hello.expected === 0 || hello.echo === null) this.#hello(neighbour, nowMs)
-    if (!wasUsable && neighbour.link.cost !== null) {
-      this.#table.tick(nowMs)
-      neighbour.announcedAtMs = nowMs
-      this.#announce(neighbour.link.neighbour, nowMs)
-    }
-    return true
   }
 
   #answerRequest(from: Key, { known, hopsLeft }: SequenceRequest, nowMs: number): void {
@@ -332,19 +264,7 @@ export class Router {
   }
 
   #request(to: Key, request: SequenceRequest): void {
-    this.#send(to, messageTypes.request, [encodeRequest(request)], true)
-  }
-
-  #hello(neighbour: Neighbour, nowMs: number): void {
-    neighbour.saidHelloAtMs = nowMs
-    this.#send(neighbour.link.neighbour, messageTypes.hello, [encodeHello(neighbour.link.nextHello(nowMs))], true)
-  }
-
-  #offer(key: Key, nowMs: number): void {
-    const neighbour = this.#neighbours.get(key)
-    if (neighbour === undefined) return
-    neighbour.offeredAtMs = nowMs
-    this.#effects.push({ kind: 'send', to: key, message: neighbour.link.offer(), isControl: true })
+    this.#neighbours.send(to, messageTypes.request, [encodeRequest(request)], true)
   }
 
   /** To one neighbour: all that it may know, or what changed. */
@@ -357,14 +277,7 @@ export class Router {
       .filter(({ origin: { destination } }) => policy.mayRelayFor(to, destination))
     const all = [...own, ...others]
     for (let at = 0; at < all.length; at += MAX_ANNOUNCED)
-      this.#send(to, messageTypes.announce, [encodeAnnouncements(all.slice(at, at + MAX_ANNOUNCED))], true)
-  }
-
-  /** The neighbour was not heard of: a new link has to be agreed on. */
-  #restart(key: Key, neighbour: Neighbour, nowMs: number): void {
-    const link = new Link({ ...this.#init, neighbour: key })
-    this.#neighbours.set(key, { ...neighbour, link, upAtMs: nowMs, offeredAtMs: -Infinity })
-    this.#lose(key, nowMs)
+      this.#neighbours.send(to, messageTypes.announce, [encodeAnnouncements(all.slice(at, at + MAX_ANNOUNCED))], true)
   }
 
   #lose(neighbour: Key, nowMs: number): void {
@@ -373,13 +286,7 @@ export class Router {
   }
 
   #costOf(neighbour: Key): number | null {
-    const known = this.#neighbours.get(neighbour)
-    return known === undefined || !this.#init.policy.mayRouteThrough(neighbour) ? null : known.link.cost
-  }
-
-  #send(to: Key, type: MessageType, parts: readonly Uint8Array[], isControl: boolean): void {
-    const link = this.#neighbours.get(to)?.link
-    if (link?.isOpen === true) this.#effects.push({ kind: 'send', to, message: link.seal(type, ...parts), isControl })
+    return this.#init.policy.mayRouteThrough(neighbour) ? this.#neighbours.costOf(neighbour) : null
   }
 
   #refuse(from: Key, code: RouteCode): void {
@@ -388,11 +295,12 @@ export class Router {
 
   /** Everything that has to be done, with news of routes to all neighbours. */
   #take(nowMs: number): readonly Effect[] {
-    const changed = this.#table.takeChanged()
-    if (changed.length > 0) {
-      for (const [key, { link }] of this.#neighbours) if (link.isOpen) this.#announce(key, nowMs, changed)
-      this.#effects.push({ kind: 'routesChanged' })
+    if (this.#table.hasChanged && nowMs - this.#toldNewsAtMs >= NEWS_INTERVAL_MS) {
+      this.#toldNewsAtMs = nowMs
+      const changed = this.#table.takeChanged()
+      for (const key of this.#neighbours.open()) this.#announce(key, nowMs, changed)
     }
+    if (this.#table.takeSwitched()) this.#effects.push({ kind: 'routesChanged' })
     const effects = this.#effects
     this.#effects = []
     return effects

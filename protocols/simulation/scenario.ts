@@ -22,8 +22,6 @@ export interface Scenario {
   /** Links of each node beside those to its two neighbours on the ring, on average. */
   readonly chords: number
   readonly faults: Faults
-  /** Honest nodes must agree so soon after everything healed. @default `CONVERGE_MS` */
-  readonly convergeMs?: number
   /** How long everything may go wrong. */
   readonly troubleMs: number
   readonly createParts: (world: World, cores: Cores) => readonly Part[]
@@ -58,7 +56,7 @@ export interface Verdict {
 }
 
 export const MAX_NODES = 500
-/** Honest nodes must agree on trust so soon after everything healed. */
+/** Honest nodes must agree, and reach each other, so soon after everything healed. */
 export const CONVERGE_MS = 10_000
 /** Nodes start within this time; then the trouble begins. */
 const START_MS = 2_000
@@ -94,7 +92,7 @@ export function* simulate(scenario: Scenario, options: RunOptions): Generator<nu
     yield untilMs
   }
   simulation.run(healsAtMs)
-  const convergedAfterMs = convergence(simulation, healsAtMs, scenario.convergeMs ?? CONVERGE_MS)
+  const convergedAfterMs = convergence(simulation, healsAtMs)
   simulation.run(simulation.nowMs + AFTERMATH_MS)
   for (const part of simulation.parts) {
     const difference = convergedAfterMs === null ? null : part.difference()
@@ -148,15 +146,15 @@ function start(simulation: Simulation): void {
 }
 
 /** Runs on until honest nodes agree in every part. @returns after how long */
-function convergence(simulation: Simulation, healsAtMs: number, withinMs: number): number | null {
+function convergence(simulation: Simulation, healsAtMs: number): number | null {
   const differences = (): readonly string[] =>
     simulation.parts.flatMap((part) => {
       const difference = part.difference()
       return difference === null ? [] : [`${part.name}: ${difference}`]
     })
   while (differences().length > 0) {
-    if (simulation.nowMs >= healsAtMs + withinMs) {
-      simulation.violate(`not agreed ${withinMs} ms after healing: ${differences().join('; ')}`)
+    if (simulation.nowMs >= healsAtMs + CONVERGE_MS) {
+      simulation.violate(`not agreed ${CONVERGE_MS} ms after healing: ${differences().join('; ')}`)
       return null
     }
     simulation.run(simulation.nowMs + LOOK_EVERY_MS)

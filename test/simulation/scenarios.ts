@@ -10,12 +10,19 @@ export function scenarioNamed(name: string): Scenario {
 }
 
 /** Runs one seed after another and fails with all that did not pass. */
-export function runSeeds(name: string, seeds: { readonly first: number; readonly count: number }): readonly Verdict[] {
+export function runSeeds(
+  name: string,
+  { first, count, nodes }: { readonly first: number; readonly count: number; readonly nodes?: number },
+): readonly Verdict[] {
   const scenario = scenarioNamed(name)
-  const verdicts = Array.from({ length: seeds.count }, (_, at) => runScenario(scenario, { seed: seeds.first + at }))
+  const size = nodes === undefined ? {} : { nodes }
+  const verdicts = Array.from({ length: count }, (_, at) => runScenario(scenario, { seed: first + at, ...size }))
   const failed = verdicts
     .filter(({ isPassed }) => !isPassed)
-    .map(({ seed, violations }) => `nzcore sim --scenario ${name} --seed ${seed}: ${violations.join('; ')}`)
+    .map(
+      ({ seed, violations, nodes: of }) =>
+        `nzcore sim --scenario ${name} --nodes ${of} --seed ${seed}: ${violations.join('; ')}`,
+    )
   assert.deepEqual(failed, [])
   return verdicts
 }

@@ -21,7 +21,14 @@ import {
 import { checkAnswer, createAnswer, passBack, readAnswer } from '../../protocols/routing/answer.ts'
 import { encodeClosed } from '../../protocols/routing/closed.ts'
 import { routeCodes } from '../../protocols/routing/errors.ts'
-import { encodeOpen, linkKeys, seal, unseal } from '../../protocols/routing/link-message.ts'
+import {
+  decodeConfirmation,
+  encodeConfirmation,
+  encodeOpen,
+  linkKeys,
+  seal,
+  unseal,
+} from '../../protocols/routing/link-message.ts'
 import { MAX_METRIC } from '../../protocols/routing/limits.ts'
 import { checkSetup, createSetup, isChain, passOn, readSetup } from '../../protocols/routing/setup.ts'
 import { bytesOf, hexOf } from '../../protocols/routing/signing.ts'
@@ -76,7 +83,8 @@ function linksOf({ source, first }: Parties) {
     message: toHex(seal(keys.send, type as 1 | 4 | 7, counter + 1, body)),
   }))
   const seeds = [toHex(seedOf(7)), toHex(seedOf(8))]
-  return { offers, seeds, send: toHex(keys.send), receive: toHex(keys.receive), sealed }
+  const confirmation = { counter: 66_000, body: toHex(encodeConfirmation(66_000)) }
+  return { offers, seeds, send: toHex(keys.send), receive: toHex(keys.receive), sealed, confirmation }
 }
 
 function spokenOf({ end }: Parties) {
@@ -277,6 +285,8 @@ describe('NZ-ROUTING-01', () => {
     for (let at = 0; at < home.length; at += 11) assert.ok(!isGoodAnswer(changed(home, at)), `answer at ${at}`)
     const message = fromHex(link.sealed[0]?.message ?? '')
     assert.ok(unseal(fromHex(link.send), message) !== null)
+    assert.equal(decodeConfirmation(fromHex(link.confirmation.body)), link.confirmation.counter)
+    assert.equal(decodeConfirmation(fromHex(`${link.confirmation.body}00`)), null)
     for (let at = 0; at < message.length; at++) assert.equal(unseal(fromHex(link.send), changed(message, at)), null)
   })
 

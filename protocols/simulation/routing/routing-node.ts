@@ -1,12 +1,11 @@
 /** The routing core on a simulated node, over datagrams: they are lost, doubled and overtaken on the way. */
-import { messageTypes } from '../../routing/link-message.ts'
 import { Router } from '../../routing/router.ts'
 import type { Effect, Opening, RouterInit } from '../../routing/router.ts'
 import type { FlowId, Key } from '../../routing/signing.ts'
 import type { Host, Process } from '../part.ts'
 
-/** The module ticks more often; a run of 50 nodes would spend half its time on that. */
-const TICK_EVERY_MS = 500
+/** The module ticks a little more often; a run of 50 nodes would spend much of its time on that. */
+const TICK_EVERY_MS = 250
 const RELAY_BYTES_PER_SECOND = 1_048_576
 
 export interface RoutingNodeInit {
@@ -72,16 +71,9 @@ export class RoutingNode implements Process {
   #run(effects: readonly Effect[]): void {
     const { host, onEffect } = this.#init
     for (const effect of effects) {
-      if (effect.kind === 'send') this.#send(this.#nodes.get(effect.to) ?? -1, effect.message)
+      if (effect.kind === 'send') host.sendDatagram(this.#nodes.get(effect.to) ?? -1, effect.message)
       else onEffect(host.node, effect)
     }
-  }
-
-  /** The core does not send a setup again by itself: it goes by the connection. Everything else may be lost. */
-  #send(to: number, message: Uint8Array): void {
-    const { host } = this.#init
-    if (isOfPath(message[0])) host.send(to, message)
-    else host.sendDatagram(to, message)
   }
 
   #keyOf(node: number): Key {
@@ -91,10 +83,6 @@ export class RoutingNode implements Process {
   #nowMs(): number {
     return this.#init.host.clock.monotonicMs()
   }
-}
-
-function isOfPath(type: number | undefined): boolean {
-  return type === messageTypes.setup || type === messageTypes.answer || type === messageTypes.closed
 }
 
 /** A node that keeps to the protocol and, beside that, sends what it saw again, damaged or to somebody else. */

@@ -50,6 +50,8 @@ export class RoutingPart implements Part {
   /** By node and destination, as last seen. */
   readonly #nextHops = new Map<number, ReadonlyMap<number, number>>()
   readonly #unreached = new Set<string>()
+  /** At one moment since all healed, next hops led from every honest node to every other. */
+  #isRouted = false
 
   constructor(world: World, plan: RoutingPlan, core: RoutingCore = {}) {
     this.#world = world
@@ -111,7 +113,14 @@ export class RoutingPart implements Part {
     if (this.#changed.delete(node)) this.#look(node)
   }
 
+  /** First every honest pair has a way, all of them at one moment; then packets have arrived, too. */
   difference(): string | null {
+    if (!this.#isRouted) {
+      for (const node of this.#running.keys()) this.#look(node)
+      const without = this.#honest.flatMap((destination) => this.#withoutWay(destination))
+      if (without.length > 0) return `no way for ${without.length} pairs, such as ${without[0]}`
+      this.#isRouted = true
+    }
     const [first] = this.#unreached
     return first === undefined ? null : `no packet arrived for ${this.#unreached.size} pairs, such as ${first}`
   }
@@ -193,6 +202,22 @@ export class RoutingPart implements Part {
     this.#packets.set(text, (times ?? 0) + 1)
     this.#unreached.delete(pair)
     this.#world.count('packets arrived')
+  }
+
+  /** Honest pairs from which next hops do not lead to the destination. */
+  #withoutWay(destination: number): readonly string[] {
+    const leads = new Map<number, boolean>([[destination, this.#running.has(destination)]])
+    for (const start of this.#honest) {
+      const way: number[] = []
+      let at: number | undefined = start
+      while (at !== undefined && !leads.has(at) && way.length <= this.#keys.length) {
+        way.push(at)
+        at = this.#nextHops.get(at)?.get(destination)
+      }
+      const isWay = at !== undefined && leads.get(at) === true
+      for (const node of way) leads.set(node, isWay)
+    }
+    return this.#honest.filter((node) => leads.get(node) !== true).map((node) => `${node}>${destination}`)
   }
 
   /** Notes the next hops of a node, and follows each that is new to see whether it comes back. */
