@@ -12,6 +12,9 @@ export const EVENT = {
   flushed: 7,
   closed: 8,
   ringSpace: 9,
+  busy: 10,
+  calm: 11,
+  released: 12,
 } as const
 
 export const EVENT_WORDS = 5
@@ -60,7 +63,8 @@ export type CounterName = (typeof COUNTERS)[number]
 /** Numbers of 64 bits that one connection has. */
 export const COUNTER_SLOT_WORDS = 16
 
-export interface AddonStart {
+/** What an engine shares with JS, and calls. */
+export interface AddonAreas {
   readonly commands: ArrayBuffer
   readonly control: ArrayBuffer
   readonly counters: ArrayBuffer
@@ -68,9 +72,22 @@ export interface AddonStart {
   readonly slabs: ArrayBuffer
   /** Plaintext lies in `slabs` from `offset` on, for the time of the call, or in `overflow`. */
   readonly onBatch: (eventCount: number, offset: number, overflow: ArrayBuffer | undefined) => void
+  readonly keepAliveMs: number
+  /** A connection that moves as much within `busyMs` is busy; one that moves less in each of `calmTicks` seconds, calm. */
+  readonly busyBytes: number
+}
+
+export interface AddonStart extends AddonAreas {
   readonly mayUseUring: boolean
   readonly windowBudgetBytes: number
-  readonly keepAliveMs: number
+  /** 0: no connection is ever said to be calm. */
+  readonly calmTicks: number
+}
+
+export interface AddonStartInline extends AddonAreas {
+  /** The engine whose window budget it shares. */
+  readonly thread: object
+  readonly busyMs: number
 }
 
 export interface AddonAttach {
@@ -93,13 +110,21 @@ export interface AddonAttach {
   readonly maxWindowBytes: number
 }
 
+export interface AddonStarted {
+  /** 1: io_uring, 2: epoll, negative: an errno. */
+  readonly backend: number
+  readonly uringError?: number
+  readonly handle?: object
+}
+
 export interface Addon {
-  start(options: AddonStart): {
-    /** 1: io_uring, 2: epoll, negative: an errno. */
-    readonly backend: number
-    readonly uringError?: number
-    readonly handle?: object
-  }
+  start(options: AddonStart): AddonStarted
+  /** An engine without a thread. These three are not there in an addon built before they were. */
+  readonly startInline?: (options: AddonStartInline) => AddonStarted
+  /** Gives a connection to the thread; what was written for it before has been run. False: it stays. */
+  promote?(inline: object, thread: object, id: number): boolean
+  /** Takes a connection that the thread has released. */
+  adopt?(inline: object, thread: object, id: number): boolean
   /** A second descriptor of the same socket, or a negative errno. */
   duplicate(handle: object, fd: number): number
   /** Closes a duplicate that is not attached. */

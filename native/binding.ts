@@ -2,8 +2,9 @@
  * The only loader of the native session engine (src/), and its face. Loading never throws: what is missing is a value.
  *
  * Lifetimes:
- * - One engine and one I/O thread for each Node environment (main thread or worker), started by the first `startEngine`
- *   and stopped by `stop`, by the end of the environment, or by the end of the process in the middle of anything.
+ * - One I/O thread for each Node environment (main thread or worker), and a second engine that runs on the thread of JS,
+ *   started by the first `startEngine` and stopped by `stop`, by the end of the environment, or by the end of the process
+ *   in the middle of anything. A connection goes from one to the other by itself.
  * - A socket's descriptor is duplicated: the addon closes its own, JS its own, in any order. `onClosed` is the last word
  *   of a connection and comes after the addon's descriptor is closed; `abort` brings it about.
  * - Chunks given to `onData` are views of memory that is used again as soon as the call returns: what is kept is copied.
@@ -17,9 +18,11 @@ import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import { Engine } from './engine.ts'
 import type { Addon } from './addon.ts'
+import type { EngineInit } from './engine.ts'
 
 export { Engine } from './engine.ts'
-export type { AttachInit, NativeSession, SessionListener, TakenSession } from './engine.ts'
+export type { AttachInit, EngineInit, TakenSession } from './engine.ts'
+export type { NativeSession, SessionListener } from './session.ts'
 export type { CounterName, Failure } from './addon.ts'
 
 export type Loaded =
@@ -86,9 +89,6 @@ export type Started =
   | { readonly started: false; readonly errno: number }
 
 /** A running engine; `stop` it. Holds no process alive while it has no connection. */
-export function startEngine(
-  addon: Addon,
-  { mayUseUring, ...limits }: { readonly mayUseUring: boolean; readonly windowBudgetBytes?: number },
-): Started {
-  return Engine.start(addon, { mayUseUring, ...limits })
+export function startEngine(addon: Addon, init: EngineInit): Started {
+  return Engine.start(addon, init)
 }

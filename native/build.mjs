@@ -31,6 +31,7 @@ const LINK_FLAGS = [
   '-Wl,-z,now',
   '-lpthread',
 ]
+const HEADERS = ['node_api.h', 'uv.h', 'openssl/evp.h']
 const COMPILE_TIMEOUT_MS = 300_000
 
 // As old a Node as npm may run this with.
@@ -119,7 +120,7 @@ async function findCompiler(architecture) {
   throw new Error(`no C++ compiler: ${candidates.join(', ')}`)
 }
 
-/** A folder with node_api.h and openssl/evp.h. */
+/** A folder with the headers that come with Node. */
 function findHeaders() {
   const places = [join(dirname(process.execPath), '../include/node'), '/usr/include/node']
   for (let above = root; ; above = dirname(above)) {
@@ -127,8 +128,8 @@ function findHeaders() {
       places.unshift(join(above, 'node_modules', name, 'include/node'))
     if (above === dirname(above)) break
   }
-  const found = places.find((place) => ['node_api.h', 'openssl/evp.h'].every((file) => existsSync(join(place, file))))
-  if (found === undefined) throw new Error('no headers of Node: node_api.h and openssl/evp.h')
+  const found = places.find((place) => HEADERS.every((file) => existsSync(join(place, file))))
+  if (found === undefined) throw new Error(`no headers of Node: ${HEADERS.join(', ')}`)
   return found
 }
 

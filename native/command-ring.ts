@@ -1,7 +1,7 @@
 /**
- * The commands to the I/O thread, in memory shared with it (src/command_ring.h): this side writes, the thread reads. A
- * command is sixteen bytes, behind a write its payload; all begin at a multiple of sixteen. Numbers are little-endian,
- * as on every processor the addon is made for.
+ * The commands to an engine, in memory shared with it (src/command_ring.h): this side writes, the engine's thread reads;
+ * an engine without a thread reads at once when it is woken. A command is sixteen bytes, behind a write its payload; all
+ * begin at a multiple of sixteen. Numbers are little-endian, as on every processor the addon is made for.
  *
  * Nothing is lost when the ring is full: a write says that it took nothing, and other commands wait here for room.
  */
@@ -18,6 +18,7 @@ export const COMMAND = {
   ping: 8,
   shutdown: 9,
   abort: 10,
+  release: 11,
 } as const
 
 /** Words of the control block (src/command_ring.h, `Control`). */
@@ -33,7 +34,7 @@ export interface CommandRingInit {
   /** A power of two. */
   readonly ring: ArrayBuffer
   readonly control: ArrayBuffer
-  /** The thread sleeps: wake it. */
+  /** The thread sleeps: wake it. There is no thread: run what was written. */
   readonly onWake: () => void
 }
 
@@ -101,6 +102,17 @@ export class CommandRing {
     this.#onWake()
   }
 
+  /** Something has been told: what is written now answers it. */
+  beginTurn(): void {
+    this.#hasPublishedThisTurn = false
+  }
+
+  /** All that was written is read: for a reader that reads before `onWake` returns. */
+  drain(): void {
+    this.publish()
+    while (this.#waiting.length > 0) this.onRoom()
+  }
+
   /** The thread has read on: what waited goes first. True when writers may go on. */
   onRoom(): boolean {
     const waiting = this.#waiting
@@ -154,16 +166,20 @@ export class CommandRing {
     if (this.#isScheduled || this.#published === this.#tail) return
     this.#isScheduled = true
     if (this.#hasPublishedThisTurn) {
-      setImmediate(this.#run)
+      setImmediate(this.#endTurn)
       return
     }
     this.#hasPublishedThisTurn = true
-    setImmediate(() => (this.#hasPublishedThisTurn = false))
-    queueMicrotask(this.#run)
+    queueMicrotask(this.#publishScheduled)
   }
 
-  readonly #run = (): void => {
+  readonly #publishScheduled = (): void => {
     this.#isScheduled = false
     this.publish()
+  }
+
+  readonly #endTurn = (): void => {
+    this.#hasPublishedThisTurn = false
+    this.#publishScheduled()
   }
 }

@@ -1,41 +1,42 @@
-/** The JS thread's side of the engine: sessions by number, commands into the ring, events out of batches. */
-import { COUNTER_SLOT_WORDS, COUNTERS, EVENT, EVENT_WORDS, FAILURES, MAX_EVENTS, SLABS_BYTES } from './addon.ts'
-import { COMMAND, CommandRing } from './command-ring.ts'
-import type { Addon, CounterName, Failure } from './addon.ts'
+/**
+ * The JS thread's side of the session engines: sessions by number, commands into rings, events out of batches.
+ *
+ * There are two engines, one with an I/O thread and one without. A connection begins without: what it sends leaves in the
+ * same task, what it receives is told by the event loop itself, and no other thread has to wake up. One that moves much is
+ * promoted to the thread, and released from there when it has been calm for a while.
+ */
+import { EVENT, EVENT_WORDS, FAILURES } from './addon.ts'
+import { COMMAND } from './command-ring.ts'
+import { countersOfAll, MAX_COUNTER_SLOTS, startLane } from './lane.ts'
+import { NativeSession } from './session.ts'
+import type { Addon } from './addon.ts'
 import type { Started } from './binding.ts'
+import type { Lane, LaneInit } from './lane.ts'
+import type { SessionListener } from './session.ts'
 
 const RING_BYTES = 2 * 1024 * 1024
-const CONTROL_BYTES = 64
-/** Connections whose counters can be read; those beyond count for themselves alone. */
-const MAX_COUNTER_SLOTS = 16_384
+/** It is read whenever something was written: it stays in the processor's cache. */
+const INLINE_RING_BYTES = 512 * 1024
 /** What all receive windows together may have grown by. */
 const WINDOW_BUDGET_BYTES = 256 * 1024 * 1024
 const KEEP_ALIVE_MS = 30_000
+/** About 25 MB/s: less costs this thread a few hundredths of its time. */
+const BUSY_BYTES = 256 * 1024
+const BUSY_MS = 10
+/** Seconds. */
+const CALM_TICKS = 3
 /** Records one key may seal or open (protocols/noise/cipher-state.ts). */
 const MAX_RECORDS = 2 ** 48
 const EBUSY = 16
 const ESHUTDOWN = 108
 
-/** What a connection tells. An exception of a listener costs that connection alone. */
-export interface SessionListener {
-  /** The peer opened a stream; `accept` it, whatever becomes of it. */
-  onStream(stream: number): void
-  /** `chunk` is lent for the time of the call: what is kept is copied. Say `consumed` when it has been used. */
-  onData(stream: number, chunk: Uint8Array): void
-  /** The peer writes no more on the stream. */
-  onEnd(stream: number): void
-  onReset(stream: number): void
-  /** What was written to the stream before `mark` waits no longer. One for each mark. */
-  onMark(stream: number): void
-  onGoAway(reason: number): void
-  /** After `shutdown`: everything has been given to the system. */
-  onFlushed(): void
-  /** There is room in the ring again for the writes that found none. */
-  onRoom(): void
-  /** Nothing follows. `errno` is 0 unless the failure is `io`. */
-  onClosed(failure: Failure, errno: number): void
-  /** A listener threw; the connection is aborted. */
-  onError(error: unknown): void
+export interface EngineInit {
+  readonly mayUseUring: boolean
+  readonly windowBudgetBytes?: number
+  /** A connection that moves `busyBytes` within `busyMs` is promoted; one that moves less a second, `calmTicks` times, released. */
+  readonly busyBytes?: number
+  readonly busyMs?: number
+  readonly calmTicks?: number
 }
 
 export interface AttachInit {
@@ -66,12 +67,11 @@ export interface TakenSession {
 }
 
 export class Engine {
+  /** Of the engine with a thread. */
   readonly backend: 'io_uring' | 'epoll'
   readonly #addon: Addon
-  readonly #handle: object
-  readonly #ring: CommandRing
-  readonly #events: Uint32Array
-  readonly #slabs: Uint8Array
+  readonly #thread: Lane
+  readonly #inline: Lane | null
   readonly #counters: BigUint64Array
   readonly #freeSlots: number[] = []
   #usedSlots = 0
@@ -80,44 +80,51 @@ export class Engine {
   #nextId = 1
   #isStopped = false
 
-  private constructor(addon: Addon, handle: object, backend: 'io_uring' | 'epoll', areas: Areas, ring: CommandRing) {
+  private constructor(addon: Addon, init: EngineInit, thread: Lane, laneInit: Omit<LaneInit, 'start' | 'onBatch'>) {
     this.#addon = addon
-    this.#handle = handle
-    this.backend = backend
-    this.#events = new Uint32Array(areas.events)
-    this.#slabs = new Uint8Array(areas.slabs)
-    this.#counters = new BigUint64Array(areas.counters)
-    this.#ring = ring
+    this.#thread = thread
+    this.#inline = this.#startInline(init, laneInit)
+    this.backend = thread.started.backend === 1 ? 'io_uring' : 'epoll'
+    this.#counters = new BigUint64Array(laneInit.counters)
   }
 
-  static start(
-    addon: Addon,
-    { mayUseUring, windowBudgetBytes = WINDOW_BUDGET_BYTES }: { mayUseUring: boolean; windowBudgetBytes?: number },
-  ): Started {
-    const areas: Areas = {
-      commands: new ArrayBuffer(RING_BYTES),
-      control: new ArrayBuffer(CONTROL_BYTES),
-      counters: new ArrayBuffer(MAX_COUNTER_SLOTS * COUNTER_SLOT_WORDS * 8),
-      events: new ArrayBuffer(MAX_EVENTS * EVENT_WORDS * 4),
-      slabs: new ArrayBuffer(SLABS_BYTES),
-    }
-    const { backend, uringError, handle } = addon.start({
-      ...areas,
-      onBatch: (count, offset, overflow) => engine?.onBatch(count, offset, overflow),
-      mayUseUring,
-      windowBudgetBytes,
-      keepAliveMs: KEEP_ALIVE_MS,
+  static start(addon: Addon, init: EngineInit): Started {
+    const { mayUseUring, windowBudgetBytes = WINDOW_BUDGET_BYTES, busyBytes = BUSY_BYTES } = init
+    const calmTicks = addon.startInline === undefined ? 0 : (init.calmTicks ?? CALM_TICKS)
+    const limits = { keepAliveMs: KEEP_ALIVE_MS, busyBytes }
+    const laneInit = { addon, ringBytes: RING_BYTES, counters: countersOfAll(), limits }
+    const thread = startLane({
+      ...laneInit,
+      start: (areas) => addon.start({ ...areas, mayUseUring, windowBudgetBytes, calmTicks }),
+      onBatch: (lane, ...batch) => engine?.onBatch(lane, ...batch),
     })
-    if (handle === undefined) return { started: false, errno: -backend }
-    const onWake = (): void => addon.wake(handle)
-    const ring = new CommandRing({ ring: areas.commands, control: areas.control, onWake })
-    const engine: Engine | undefined = new Engine(addon, handle, backend === 1 ? 'io_uring' : 'epoll', areas, ring)
-    return { started: true, engine, uringError: uringError ?? 0 }
+    if (typeof thread === 'number') return { started: false, errno: thread }
+    const engine: Engine | undefined = new Engine(addon, init, thread, laneInit)
+    return { started: true, engine, uringError: thread.started.uringError ?? 0 }
+  }
+
+  /** `null`: everything is the thread's, from the beginning on. */
+  #startInline({ busyMs = BUSY_MS }: EngineInit, laneInit: Omit<LaneInit, 'start' | 'onBatch'>): Lane | null {
+    const { startInline } = this.#addon
+    if (startInline === undefined) return null
+    const lane = startLane({
+      ...laneInit,
+      ringBytes: INLINE_RING_BYTES,
+      start: (areas) => startInline({ ...areas, thread: this.#thread.handle, busyMs }),
+      onBatch: (...batch) => this.onBatch(...batch),
+    })
+    return typeof lane === 'number' ? null : lane
   }
 
   /** Open connections. */
   get size(): number {
     return this.#sessions.size
+  }
+
+  /** Those of them that are without a thread just now. */
+  get inlineSize(): number {
+    const ring = this.#inline?.ring
+    return ring === undefined ? 0 : [...this.#sessions.values()].filter((each) => each.writesTo(ring)).length
   }
 
   /**
@@ -126,7 +133,8 @@ export class Engine {
    */
   attach({ fd, take, ...init }: AttachInit): NativeSession | number {
     if (this.#isStopped) return ESHUTDOWN
-    const own = this.#addon.duplicate(this.#handle, fd)
+    const { handle, ring } = this.#inline ?? this.#thread
+    const own = this.#addon.duplicate(handle, fd)
     if (own < 0) return -own
     const taken = take()
     if (taken === null) {
@@ -138,7 +146,7 @@ export class Engine {
     const counterSlot = this.#freeSlots.pop() ?? this.#usedSlots++
     try {
       const options = { maxRecords: MAX_RECORDS, ...init, ...taken, fd: own, id, counterSlot }
-      const errno = this.#addon.attach(this.#handle, options)
+      const errno = this.#addon.attach(handle, options)
       if (errno !== 0) throw new Error(`the native session refuses the connection: errno ${errno}`)
     } finally {
       taken.sendKey.fill(0)
@@ -147,12 +155,14 @@ export class Engine {
     const session = new NativeSession({
       id,
       counterSlot,
-      ring: this.#ring,
+      ring,
       counters: counterSlot < MAX_COUNTER_SLOTS ? this.#counters : null,
       onNoRoom: (each) => this.#needRoom.add(each),
     })
     this.#sessions.set(id, session)
-    if (this.#sessions.size === 1) this.#addon.hold(this.#handle, true)
+    if (this.#sessions.size === 1) this.#addon.hold(this.#thread.handle, true)
+    // The first round trip is measured at once; windows grow by it.
+    ring.command(COMMAND.ping, id, 0, 0)
     return session
   }
 
@@ -162,24 +172,26 @@ export class Engine {
     this.#isStopped = true
     this.#sessions.clear()
     this.#needRoom.clear()
-    this.#addon.stop(this.#handle)
+    if (this.#inline !== null) this.#addon.stop(this.#inline.handle)
+    this.#addon.stop(this.#thread.handle)
   }
 
   /** Called by the addon. */
-  onBatch(count: number, offset: number, overflow: ArrayBuffer | undefined): void {
-    const events = this.#events
-    const bytes = overflow === undefined ? this.#slabs : new Uint8Array(overflow)
+  onBatch(lane: Lane, count: number, offset: number, overflow: ArrayBuffer | undefined): void {
+    const bytes = overflow === undefined ? lane.slabs : new Uint8Array(overflow)
+    this.#inline?.ring.beginTurn()
+    this.#thread.ring.beginTurn()
     for (let at = 0; at < count * EVENT_WORDS; at += EVENT_WORDS) {
-      const type = events[at] ?? 0
-      const session = this.#sessions.get(events[at + 1] ?? 0)
-      if (type === EVENT.ringSpace) this.#onRoom()
-      else if (session !== undefined) this.#tell(session, at, bytes, offset)
+      const type = lane.events[at] ?? 0
+      const session = this.#sessions.get(lane.events[at + 1] ?? 0)
+      if (type === EVENT.ringSpace) this.#onRoom(lane)
+      else if (session !== undefined) this.#tell(session, lane.events, at, bytes, offset)
     }
-    this.#ring.publish()
+    this.#inline?.ring.publish()
+    this.#thread.ring.publish()
   }
 
-  #tell(session: NativeSession, at: number, bytes: Uint8Array, offset: number): void {
-    const events = this.#events
+  #tell(session: NativeSession, events: Uint32Array, at: number, bytes: Uint8Array, offset: number): void {
     const type = events[at] ?? 0
     const stream = events[at + 2] ?? 0
     const a = events[at + 3] ?? 0
@@ -187,6 +199,9 @@ export class Engine {
     const { listener } = session
     try {
       if (type === EVENT.closed) this.#onClosed(session, a, b)
+      else if (type === EVENT.busy) this.#promote(session)
+      else if (type === EVENT.calm) this.#release(session)
+      else if (type === EVENT.released) this.#onReleased(session, a === 1)
       else if (listener === null) session.abort()
       else if (type === EVENT.data) listener.onData(stream, bytes.subarray(offset + a, offset + a + b))
       else tell(listener, type, stream, a)
@@ -196,121 +211,46 @@ export class Engine {
     }
   }
 
+  /** What it was told before is told first by the addon; what it wrote before is run first here. */
+  #promote(session: NativeSession): void {
+    if (this.#inline === null || !session.writesTo(this.#inline.ring)) return
+    this.#inline.ring.drain()
+    if (this.#addon.promote?.(this.#inline.handle, this.#thread.handle, session.id) === true)
+      this.#goOn(session, this.#thread)
+  }
+
+  #release(session: NativeSession): void {
+    if (this.#inline === null || !session.writesTo(this.#thread.ring)) return
+    this.#thread.ring.command(COMMAND.release, session.id, 0, 0)
+    session.hold()
+  }
+
+  #onReleased(session: NativeSession, isFree: boolean): void {
+    const inline = isFree ? this.#inline : null
+    if (inline !== null) this.#addon.adopt?.(inline.handle, this.#thread.handle, session.id)
+    this.#goOn(session, inline ?? this.#thread)
+  }
+
+  #goOn(session: NativeSession, { ring }: Lane): void {
+    session.goOn(ring)
+    if (this.#needRoom.delete(session)) session.listener?.onRoom()
+  }
+
   #onClosed(session: NativeSession, failure: number, errno: number): void {
     this.#sessions.delete(session.id)
     this.#needRoom.delete(session)
     session.end()
     if (session.counterSlot < MAX_COUNTER_SLOTS) this.#freeSlots.push(session.counterSlot)
-    if (this.#sessions.size === 0) this.#addon.hold(this.#handle, false)
+    if (this.#sessions.size === 0) this.#addon.hold(this.#thread.handle, false)
     session.listener?.onClosed(FAILURES[failure] ?? 'broken', errno)
   }
 
-  #onRoom(): void {
-    if (!this.#ring.onRoom()) return
+  #onRoom({ ring }: Lane): void {
+    if (!ring.onRoom()) return
     const waiting = [...this.#needRoom]
     this.#needRoom.clear()
     for (const { listener } of waiting) listener?.onRoom()
   }
-}
-
-/** One connection. Calls after its end do nothing. */
-export class NativeSession {
-  readonly id: number
-  readonly counterSlot: number
-  listener: SessionListener | null = null
-  readonly #ring: CommandRing
-  readonly #onNoRoom: (session: NativeSession) => void
-  /** Those of all connections, with this one's from `#firstCounter` on. */
-  #counters: BigUint64Array | null
-  #firstCounter: number
-  #isClosed = false
-
-  constructor({ id, counterSlot, ring, counters, onNoRoom }: NativeSessionInit) {
-    this.id = id
-    this.counterSlot = counterSlot
-    this.#ring = ring
-    this.#counters = counters
-    this.#firstCounter = counterSlot * COUNTER_SLOT_WORDS
-    this.#onNoRoom = onNoRoom
-  }
-
-  /** How many bytes were taken; with fewer than all, `onRoom` follows. */
-  write(stream: number, bytes: Uint8Array): number {
-    if (this.#isClosed) return bytes.byteLength
-    const taken = this.#ring.write(this.id, stream, bytes)
-    if (taken < bytes.byteLength) this.#onNoRoom(this)
-    return taken
-  }
-
-  /** `stream`: odd on the side that dialled, even on the other, each number once. */
-  open(stream: number): void {
-    this.#command(COMMAND.open, stream, 0)
-  }
-
-  accept(stream: number): void {
-    this.#command(COMMAND.accept, stream, 0)
-  }
-
-  closeWrite(stream: number): void {
-    this.#command(COMMAND.closeWrite, stream, 0)
-  }
-
-  reset(stream: number): void {
-    this.#command(COMMAND.reset, stream, 0)
-  }
-
-  /** The peer may send as much again. */
-  consumed(stream: number, byteLength: number): void {
-    this.#command(COMMAND.consumed, stream, byteLength)
-  }
-
-  mark(stream: number): void {
-    this.#command(COMMAND.mark, stream, 0)
-  }
-
-  /** Everything written leaves, then a GoAway; then `onFlushed`. */
-  shutdown(reason: number): void {
-    this.#command(COMMAND.shutdown, 0, reason)
-  }
-
-  abort({ isReset = false }: { readonly isReset?: boolean } = {}): void {
-    this.#command(COMMAND.abort, 0, isReset ? 1 : 0)
-  }
-
-  /** `null` when too many connections are open to count for each. Exact up to 2^53. */
-  counter(name: CounterName): number | null {
-    const value = this.#counters?.[this.#firstCounter + COUNTERS.indexOf(name)]
-    return value === undefined ? null : Number(value)
-  }
-
-  /** For the engine to call. */
-  end(): void {
-    this.#isClosed = true
-    // The slot may become another connection's.
-    this.#counters = this.#counters?.slice(this.#firstCounter, this.#firstCounter + COUNTER_SLOT_WORDS) ?? null
-    this.#firstCounter = 0
-  }
-
-  #command(type: number, stream: number, argument: number): void {
-    if (!this.#isClosed) this.#ring.command(type, this.id, stream, argument)
-  }
-}
-
-interface NativeSessionInit {
-  readonly id: number
-  readonly counterSlot: number
-  readonly ring: CommandRing
-  readonly counters: BigUint64Array | null
-  /** A write found no room. */
-  readonly onNoRoom: (session: NativeSession) => void
-}
-
-interface Areas {
-  readonly commands: ArrayBuffer
-  readonly control: ArrayBuffer
-  readonly counters: ArrayBuffer
-  readonly events: ArrayBuffer
-  readonly slabs: ArrayBuffer
 }
 
 function tell(listener: SessionListener, type: number, stream: number, a: number): void {

@@ -104,9 +104,11 @@ bool BatchWriter::publish() {
   return true;
 }
 
-bool BatchWriter::is_full() const {
+bool BatchWriter::is_full() const { return waiting() >= kMaxWaitingBatches; }
+
+size_t BatchWriter::waiting() const {
   const std::lock_guard lock(mutex_);
-  return waiting_.size() >= kMaxWaitingBatches;
+  return waiting_.size();
 }
 
 bool BatchWriter::take(Batch& batch, bool& has_more) {

@@ -84,6 +84,7 @@ class BatchWriter final : public SessionSink {
   bool publish();
   // Whether JS is so far behind that sockets should wait.
   bool is_full() const;
+  size_t waiting() const;
 
   // The JS thread's end. `has_more`: another call is due. False when nothing waits.
   bool take(Batch& batch, bool& has_more);

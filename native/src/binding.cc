@@ -1,165 +1,25 @@
-// The engine for Node, by Node-API alone, so that one binary serves every version of Node. Seven functions: start,
-// duplicate, release, attach, wake, hold, stop; and openOnSharedPort, which needs no engine. No C++ exception and no call into JS happens anywhere but in `deliver`.
-#define NAPI_VERSION 8
+// The engine for Node, by Node-API alone, so that one binary serves every version of Node: start and startInline,
+// duplicate, release, attach, promote, adopt, wake, hold, stop; and openOnSharedPort, which needs no engine. No C++
+// exception; JS is called by binding_instance.cc alone, and by none of these.
 #include <errno.h>
 #include <fcntl.h>
-#include <node_api.h>
 #include <openssl/crypto.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cstring>
 #include <memory>
 #include <mutex>
 #include <utility>
-#include <vector>
 
-#include "engine.h"
+#include "binding_instance.h"
 #include "shared_port.h"
 
 namespace {
 
-using nz::Batch;
-using nz::Engine;
+using namespace nz::binding;
 
-// An engine with what it shares with JS. The environment's cleanup hook frees it, or `stop`.
-struct Instance {
-  napi_env env = nullptr;
-  std::unique_ptr<Engine> engine;
-  napi_threadsafe_function deliver = nullptr;
-  napi_ref commands = nullptr;
-  napi_ref control = nullptr;
-  napi_ref counters = nullptr;
-  napi_ref events = nullptr;
-  napi_ref slabs = nullptr;
-  uint64_t* counter_slots = nullptr;
-  size_t counter_slot_count = 0;
-  uint8_t* event_bytes = nullptr;
-  const uint8_t* slab_bytes = nullptr;
-};
-
-// Engines that run, for the end of the process: OpenSSL is taken down at exit, and no thread may use it then.
-std::mutex g_running_mutex;
-std::vector<Engine*>& running() {
-  static auto* engines = new std::vector<Engine*>;
-  return *engines;
-}
-
-void stop_all() {
-  const std::lock_guard lock(g_running_mutex);
-  for (Engine* engine : running()) engine->stop();
-}
-
-void forget(Engine* engine) {
-  const std::lock_guard lock(g_running_mutex);
-  std::erase(running(), engine);
-  engine->stop();
-}
-
-napi_value fail(napi_env env, const char* message) {
-  napi_throw_error(env, nullptr, message);
-  return nullptr;
-}
-
-napi_value number(napi_env env, double value) {
-  napi_value result = nullptr;
-  napi_create_double(env, value, &result);
-  return result;
-}
-
-struct Bytes {
-  uint8_t* data = nullptr;
-  size_t size = 0;
-};
-
-bool array_buffer(napi_env env, napi_value object, const char* name, Bytes& bytes, napi_ref* reference) {
-  napi_value value = nullptr;
-  bool is_buffer = false;
-  void* data = nullptr;
-  if (napi_get_named_property(env, object, name, &value) != napi_ok) return false;
-  if (napi_is_arraybuffer(env, value, &is_buffer) != napi_ok || !is_buffer) return false;
-  if (napi_get_arraybuffer_info(env, value, &data, &bytes.size) != napi_ok) return false;
-  bytes.data = static_cast<uint8_t*>(data);
-  return napi_create_reference(env, value, 1, reference) == napi_ok;
-}
-
-double number_of(napi_env env, napi_value object, const char* name) {
-  napi_value value = nullptr;
-  double result = 0;
-  if (napi_get_named_property(env, object, name, &value) == napi_ok) napi_get_value_double(env, value, &result);
-  return result;
-}
-
-bool bool_of(napi_env env, napi_value object, const char* name) {
-  napi_value value = nullptr;
-  bool result = false;
-  if (napi_get_named_property(env, object, name, &value) == napi_ok) napi_get_value_bool(env, value, &result);
-  return result;
-}
-
-bool bytes_of(napi_env env, napi_value object, const char* name, Bytes& bytes) {
-  napi_value value = nullptr;
-  napi_typedarray_type type = napi_uint8_array;
-  void* data = nullptr;
-  bool is_array = false;
-  if (napi_get_named_property(env, object, name, &value) != napi_ok) return false;
-  if (napi_is_typedarray(env, value, &is_array) != napi_ok || !is_array) return false;
-  if (napi_get_typedarray_info(env, value, &type, &bytes.size, &data, nullptr, nullptr) != napi_ok) return false;
-  bytes.data = static_cast<uint8_t*>(data);
-  return type == napi_uint8_array;
-}
-
-// What did not fit the shared area gets a buffer of its own, which JS may have for good. False when there is none.
-bool copy_overflow(napi_env env, const Batch& batch, napi_value& buffer) {
-  if (batch.slab == nullptr || batch.slab.get_deleter().is_shared) return napi_get_undefined(env, &buffer) == napi_ok;
-  void* copy = nullptr;
-  if (napi_create_arraybuffer(env, batch.used, &copy, &buffer) != napi_ok) return false;
-  std::memcpy(copy, batch.slab.get(), batch.used);
-  return true;
-}
-
-// On the JS thread: one batch a call, so that promises run between two of them.
-void deliver(napi_env env, napi_value callback, void* context, void*) {
-  auto& instance = *static_cast<Instance*>(context);
-  if (env == nullptr || callback == nullptr || instance.engine == nullptr) return;
-  Batch batch;
-  bool has_more = false;
-  if (!instance.engine->take(batch, has_more)) return;
-  napi_value global = nullptr;
-  napi_get_global(env, &global);
-  napi_value overflow = nullptr;
-  const bool has_bytes = copy_overflow(env, batch, overflow);
-  const bool is_shared = batch.slab != nullptr && batch.slab.get_deleter().is_shared;
-  const double offset = is_shared ? static_cast<double>(batch.slab.get() - instance.slab_bytes) : 0;
-  for (size_t at = 0; has_bytes && at < batch.events.size(); at += nz::kMaxEvents) {
-    const size_t count = std::min(nz::kMaxEvents, batch.events.size() - at);
-    std::memcpy(instance.event_bytes, batch.events.data() + at, count * sizeof(nz::Event));
-    napi_value arguments[] = {number(env, static_cast<double>(count)), number(env, offset), overflow};
-    if (napi_call_function(env, global, callback, 3, arguments, nullptr) != napi_ok) break;
-    // `onBatch` may have stopped the engine.
-    if (instance.engine == nullptr) return;
-  }
-  instance.engine->slabs().give(std::move(batch.slab));
-  if (has_more) napi_call_threadsafe_function(instance.deliver, nullptr, napi_tsfn_nonblocking);
-}
-
-void notify(void* context) {
-  napi_call_threadsafe_function(static_cast<Instance*>(context)->deliver, nullptr, napi_tsfn_nonblocking);
-}
-
-void halt(Instance& instance) {
-  if (instance.engine == nullptr) return;
-  forget(instance.engine.get());
-  instance.engine = nullptr;
-  napi_release_threadsafe_function(instance.deliver, napi_tsfn_abort);
-  for (napi_ref* reference :
-       {&instance.commands, &instance.control, &instance.counters, &instance.events, &instance.slabs}) {
-    if (*reference != nullptr) napi_delete_reference(instance.env, *reference);
-    *reference = nullptr;
-  }
-}
-
+// Run by the environment, before it ends.
 void at_cleanup(void* context) { halt(*static_cast<Instance*>(context)); }
 
 // The external's: runs when JS has let go of the handle, or at the end of the environment.
@@ -201,7 +61,7 @@ bool read_areas(napi_env env, napi_value options, Instance& instance, nz::Engine
   const bool is_power_of_two = (commands.size & (commands.size - 1)) == 0;
   if (commands.size < 64 * 1024 || !is_power_of_two ||
       control.size < static_cast<size_t>(nz::Control::kCount) * sizeof(uint32_t) ||
-      events.size < nz::kMaxEvents * sizeof(nz::Event) || 
+      events.size < nz::kMaxEvents * sizeof(nz::Event) ||
       slabs.size < nz::kSharedSlabs * nz::kSlabBytes) {
     return false;
   }
@@ -216,55 +76,66 @@ bool read_areas(napi_env env, napi_value options, Instance& instance, nz::Engine
   return true;
 }
 
+// Of `start` and `startInline`. A negative `backend` is an errno.
+napi_value started(napi_env env, napi_value options, std::unique_ptr<Instance> instance, nz::EngineInit init) {
+  instance->env = env;
+  init.keep_alive_ms = static_cast<uint32_t>(number_of(env, options, "keepAliveMs"));
+  napi_value on_batch = nullptr;
+  napi_get_named_property(env, options, "onBatch", &on_batch);
+  napi_value result = nullptr;
+  napi_create_object(env, &result);
+  if (const int error = run(*instance, std::move(init), on_batch); error != 0) {
+    napi_set_named_property(env, result, "backend", number(env, -error));
+    return result;
+  }
+  napi_set_named_property(env, result, "backend", number(env, static_cast<double>(instance->engine->backend())));
+  napi_set_named_property(env, result, "uringError", number(env, instance->engine->uring_error()));
+  Instance* owned = instance.release();
+  if (owned->thread != nullptr) owned->thread->beside = owned;
+  napi_value handle = nullptr;
+  napi_add_env_cleanup_hook(env, at_cleanup, owned);
+  napi_create_external(env, owned, free_instance, nullptr, &handle);
+  napi_set_named_property(env, result, "handle", handle);
+  return result;
+}
+
 // start({ commands, control, counters, events, slabs: ArrayBuffer, onBatch, mayUseUring, windowBudgetBytes,
-// keepAliveMs }) → { handle, backend, uringError }. A negative `backend` is an errno.
+// keepAliveMs, busyBytes, calmTicks }) → { handle, backend, uringError }.
 napi_value start(napi_env env, napi_callback_info info) {
   size_t count = 1;
   napi_value options = nullptr;
   if (napi_get_cb_info(env, info, &count, &options, nullptr, nullptr) != napi_ok || count != 1)
     return fail(env, "start takes its options");
   auto instance = std::make_unique<Instance>();
-  instance->env = env;
   nz::EngineInit init;
   if (!read_areas(env, options, *instance, init)) return fail(env, "a shared area is missing or too small");
   init.may_use_uring = bool_of(env, options, "mayUseUring");
   init.window_budget_bytes = static_cast<uint64_t>(number_of(env, options, "windowBudgetBytes"));
-  init.keep_alive_ms = static_cast<uint32_t>(number_of(env, options, "keepAliveMs"));
-  init.notify = notify;
-  init.context = instance.get();
+  init.busy_bytes = static_cast<uint64_t>(number_of(env, options, "busyBytes"));
+  init.calm_ticks = static_cast<uint32_t>(number_of(env, options, "calmTicks"));
+  return started(env, options, std::move(instance), std::move(init));
+}
 
-  napi_value on_batch = nullptr;
-  napi_value name = nullptr;
-  napi_get_named_property(env, options, "onBatch", &on_batch);
-  napi_create_string_utf8(env, "nzcore", NAPI_AUTO_LENGTH, &name);
-  if (napi_create_threadsafe_function(env, on_batch, nullptr, name, 0, 1, nullptr, nullptr, instance.get(), deliver,
-                                      &instance->deliver) != napi_ok) {
-    return fail(env, "onBatch is no function");
-  }
-  // An engine without connections keeps no process alive.
-  napi_unref_threadsafe_function(env, instance->deliver);
-
-  int error = 0;
-  instance->engine = Engine::create(init, error);
-  napi_value result = nullptr;
-  napi_create_object(env, &result);
-  if (instance->engine == nullptr) {
-    napi_release_threadsafe_function(instance->deliver, napi_tsfn_abort);
-    napi_set_named_property(env, result, "backend", number(env, -error));
-    return result;
-  }
-  {
-    const std::lock_guard lock(g_running_mutex);
-    running().push_back(instance->engine.get());
-  }
-  napi_set_named_property(env, result, "backend", number(env, static_cast<double>(instance->engine->backend())));
-  napi_set_named_property(env, result, "uringError", number(env, instance->engine->uring_error()));
-  Instance* owned = instance.release();
+// startInline({ thread: handle, commands, control, counters, events, slabs, onBatch, keepAliveMs, busyBytes, busyMs }) →
+// { handle, backend }: an engine without a thread, whose connections may be given to that of `thread`.
+napi_value start_inline(napi_env env, napi_callback_info info) {
+  size_t count = 1;
+  napi_value options = nullptr;
   napi_value handle = nullptr;
-  napi_add_env_cleanup_hook(env, at_cleanup, owned);
-  napi_create_external(env, owned, free_instance, nullptr, &handle);
-  napi_set_named_property(env, result, "handle", handle);
-  return result;
+  if (napi_get_cb_info(env, info, &count, &options, nullptr, nullptr) != napi_ok || count != 1 ||
+      napi_get_named_property(env, options, "thread", &handle) != napi_ok)
+    return fail(env, "startInline takes its options");
+  Instance* thread = instance_of(env, handle);
+  if (thread == nullptr || thread->beside != nullptr) return fail(env, "startInline takes a running engine");
+  auto instance = std::make_unique<Instance>();
+  nz::EngineInit init;
+  if (!read_areas(env, options, *instance, init)) return fail(env, "a shared area is missing or too small");
+  instance->thread = thread;
+  init.is_inline = true;
+  init.budget = thread->engine->budget();
+  init.busy_bytes = static_cast<uint64_t>(number_of(env, options, "busyBytes"));
+  init.busy_us = static_cast<uint64_t>(number_of(env, options, "busyMs")) * 1'000;
+  return started(env, options, std::move(instance), std::move(init));
 }
 
 bool read_key(napi_env env, napi_value options, const char* name, const char* count_name,
@@ -353,7 +224,39 @@ napi_value attach(napi_env env, napi_callback_info info) {
   return number(env, 0);
 }
 
-// wake(handle): commands were written while the thread slept.
+// Two engines and the number of a connection.
+bool read_move(napi_env env, napi_callback_info info, Instance*& first, Instance*& second, uint32_t& id) {
+  size_t count = 3;
+  napi_value arguments[3] = {};
+  if (napi_get_cb_info(env, info, &count, arguments, nullptr, nullptr) != napi_ok || count != 3) return false;
+  first = instance_of(env, arguments[0]);
+  second = instance_of(env, arguments[1]);
+  return first != nullptr && second != nullptr && napi_get_value_uint32(env, arguments[2], &id) == napi_ok;
+}
+
+napi_value boolean(napi_env env, bool value) {
+  napi_value result = nullptr;
+  napi_get_boolean(env, value, &result);
+  return result;
+}
+
+// promote(inline, thread, id) → whether the connection is the thread's now. What was written for it has been run before.
+napi_value promote(napi_env env, napi_callback_info info) {
+  Instance* from = nullptr;
+  Instance* to = nullptr;
+  uint32_t id = 0;
+  return boolean(env, read_move(env, info, from, to, id) && from->engine->hand_over(id, *to->engine));
+}
+
+// adopt(inline, thread, id) → whether the connection, which `thread` has released, is the inline engine's now.
+napi_value adopt(napi_env env, napi_callback_info info) {
+  Instance* to = nullptr;
+  Instance* from = nullptr;
+  uint32_t id = 0;
+  return boolean(env, read_move(env, info, to, from, id) && to->engine->adopt(id, *from->engine));
+}
+
+// wake(handle): commands were written while the thread slept. Without a thread they are run before it returns.
 napi_value wake(napi_env env, napi_callback_info info) {
   if (Instance* instance = only_instance(env, info); instance != nullptr) instance->engine->wake();
   return nullptr;
@@ -409,9 +312,12 @@ NAPI_MODULE_INIT() {
     atexit(stop_all);
   });
   set_function(env, exports, "start", start);
+  set_function(env, exports, "startInline", start_inline);
   set_function(env, exports, "duplicate", duplicate);
   set_function(env, exports, "release", release);
   set_function(env, exports, "attach", attach);
+  set_function(env, exports, "promote", promote);
+  set_function(env, exports, "adopt", adopt);
   set_function(env, exports, "wake", wake);
   set_function(env, exports, "hold", hold);
   set_function(env, exports, "stop", stop);

@@ -22,6 +22,7 @@ enum class CommandType : uint32_t {
   ping = 8,
   shutdown = 9,  // argument: reason of the GoAway
   abort = 10,    // argument: 1 to reset the connection
+  release = 11,  // the thread of JS takes it; nothing follows for it before `released` is told
 };
 
 struct Command {

@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -17,7 +18,6 @@ namespace {
 
 // Commands of one turn; sockets have theirs after it.
 constexpr size_t kTurnBytes = 256 * 1024;
-constexpr uint64_t kTickUs = 1'000'000;
 // How long `stop` lets the kernel take to give buffers back.
 constexpr uint64_t kStopUs = 2'000'000;
 
@@ -31,10 +31,15 @@ uint64_t monotonic_us() {
 
 std::unique_ptr<Engine> Engine::create(const EngineInit& init, int& error) {
   std::unique_ptr<Engine> engine(new Engine(init));
-  engine->wake_fd_ = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  engine->wake_fd_ = init.is_inline ? timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK)
+                                    : eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   if (engine->wake_fd_ < 0) {
     error = errno;
     return nullptr;
+  }
+  if (init.is_inline) {
+    error = engine->start_inline();
+    return error == 0 ? std::move(engine) : nullptr;
   }
   // The ring belongs to the thread that makes it, so the thread makes it.
   const auto main = [](void* self) -> void* {
@@ -55,7 +60,7 @@ Engine::Engine(const EngineInit& init)
       commands_(init.commands, init.commands_bytes, ControlBlock(init.control)),
       control_(init.control),
       batches_(init.slabs),
-      budget_(init.window_budget_bytes) {}
+      budget_(init.budget != nullptr ? init.budget : std::make_shared<WindowBudget>(init.window_budget_bytes)) {}
 
 Engine::~Engine() {
   stop();
@@ -81,7 +86,7 @@ int Engine::start_driver() {
     if (uring_error_ != 0) driver_ = nullptr;
   }
   if (driver_ == nullptr) {
-    driver_ = make_epoll_driver(*this);
+    driver_ = make_epoll_driver(*this, Pace::whole);
     if (const int error = driver_->init(wake_fd_); error != 0) return error;
   }
   backend_ = driver_->backend();
@@ -89,6 +94,11 @@ int Engine::start_driver() {
 }
 
 void Engine::attach(AttachInit init) {
+  if (init_.is_inline) {
+    on_woken();
+    open(std::move(init));
+    return publish();
+  }
   {
     const std::lock_guard lock(attached_mutex_);
     attached_.push_back(std::move(init));
@@ -98,12 +108,17 @@ void Engine::attach(AttachInit init) {
 }
 
 void Engine::wake() {
+  if (init_.is_inline) return run_commands_now();
   const uint64_t one = 1;
   while (write(wake_fd_, &one, sizeof one) < 0 && errno == EINTR) {
   }
 }
 
 void Engine::stop() {
+  if (init_.is_inline && driver_ != nullptr) {
+    is_stopping_.store(true, std::memory_order_release);
+    close_all();
+  }
   if (!has_thread_) return;
   has_thread_ = false;
   is_stopping_.store(true, std::memory_order_release);
@@ -112,6 +127,10 @@ void Engine::stop() {
   const std::lock_guard lock(attached_mutex_);
   for (AttachInit& init : attached_) ::close(init.fd);
   attached_.clear();
+  for (const auto* list : {&arrived_, &released_})
+    for (const std::unique_ptr<Connection>& connection : *list) ::close(connection->fd);
+  arrived_.clear();
+  released_.clear();
 }
 
 bool Engine::take(Batch& batch, bool& has_more) {
@@ -135,16 +154,21 @@ void Engine::run() {
     driver_->wait(has_work || (!is_paused && was_full_.load(std::memory_order_acquire)) ? 0 : next_timeout_ms());
     if (!is_paused) was_full_.store(false, std::memory_order_release);
     control_.store(Control::is_sleeping, 0);
-    now_us_ = monotonic_us();
-    commands_.look();
-    take_attached();
-    run_commands();
-    if (now_us_ >= next_tick_us_) tick();
-    flush();
-    publish();
-    bury();
+    on_woken();
+    run_turn();
   }
   close_all();
+}
+
+void Engine::run_turn() {
+  commands_.look();
+  take_attached();
+  run_commands();
+  if (now_us_ >= next_tick_us_) tick();
+  flush();
+  publish();
+  bury();
+  part();
 }
 
 int Engine::next_timeout_ms() const {
@@ -155,16 +179,20 @@ int Engine::next_timeout_ms() const {
 void Engine::take_attached() {
   if (!has_attached_.exchange(false, std::memory_order_acq_rel)) return;
   std::vector<AttachInit> attached;
+  std::vector<std::unique_ptr<Connection>> arrived;
   {
     const std::lock_guard lock(attached_mutex_);
     attached.swap(attached_);
+    arrived.swap(arrived_);
   }
   for (AttachInit& init : attached) open(std::move(init));
+  for (std::unique_ptr<Connection>& connection : arrived) settle(std::move(connection));
 }
 
 void Engine::open(AttachInit init) {
   const uint32_t id = init.session.id;
-  auto made = std::make_unique<Connection>(std::move(init.session), batches_, out_pool_, budget_, now_us_);
+  if (init_.is_inline && connections_.empty()) arm_tick();
+  auto made = std::make_unique<Connection>(std::move(init.session), batches_, out_pool_, *budget_, now_us_);
   Connection& connection = *made;
   connection.fd = init.fd;
   connections_[id] = std::move(made);
@@ -179,8 +207,10 @@ void Engine::open(AttachInit init) {
 }
 
 void Engine::run_commands() {
+  // JS waits while its own thread runs them: all of them then.
+  const size_t max_bytes = init_.is_inline ? SIZE_MAX : kTurnBytes;
   const bool is_sound =
-      commands_.read(kTurnBytes, [this](const Command& command, const uint8_t* bytes) { run_command(command, bytes); });
+      commands_.read(max_bytes, [this](const Command& command, const uint8_t* bytes) { run_command(command, bytes); });
   if (!is_sound) {
     // A ring that JS has broken is read no further; whoever wrote it loses its connections.
     for (auto& [id, connection] : connections_) close(*connection, Failure::broken, EPROTO, true);
@@ -206,6 +236,8 @@ void Engine::run_command(const Command& command, const uint8_t* bytes) {
       break;
     case CommandType::abort:
       return close(connection, Failure::aborted, 0, command.argument != 0);
+    case CommandType::release:
+      return release(connection);
     default:
       run_stream_command(connection, command, bytes);
   }
@@ -237,11 +269,13 @@ void Engine::run_stream_command(Connection& connection, const Command& command, 
 
 void Engine::tick() {
   next_tick_us_ = now_us_ + kTickUs;
+  if (init_.is_inline && !connections_.empty()) arm_tick();
   batches_.pool().trim();
   const bool is_ping_due = init_.keep_alive_ms > 0 && now_us_ >= next_ping_us_;
   if (is_ping_due) next_ping_us_ = now_us_ + uint64_t{init_.keep_alive_ms} * 1'000;
   for (auto& [id, connection] : connections_) {
     connection->session.trim();
+    note_tick(*connection);
     if (!is_ping_due || connection->is_closing) continue;
     connection->session.ping();
     mark_dirty(*connection);
@@ -264,7 +298,7 @@ void Engine::flush() {
 }
 
 void Engine::flush(Connection& connection) {
-  if (connection.is_closing || connection.sending != nullptr) return;
+  if (connection.is_closing || connection.is_leaving || connection.sending != nullptr) return;
   Session& session = connection.session;
   connection.sending = session.take_output();
   if (connection.sending != nullptr) return driver_->send(connection);
@@ -275,7 +309,7 @@ void Engine::flush(Connection& connection) {
 }
 
 void Engine::publish() {
-  if (batches_.publish()) init_.notify(init_.context);
+  if (batches_.publish() && !is_quiet_) init_.notify(init_.context);
 }
 
 void Engine::check(Connection& connection) {
@@ -325,8 +359,7 @@ void Engine::bury() {
     const auto found = connections_.find(id);
     if (found == connections_.end()) continue;
     Connection& connection = *found->second;
-    std::erase(dirty_, &connection);
-    if (last_ == &connection) last_ = nullptr;
+    forget(connection);
     out_pool_.give(std::move(connection.sending));
     ::close(connection.fd);
     batches_.event(EventType::closed, id, 0, static_cast<uint32_t>(connection.failure),
@@ -338,10 +371,18 @@ void Engine::bury() {
   if (!is_stopping_.load(std::memory_order_acquire)) publish();
 }
 
+void Engine::forget(Connection& connection) {
+  std::erase(dirty_, &connection);
+  if (last_ == &connection) last_ = nullptr;
+}
+
+void Engine::on_woken() { now_us_ = monotonic_us(); }
+
 void Engine::on_received(Socket& socket, const uint8_t* bytes, size_t size) {
   Connection& connection = static_cast<Connection&>(socket);
   if (connection.is_closing) return;
   connection.session.counters().add(Counter::receive_completions, 1);
+  note_moved(connection, size);
   connection.session.receive(bytes, size);
   if (connection.session.wants_output()) mark_dirty(connection);
   check(connection);
@@ -355,10 +396,13 @@ void Engine::on_sent(Socket& socket) {
   Connection& connection = static_cast<Connection&>(socket);
   Counters& counters = connection.session.counters();
   counters.add(Counter::sent_bytes, connection.sending->used);
+  note_moved(connection, connection.sending->used);
   counters.add(Counter::send_completions, 1);
   out_pool_.give(std::move(connection.sending));
   mark_dirty(connection);
 }
+
+void Engine::on_detached(Socket& socket) { detached_.push_back(static_cast<Connection&>(socket).session.id()); }
 
 void Engine::on_removed(Socket& socket) { removed_.push_back(static_cast<Connection&>(socket).session.id()); }
 

@@ -1,4 +1,4 @@
-// The twin of the io_uring driver for kernels and containers without it.
+// The twin of the io_uring driver for kernels and containers without it, and the one for connections on the thread of JS.
 #include <errno.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -15,11 +15,16 @@ namespace nz {
 namespace {
 
 constexpr size_t kScratchBytes = 256 * 1024;
+constexpr size_t kSmallScratchBytes = 64 * 1024;
 constexpr int kMaxReady = 256;
 
 class EpollDriver final : public Driver {
  public:
-  explicit EpollDriver(DriverEvents& events) : events_(events), scratch_(new uint8_t[kScratchBytes]) {}
+  EpollDriver(DriverEvents& events, Pace pace)
+      : events_(events),
+        is_small_(pace == Pace::small),
+        scratch_bytes_(is_small_ ? kSmallScratchBytes : kScratchBytes),
+        scratch_(new uint8_t[scratch_bytes_]) {}
   ~EpollDriver() override {
     if (fd_ >= 0) close(fd_);
   }
@@ -35,6 +40,7 @@ class EpollDriver final : public Driver {
   }
 
   Backend backend() const override { return Backend::epoll; }
+  int watch_fd() const override { return fd_; }
 
   void add(Socket& socket) override {
     if (!watch(socket, EPOLLIN)) events_.on_ended(socket, errno);
@@ -60,12 +66,13 @@ class EpollDriver final : public Driver {
 
   void remove(Socket& socket) override {
     socket.is_removing = true;
-    watch(socket, 0);
-    std::erase(paused_, &socket);
-    // What `wait` still holds for it is passed over.
-    for (epoll_event& event : ready_)
-      if (event.data.ptr == &socket) event.data.ptr = kNobody;
+    forget(socket);
     events_.on_removed(socket);
+  }
+
+  void detach(Socket& socket) override {
+    forget(socket);
+    events_.on_detached(socket);
   }
 
   void wait(int timeout_ms) override {
@@ -74,24 +81,34 @@ class EpollDriver final : public Driver {
         watch(*socket, EPOLLIN | (socket->sending == nullptr ? 0u : uint32_t{EPOLLOUT}));
     }
     const int count = epoll_wait(fd_, ready_.data(), kMaxReady, timeout_ms);
-    for (int i = 0; i < count; ++i) {
-      const epoll_event& event = ready_[static_cast<size_t>(i)];
-      if (event.data.ptr == kNobody) continue;
-      if (event.data.ptr == nullptr) {
-        drain_wakes();
-        continue;
-      }
-      Socket& socket = *static_cast<Socket*>(event.data.ptr);
-      if ((event.events & EPOLLOUT) != 0 && socket.sending != nullptr) send(socket);
-      if (event.data.ptr != kNobody && (event.events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0) receive(socket, event);
-    }
+    events_.on_woken();
+    // Another one goes first each time: what a turn may read can be used up before all had theirs.
+    turn_ += 1;
+    for (int i = 0; i < count; ++i) serve(ready_[(turn_ + static_cast<size_t>(i)) % static_cast<size_t>(count)]);
     for (int i = 0; i < count; ++i) ready_[static_cast<size_t>(i)].data.ptr = kNobody;
   }
 
  private:
+  void serve(const epoll_event& event) {
+    if (event.data.ptr == kNobody) return;
+    if (event.data.ptr == nullptr) return drain_wakes();
+    Socket& socket = *static_cast<Socket*>(event.data.ptr);
+    if ((event.events & EPOLLOUT) != 0 && socket.sending != nullptr) send(socket);
+    if (event.data.ptr != kNobody && (event.events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0) receive(socket, event);
+  }
+
+  // What `wait` still holds for it is passed over.
+  void forget(Socket& socket) {
+    watch(socket, 0);
+    std::erase(paused_, &socket);
+    for (epoll_event& event : ready_)
+      if (event.data.ptr == &socket) event.data.ptr = kNobody;
+  }
+
   void receive(Socket& socket, const epoll_event& event) {
-    if (events_.is_input_paused()) return pause(socket, event.events);
-    const ssize_t size = recv(socket.fd, scratch_.get(), kScratchBytes, MSG_DONTWAIT);
+    // In small turns the next one is soon, and finds it ready again.
+    if (events_.is_input_paused()) return is_small_ ? void() : pause(socket, event.events);
+    const ssize_t size = recv(socket.fd, scratch_.get(), scratch_bytes_, MSG_DONTWAIT);
     if (size < 0) {
       if (errno != EAGAIN && errno != EINTR) events_.on_ended(socket, errno);
       return;
@@ -127,6 +144,9 @@ class EpollDriver final : public Driver {
   static inline Socket nobody_;
   static constexpr Socket* kNobody = &nobody_;
   DriverEvents& events_;
+  const bool is_small_;
+  const size_t scratch_bytes_;
+  size_t turn_ = 0;
   std::unique_ptr<uint8_t[]> scratch_;
   std::array<epoll_event, kMaxReady> ready_ = {};
   // Sockets with something to read, while JS is behind.
@@ -137,8 +157,8 @@ class EpollDriver final : public Driver {
 
 }  // namespace
 
-std::unique_ptr<Driver> make_epoll_driver(DriverEvents& events) {
-  return std::unique_ptr<Driver>(new EpollDriver(events));
+std::unique_ptr<Driver> make_epoll_driver(DriverEvents& events, Pace pace) {
+  return std::unique_ptr<Driver>(new EpollDriver(events, pace));
 }
 
 }  // namespace nz

@@ -64,7 +64,7 @@ std::unique_ptr<OutBuffer> RecordBuilder::take() {
 }
 
 void RecordBuilder::drop() {
-  pool_.give(std::exchange(buffer_, nullptr));
+  pool_->give(std::exchange(buffer_, nullptr));
   is_open_ = false;
   growing_ = 0;
   cipher_.wipe();
@@ -82,7 +82,7 @@ bool RecordBuilder::make_room(size_t bytes) {
     close_record();
     if (result_ != RecordResult::ok) return false;
   }
-  if (buffer_ == nullptr) buffer_ = pool_.take();
+  if (buffer_ == nullptr) buffer_ = pool_->take();
   // Records are of full size, so that each is whole in the buffer.
   if (kOutBufferBytes - buffer_->used < kLengthBytes + kMaxMessageBytes) return false;
   is_open_ = true;

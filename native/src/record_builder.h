@@ -37,10 +37,13 @@ class RecordBuilder {
  public:
   // `merges`: whether neighbouring writes to one stream may share a frame.
   RecordBuilder(RecordCipher cipher, OutPool& pool, bool merges)
-      : cipher_(std::move(cipher)), pool_(pool), merges_(merges) {}
+      : cipher_(std::move(cipher)), pool_(&pool), merges_(merges) {}
   ~RecordBuilder() { drop(); }
   RecordBuilder(const RecordBuilder&) = delete;
   RecordBuilder& operator=(const RecordBuilder&) = delete;
+
+  // Buffers come from there, and go there, from now on.
+  void move_to(OutPool& pool) { pool_ = &pool; }
 
   // A frame without bytes behind it. False when the buffer is full: again after `take`.
   bool control(const yamux::Header& header);
@@ -67,7 +70,7 @@ class RecordBuilder {
   size_t record_room() const;
 
   RecordCipher cipher_;
-  OutPool& pool_;
+  OutPool* pool_;
   const bool merges_;
   std::unique_ptr<OutBuffer> buffer_;
   bool is_open_ = false;

@@ -11,15 +11,21 @@ Session::Session(Init init, SessionSink& sink, OutPool& pool, WindowBudget& budg
       is_client_(init.is_client),
       limits_(init.limits),
       merges_messages_(init.merges_messages),
-      sink_(sink),
+      sink_(&sink),
       budget_(budget),
-      now_us_(now_us),
+      now_us_(&now_us),
       counters_(init.counters),
       opener_(std::move(init.opener)),
       builder_(std::move(init.sealer), pool, init.merges_messages) {}
 
 Session::~Session() {
   for (const auto& [id, stream] : streams_) budget_.give(stream.window_size - yamux::kInitialWindowBytes);
+}
+
+void Session::move_to(SessionSink& sink, OutPool& pool, const uint64_t& now_us) {
+  sink_ = &sink;
+  builder_.move_to(pool);
+  now_us_ = &now_us;
 }
 
 Session::Stream* Session::find(uint32_t id) {
@@ -74,7 +80,7 @@ void Session::open_stream(uint32_t id) {
   if (!is_new) return;
   Stream& stream = found->second;
   stream.greeting = yamux::kSyn;
-  stream.window_began_us = now_us_;
+  stream.window_began_us = *now_us_;
   counters_.add(Counter::open_streams, 1);
   if (unacknowledged_ >= kMaxUnacknowledged) {
     stream.awaits_turn = true;
@@ -146,7 +152,7 @@ void Session::mark(uint32_t id) {
   // Too many to keep: the oldest is answered early, so that nobody waits for it.
   if (stream->marks.size() >= kMaxMarks) {
     stream->marks.pop_front();
-    sink_.event(EventType::mark, id_, id, 0, 0);
+    sink_->event(EventType::mark, id_, id, 0, 0);
   }
   stream->marks.push_back(stream->queued_in);
   answer_marks(id, *stream);

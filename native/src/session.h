@@ -2,6 +2,7 @@
 // thread, no clock of its own; one owner calls it.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -44,6 +45,9 @@ enum class EventType : uint8_t {
   flushed,       // shutdown: everything has left, the last frame included
   closed,        // a: Failure, b: errno; the descriptor is closed, nothing follows
   ring_space,    // the command ring has room again
+  busy,          // it moves much: the I/O thread should have it
+  calm,          // it moves little: the thread of JS may have it
+  released,      // after the command `release`. a: whether it waits to be adopted; else it stays where it is
 };
 
 // Where plaintext and events go. Valid during the calls that are given it.
@@ -59,20 +63,21 @@ class SessionSink {
   ~SessionSink() = default;
 };
 
-// What all windows together may have grown by. One thread.
+// What all windows together may have grown by. Of any thread.
 class WindowBudget {
  public:
   explicit WindowBudget(uint64_t bytes) : left_(bytes) {}
   bool take(uint64_t bytes) {
-    if (bytes > left_) return false;
-    left_ -= bytes;
-    return true;
+    uint64_t left = left_.load(std::memory_order_relaxed);
+    while (bytes <= left)
+      if (left_.compare_exchange_weak(left, left - bytes, std::memory_order_relaxed)) return true;
+    return false;
   }
-  void give(uint64_t bytes) { left_ += bytes; }
-  uint64_t left() const { return left_; }
+  void give(uint64_t bytes) { left_.fetch_add(bytes, std::memory_order_relaxed); }
+  uint64_t left() const { return left_.load(std::memory_order_relaxed); }
 
  private:
-  uint64_t left_;
+  std::atomic<uint64_t> left_;
 };
 
 struct SessionLimits {
@@ -109,6 +114,9 @@ class Session {
   ~Session();
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
+
+  // Another owner goes on with it, with the same budget and the same clock.
+  void move_to(SessionSink& sink, OutPool& pool, const uint64_t& now_us);
 
   // What the socket gave. False once the session has failed.
   bool receive(const uint8_t* bytes, size_t size);
@@ -218,9 +226,9 @@ class Session {
   const bool is_client_;
   const SessionLimits limits_;
   const bool merges_messages_;
-  SessionSink& sink_;
+  SessionSink* sink_;
   WindowBudget& budget_;
-  const uint64_t& now_us_;
+  const uint64_t* now_us_;
   Counters counters_;
   RecordCipher opener_;
   RecordBuilder builder_;

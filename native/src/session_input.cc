@@ -41,7 +41,7 @@ bool Session::receive(const uint8_t* bytes, size_t size) {
 bool Session::receive_plaintext(const uint8_t* bytes, size_t size) {
   while (size > 0 && failure_ == Failure::none) {
     const size_t part = std::min(size, kMaxPlaintextBytes);
-    uint8_t* copy = sink_.reserve(part);
+    uint8_t* copy = sink_->reserve(part);
     std::memcpy(copy, bytes, part);
     read_plaintext(copy, part);
     bytes += part;
@@ -55,7 +55,7 @@ bool Session::open_record(const uint8_t* record, size_t size) {
     fail(Failure::record_malformed);
     return false;
   }
-  uint8_t* plaintext = sink_.reserve(size - kTagBytes);
+  uint8_t* plaintext = sink_->reserve(size - kTagBytes);
   switch (opener_.open(record, size, plaintext)) {
     case RecordResult::ok:
       counters_.add(Counter::received_records, 1);
@@ -81,7 +81,7 @@ bool Session::read_plaintext(uint8_t* bytes, size_t size) {
       if (!body_is_wanted_) {
         counters_.add(Counter::dropped_bytes, part);
       } else {
-        sink_.data(id_, body_stream_, bytes, part, merges_messages_);
+        sink_->data(id_, body_stream_, bytes, part, merges_messages_);
       }
       body_left_ -= part;
       bytes += part;
@@ -117,7 +117,7 @@ void Session::read_header(const Header& header) {
       return header.stream == 0 ? read_ping(header) : fail(Failure::frame_invalid);
     case Type::go_away:
       if (header.stream != 0) return fail(Failure::frame_invalid);
-      sink_.event(EventType::go_away, id_, 0, header.length, 0);
+      sink_->event(EventType::go_away, id_, 0, header.length, 0);
   }
 }
 
@@ -177,11 +177,11 @@ bool Session::admit(const Header& header) {
   }
   Stream& stream = streams_[id];
   stream.is_inbound = true;
-  stream.window_began_us = now_us_;
+  stream.window_began_us = *now_us_;
   inbound_streams_ += 1;
   backlog_ += 1;
   counters_.add(Counter::open_streams, 1);
-  sink_.event(EventType::stream, id_, id, 0, 0);
+  sink_->event(EventType::stream, id_, id, 0, 0);
   return true;
 }
 
@@ -203,9 +203,9 @@ void Session::read_ping(const Header& header) {
   }
   if (!is_pinging_ || header.length != ping_id_) return;
   is_pinging_ = false;
-  rtt_us_ = std::max<uint64_t>(now_us_ - ping_sent_us_, 1);
+  rtt_us_ = std::max<uint64_t>(*now_us_ - ping_sent_us_, 1);
   counters_.set(Counter::rtt_us, rtt_us_);
-  sink_.event(EventType::rtt, id_, 0, static_cast<uint32_t>(std::min<uint64_t>(rtt_us_, UINT32_MAX)), 0);
+  sink_->event(EventType::rtt, id_, 0, static_cast<uint32_t>(std::min<uint64_t>(rtt_us_, UINT32_MAX)), 0);
 }
 
 // What the flags of a frame say counts from its last byte on.
@@ -216,12 +216,12 @@ void Session::end_of_frame() {
   if (body_resets_stream_) {
     if (stream->is_inbound && !stream->has_received_bytes) spend(Allowance::kVainStream);
     erase(id);
-    sink_.event(EventType::reset, id_, id, 0, 0);
+    sink_->event(EventType::reset, id_, id, 0, 0);
     return;
   }
   if (!body_ends_stream_ || stream->has_received_fin) return;
   stream->has_received_fin = true;
-  sink_.event(EventType::end, id_, id, 0, 0);
+  sink_->event(EventType::end, id_, id, 0, 0);
   maybe_finish(id, *stream);
 }
 

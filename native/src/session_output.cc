@@ -62,7 +62,7 @@ bool Session::pump_answers() {
     wants_ping_ = false;
     is_pinging_ = true;
     ping_id_ += 1;
-    ping_sent_us_ = now_us_;
+    ping_sent_us_ = *now_us_;
   }
   return true;
 }
@@ -116,7 +116,7 @@ bool Session::send_control(uint32_t id, Stream& stream) {
 // path the threads that have to wake up at both ends are slower than the wire.
 bool Session::send_window(uint32_t id, Stream& stream) {
   uint32_t growth = 0;
-  const bool is_fast = rtt_us_ > 0 && now_us_ - stream.window_began_us <= std::max(4 * rtt_us_, kWakeUpsUs);
+  const bool is_fast = rtt_us_ > 0 && *now_us_ - stream.window_began_us <= std::max(4 * rtt_us_, kWakeUpsUs);
   if (stream.owes_window && is_fast && stream.window_size < limits_.max_window_bytes) {
     growth = std::min(stream.window_size, limits_.max_window_bytes - stream.window_size);
     if (!budget_.take(growth)) growth = 0;
@@ -132,7 +132,7 @@ bool Session::send_window(uint32_t id, Stream& stream) {
   stream.credit = 0;
   stream.receive_window += delta;
   stream.window_size += growth;
-  stream.window_began_us = now_us_;
+  stream.window_began_us = *now_us_;
   if (stream.window_size > counters_.get(Counter::receive_window_bytes))
     counters_.set(Counter::receive_window_bytes, stream.window_size);
   return true;
@@ -200,7 +200,7 @@ void Session::forget_gone(List& list, bool Stream::* is_listed) {
 
 void Session::answer_marks(uint32_t id, Stream& stream) {
   for (; !stream.marks.empty() && stream.marks.front() <= stream.queued_out; stream.marks.pop_front())
-    sink_.event(EventType::mark, id_, id, 0, 0);
+    sink_->event(EventType::mark, id_, id, 0, 0);
 }
 
 // Both sides have said their end: the stream is over. Credit still owed to it is of no use to anybody.

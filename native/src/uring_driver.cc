@@ -62,15 +62,23 @@ class UringDriver final : public Driver {
     cancel(socket);
   }
 
+  void detach(Socket& socket) override {
+    socket.is_detaching = true;
+    std::erase(starved_, &socket);
+    if (socket.operations > 0) cancel_receive(socket);
+    end_detaching(socket);
+  }
+
   void wait(int timeout_ms) override {
     for (Socket* socket : std::exchange(unsent_, {})) send(*socket);
     for (Socket* socket : std::exchange(uncancelled_, {}))
-      if (socket->operations > 0) cancel(*socket);
+      if (socket->operations > 0) socket->is_removing ? cancel(*socket) : cancel_receive(*socket);
     if (!events_.is_input_paused())
       for (Socket* socket : std::exchange(starved_, {})) receive(*socket);
     if (is_wake_lost_) watch_wakes();
     const bool must_wait = timeout_ms != 0 && !ring_.has_completion() && (held_.empty() || events_.is_input_paused());
     ring_.enter(must_wait ? 1 : 0, must_wait ? timeout_ms : 0);
+    events_.on_woken();
     drain_held();
     for (io_uring_cqe completion; ring_.next(completion);) complete(completion);
     drain_held();
@@ -106,6 +114,26 @@ class UringDriver final : public Driver {
     sqe->user_data = reinterpret_cast<uint64_t>(&socket) | kCancel;
     // The descriptor must not be closed, and used by somebody else, before this has run.
     socket.operations += 1;
+  }
+
+  void cancel_receive(Socket& socket) {
+    io_uring_sqe* sqe = ring_.entry();
+    if (sqe == nullptr) return uncancelled_.push_back(&socket);
+    sqe->opcode = IORING_OP_ASYNC_CANCEL;
+    sqe->fd = -1;
+    sqe->addr = reinterpret_cast<uint64_t>(&socket) | kReceive;
+    sqe->user_data = reinterpret_cast<uint64_t>(&socket) | kCancel;
+    socket.operations += 1;
+  }
+
+  // Nothing is under way any more, and nothing received waits.
+  void end_detaching(Socket& socket) {
+    if (!socket.is_detaching || socket.is_removing || socket.operations > 0) return;
+    for (const Held& held : held_)
+      if (held.socket == &socket) return;
+    socket.is_detaching = false;
+    std::erase(uncancelled_, &socket);
+    events_.on_detached(socket);
   }
 
   // A poll and not a read: nothing of ours is written to by the kernel when the ring is torn down.
@@ -144,6 +172,7 @@ class UringDriver final : public Driver {
     }
     if (operation == kSend) return sent(socket, completion.res);
     if (operation == kReceive) received(socket, completion.res, buffer, is_last);
+    end_detaching(socket);
   }
 
   void sent(Socket& socket, int32_t result) {
@@ -158,10 +187,12 @@ class UringDriver final : public Driver {
     if (result == -EINVAL && is_multishot_) {
       // Linux before 6.0.
       is_multishot_ = false;
-      return receive(socket);
+      return socket.is_detaching ? void() : receive(socket);
     }
-    const bool is_over = result == 0 || (result < 0 && result != -ENOBUFS && result != -EINTR && result != -EAGAIN);
-    if (is_last && !is_over) starved_.push_back(&socket);
+    const bool is_cancelled = result == -ECANCELED && socket.is_detaching;
+    const bool is_over =
+        result == 0 || (result < 0 && !is_cancelled && result != -ENOBUFS && result != -EINTR && result != -EAGAIN);
+    if (is_last && !is_over && !socket.is_detaching) starved_.push_back(&socket);
     if (result <= 0 && !is_over) return;
     if (events_.is_input_paused() || !held_.empty()) return held_.push_back({&socket, result, buffer});
     pass_on({&socket, result, buffer});
@@ -185,6 +216,7 @@ class UringDriver final : public Driver {
       }
     }
     if (held.buffer >= 0) buffers_.give(static_cast<uint16_t>(held.buffer));
+    if (held.socket != nullptr) end_detaching(*held.socket);
   }
 
   DriverEvents& events_;

@@ -8,9 +8,9 @@ namespace nz::test {
 namespace {
 
 TEST("engines exchange megabytes, and close in order") {
-  with_both([](bool may_use_uring) {
-    Host client(may_use_uring);
-    Host server(may_use_uring);
+  with_each([](Way way) {
+    Host client(way);
+    Host server(way);
     const Sockets sockets = connect_loopback();
     client.attach(1, true, sockets.client);
     server.attach(9, false, sockets.server);
@@ -33,9 +33,9 @@ TEST("engines exchange megabytes, and close in order") {
 }
 
 TEST("one that does not take its batches makes its sockets wait, and goes on afterwards") {
-  with_both([](bool may_use_uring) {
-    Host client(may_use_uring);
-    Host server(may_use_uring);
+  with_each([](Way way) {
+    Host client(way);
+    Host server(way);
     const std::string sent = pattern(200'000);
     constexpr uint32_t kConnections = 40;
     for (uint32_t id = 1; id <= kConnections; ++id) {
@@ -60,9 +60,9 @@ TEST("one that does not take its batches makes its sockets wait, and goes on aft
 }
 
 TEST("ends of every kind are told once, with their reason") {
-  with_both([](bool may_use_uring) {
-    const auto end = [may_use_uring](void (*finish)(int)) {
-      Host server(may_use_uring);
+  with_each([](Way way) {
+    const auto end = [way](void (*finish)(int)) {
+      Host server(way);
       const Sockets sockets = connect_loopback();
       server.attach(1, false, sockets.server);
       finish(sockets.client);
@@ -93,7 +93,7 @@ TEST("ends of every kind are told once, with their reason") {
 }
 
 TEST("connections opened and closed leave no descriptor behind") {
-  with_both([](bool may_use_uring) {
+  with_each([](Way way) {
     const auto descriptors = [] {
       int open_count = 0;
       rlimit limit = {};
@@ -101,8 +101,8 @@ TEST("connections opened and closed leave no descriptor behind") {
       for (int fd = 0; fd < static_cast<int>(std::min<rlim_t>(limit.rlim_cur, 4'096)); ++fd) open_count += fcntl(fd, F_GETFD) >= 0;
       return open_count;
     };
-    Host client(may_use_uring);
-    Host server(may_use_uring);
+    Host client(way);
+    Host server(way);
     const int before = descriptors();
     for (uint32_t id = 1; id <= 300; ++id) {
       const Sockets sockets = connect_loopback();
@@ -119,10 +119,10 @@ TEST("connections opened and closed leave no descriptor behind") {
 }
 
 TEST("an engine may stop in the middle of everything") {
-  with_both([](bool may_use_uring) {
+  with_each([](Way way) {
     for (int turn = 0; turn < 10; ++turn) {
-      Host client(may_use_uring);
-      Host server(may_use_uring);
+      Host client(way);
+      Host server(way);
       const Sockets sockets = connect_loopback();
       client.attach(1, true, sockets.client);
       server.attach(1, false, sockets.server);
@@ -134,7 +134,7 @@ TEST("an engine may stop in the middle of everything") {
 }
 
 TEST("a broken command ring costs the connections, not the process") {
-  Host host(true);
+  Host host(Way::uring);
   const Sockets sockets = connect_loopback();
   host.attach(1, true, sockets.client);
   host.command(CommandType::write, 1, 1, 0, "x");

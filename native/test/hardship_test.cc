@@ -16,8 +16,8 @@ size_t received_bytes(const Host& host) {
 
 TEST("a ring far too small for its connections delays them, and loses nothing") {
   for (const UringSizes sizes : {UringSizes{1, 2}, UringSizes{2, 4}, UringSizes{8, 8}}) {
-    Host client(true, sizes);
-    Host server(true, sizes);
+    Host client(Way::uring, sizes);
+    Host server(Way::uring, sizes);
     constexpr uint32_t kConnections = 60;
     const std::string sent = pattern(60'000);
     for (uint32_t id = 1; id <= kConnections; ++id) {
@@ -44,8 +44,8 @@ TEST("a ring far too small for its connections delays them, and loses nothing") 
 }
 
 TEST("bytes that come one by one are the same bytes") {
-  with_both([](bool may_use_uring) {
-    Host server(may_use_uring);
+  with_each([](Way way) {
+    Host server(way);
     const Sockets sockets = connect_loopback();
     const int at_once = 1;
     setsockopt(sockets.client, IPPROTO_TCP, TCP_NODELAY, &at_once, sizeof at_once);
@@ -85,35 +85,36 @@ class FewDescriptors {
 TEST("without descriptors an engine does not start, says why, and keeps none") {
   std::vector<uint8_t> ring(64 * 1024);
   std::vector<uint32_t> control(4);
-  const auto start = [&](bool may_use_uring) {
+  const auto start = [&](Way way) {
     EngineInit init;
     init.commands = ring.data();
     init.commands_bytes = ring.size();
     init.control = control.data();
-    init.may_use_uring = may_use_uring;
+    init.may_use_uring = way == Way::uring;
+    init.is_inline = way == Way::in_turns;
     int error = 0;
     const std::unique_ptr<Engine> engine = Engine::create(init, error);
     CHECK((engine == nullptr) == (error != 0));
     if (engine != nullptr) engine->stop();
     return error;
   };
-  // One for the bell of the thread, one for the ring or for epoll.
+  // One for the bell of the thread or the timer of turns, one for the ring or for epoll.
   for (const rlim_t spare : {0u, 1u}) {
     for (int i = 0; i < 50; ++i) {
-      for (const bool may_use_uring : {true, false}) {
+      for (const Way way : {Way::uring, Way::epoll, Way::in_turns}) {
         const FewDescriptors few(spare);
-        CHECK(start(may_use_uring) == EMFILE);
+        CHECK(start(way) == EMFILE);
       }
     }
   }
   const FewDescriptors enough(4);
-  for (int i = 0; i < 20; ++i) CHECK(start(true) == 0 && start(false) == 0);
+  for (int i = 0; i < 20; ++i) CHECK(start(Way::uring) == 0 && start(Way::epoll) == 0 && start(Way::in_turns) == 0);
 }
 
 TEST("one of a hundred that stops reading is held back alone, within bounds") {
-  with_both([](bool may_use_uring) {
-    Host client(may_use_uring);
-    Host server(may_use_uring);
+  with_each([](Way way) {
+    Host client(way);
+    Host server(way);
     constexpr uint32_t kOthers = 100;
     constexpr int kRounds = 20;
     const std::string sent = pattern(32'768);
@@ -139,10 +140,10 @@ TEST("one of a hundred that stops reading is held back alone, within bounds") {
 }
 
 TEST("engines end while hundreds of connections open, talk, and are cut") {
-  with_both([](bool may_use_uring) {
+  with_each([](Way way) {
     for (uint32_t turn = 0; turn < 6; ++turn) {
-      Host client(may_use_uring);
-      Host server(may_use_uring);
+      Host client(way);
+      Host server(way);
       const std::string sent = pattern(20'000);
       for (uint32_t id = 1; id <= 60; ++id) {
         const Sockets sockets = connect_loopback();

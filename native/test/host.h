@@ -40,16 +40,20 @@ inline Sockets connect_loopback() {
   return made;
 }
 
+// How an engine runs: with a thread, by io_uring or epoll, or in turns on this one.
+enum class Way { uring, epoll, in_turns };
+
 // An engine and what JS would do with it.
 class Host {
  public:
-  explicit Host(bool may_use_uring, UringSizes uring_sizes = {}) : ring_(kRingBytes), control_(4), control_block_(control_.data()) {
+  explicit Host(Way way, UringSizes uring_sizes = {}, EngineInit init = {})
+      : is_inline_(way == Way::in_turns), ring_(kRingBytes), control_(4), control_block_(control_.data()) {
     bell_ = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    EngineInit init;
     init.commands = ring_.data();
     init.commands_bytes = ring_.size();
     init.control = control_.data();
-    init.may_use_uring = may_use_uring;
+    init.may_use_uring = way == Way::uring;
+    init.is_inline = way == Way::in_turns;
     init.uring_sizes = uring_sizes;
     init.window_budget_bytes = 64 * 1024 * 1024;
     init.notify = [](void* context) {
@@ -96,21 +100,36 @@ class Host {
 
   // Takes what waits; waits for something at most `timeout_ms`.
   void pump(int timeout_ms) {
-    pollfd waiting = {bell_, POLLIN, 0};
-    poll(&waiting, 1, timeout_ms);
+    wait(timeout_ms);
+    take_each([this](const Event& event, const char* bytes) {
+      if (event.type == static_cast<uint32_t>(EventType::data)) {
+        received[event.stream].append(bytes, event.b);
+        if (consumes) command(CommandType::consumed, event.session, event.stream, event.b);
+      } else {
+        told.push_back({static_cast<EventType>(event.type), event.stream, event.a});
+        if (told.back().type == EventType::stream) command(CommandType::accept, event.session, event.stream);
+      }
+    });
+  }
+
+  // Until something may wait; runs a turn if it is this thread's to run.
+  void wait(int timeout_ms) {
+    pollfd waiting[] = {{bell_, POLLIN, 0}, {is_inline_ ? engine->watch_fd() : -1, POLLIN, 0}};
+    poll(waiting, 2, timeout_ms);
     uint64_t count = 0;
     (void)!read(bell_, &count, sizeof count);
+    if (is_inline_ && waiting[1].revents != 0) engine->run_sockets();
+  }
+
+  // Calls `use(event, bytes)` for all that waits, `bytes` being those of `data`.
+  template <typename Use>
+  void take_each(Use use) {
     Batch batch;
     bool has_more = true;
     while (has_more && engine->take(batch, has_more)) {
       for (const Event& event : batch.events) {
-        if (event.type == static_cast<uint32_t>(EventType::data)) {
-          received[event.stream].append(reinterpret_cast<const char*>(batch.slab.get()) + event.a, event.b);
-          if (consumes) command(CommandType::consumed, event.session, event.stream, event.b);
-        } else {
-          told.push_back({static_cast<EventType>(event.type), event.stream, event.a});
-          if (told.back().type == EventType::stream) command(CommandType::accept, event.session, event.stream);
-        }
+        const bool is_data = event.type == static_cast<uint32_t>(EventType::data);
+        use(event, is_data ? reinterpret_cast<const char*>(batch.slab.get()) + event.a : nullptr);
       }
       engine->slabs().give(std::move(batch.slab));
       batch = Batch{};
@@ -140,6 +159,7 @@ class Host {
   bool consumes = true;
 
  private:
+  const bool is_inline_;
   void put(size_t offset, const Command& command) { std::memcpy(ring_.data() + offset, &command, sizeof command); }
   std::vector<uint8_t> ring_;
   std::vector<uint32_t> control_;
@@ -166,8 +186,8 @@ inline std::string pattern(size_t size) {
 }
 
 template <typename Run>
-void with_both(Run run) {
-  for (const bool may_use_uring : {true, false}) run(may_use_uring);
+void with_each(Run run) {
+  for (const Way way : {Way::uring, Way::epoll, Way::in_turns}) run(way);
 }
 
 }  // namespace nz::test

@@ -10,7 +10,7 @@ import { nativeFactory } from '../../modules/network/native-muxer/native-muxer.t
 import { nativeAsked } from './native-asked.ts'
 import { noiseEncrypter } from '../../modules/network/noise/encrypter.ts'
 import type { Connection, Libp2p, Stream, StreamMuxerFactory } from '@libp2p/interface'
-import type { Engine } from '../../native/binding.ts'
+import type { Engine, EngineInit } from '../../native/binding.ts'
 
 export const MUXER_OPTIONS = {
   maxInboundStreams: 1_024,
@@ -25,10 +25,10 @@ export function whyNoNative(): string | false {
   return loaded.supported ? false : `native session: ${loaded.reason}`
 }
 
-export function startTestEngine(choice: 'auto' | 'epoll'): Engine {
+export function startTestEngine(choice: 'auto' | 'epoll', init: Partial<EngineInit> = {}): Engine {
   const loaded = loadAddon()
   if (!loaded.supported) throw new Error(loaded.reason)
-  const made = startEngine(loaded.addon, { mayUseUring: choice === 'auto' && nativeAsked() !== 'epoll' })
+  const made = startEngine(loaded.addon, { ...init, mayUseUring: choice === 'auto' && nativeAsked() !== 'epoll' })
   if (!made.started) throw new Error(`the engine does not start: errno ${made.errno}`)
   return made.engine
 }

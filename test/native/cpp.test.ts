@@ -39,12 +39,23 @@ describe('the C++ of the native session', { skip }, () => {
   if (typeof found === 'string') return
 
   it('keeps its promises under the address and undefined-behaviour sanitizers', async () => {
-    const files = ['main.cc', 'record_test.cc', 'session_test.cc', 'engine_test.cc', 'hardship_test.cc']
+    const files = [
+      'main.cc',
+      'record_test.cc',
+      'session_test.cc',
+      'engine_test.cc',
+      'moves_test.cc',
+      'hardship_test.cc',
+    ]
     assert.match(await mustPass(await found.build('unit', files, 'address,undefined')), /\d+ cases, \d+ checks/)
   })
 
   it('has two threads that share what they should and nothing else', async () => {
-    const program = await found.build('engine', ['main.cc', 'engine_test.cc', 'hardship_test.cc'], 'thread')
+    const program = await found.build(
+      'engine',
+      ['main.cc', 'engine_test.cc', 'moves_test.cc', 'hardship_test.cc'],
+      'thread',
+    )
     assert.match(await mustPass(program), /\d+ cases, \d+ checks/)
   })
 })

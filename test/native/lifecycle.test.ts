@@ -102,7 +102,9 @@ describe('an environment with the native session', { skip, timeout: 120_000 }, (
 
   it('ends as a worker, at any moment, again and again', async () => {
     for (let i = 0; i < 6; i++) {
-      const worker = new Worker(child, { argv: ['transfer', i % 2 === 0 ? 'auto' : 'epoll'] })
+      // With a connection that the thread has by then, and with one that it has not.
+      const what = i % 3 === 1 ? 'held' : 'transfer'
+      const worker = new Worker(child, { argv: [what, i % 2 === 0 ? 'auto' : 'epoll'] })
       await once(worker, 'message')
       if (i % 3 === 0) await new Promise((settle) => setTimeout(settle, i * 5))
       assert.equal(typeof (await worker.terminate()), 'number')

@@ -93,7 +93,9 @@ export class Toolchain implements AsyncDisposable {
     sanitizer: Sanitizer,
     { compile = [], link = [] }: { readonly compile?: readonly string[]; readonly link?: readonly string[] } = {},
   ): Promise<string> {
-    const sources = readdirSync(join(folder, 'src')).filter((file) => file.endsWith('.cc') && file !== 'binding.cc')
+    const sources = readdirSync(join(folder, 'src')).filter(
+      (file) => file.endsWith('.cc') && !file.startsWith('binding'),
+    )
     const paths = [
       ...sources.map((file) => join(folder, 'src', file)),
       ...files.map((file) => join(folder, 'test', file)),

@@ -1,0 +1,45 @@
+// An engine in a Node environment: what it shares with JS, how its batches are told, how both end.
+#pragma once
+
+#include <memory>
+
+#include "binding_values.h"
+#include "binding_watch.h"
+#include "engine.h"
+
+namespace nz::binding {
+
+// The environment's cleanup hook frees it, or `halt`.
+struct Instance {
+  napi_env env = nullptr;
+  std::unique_ptr<Engine> engine;
+  // Without a thread: who waits for its sockets.
+  LoopWatch* watch = nullptr;
+  // Tells on the thread of JS what was not told from there.
+  napi_threadsafe_function deliver = nullptr;
+  napi_ref on_batch = nullptr;
+  napi_ref commands = nullptr;
+  napi_ref control = nullptr;
+  napi_ref counters = nullptr;
+  napi_ref events = nullptr;
+  napi_ref slabs = nullptr;
+  uint64_t* counter_slots = nullptr;
+  size_t counter_slot_count = 0;
+  uint8_t* event_bytes = nullptr;
+  const uint8_t* slab_bytes = nullptr;
+  // The engine that gives connections to this one: what it has told of them comes first.
+  Instance* beside = nullptr;
+  // And the other way round.
+  Instance* thread = nullptr;
+};
+
+// Starts the engine and readies all that tells of it. 0 or an errno.
+int run(Instance& instance, EngineInit init, napi_value on_batch);
+
+// Ends the engine; nothing is told afterwards. May be called again.
+void halt(Instance& instance);
+
+// At the end of the process: OpenSSL is taken down then, and no thread may use it.
+void stop_all();
+
+}  // namespace nz::binding
