@@ -21,7 +21,7 @@ export function reachabilityText(answer: Reachability, nowMs: number): string {
   return [
     `${verdict === 'unreachable' || verdict === 'unknown' ? '!' : '✔'} ${VERDICTS[verdict]}`,
     `because   ${escapeText(why)}`,
-    `NAT       ${answer.mapping} mapping${seen}`,
+    `NAT       ${answer.mapping} mapping, ${answer.filtering} filtering${seen}`,
     ...addresses.map((address) => `address   ${escapeText(address)}`),
     ...(portMapping === null
       ? []

@@ -124,12 +124,12 @@ export class Connector {
     addresses: readonly string[],
     signal: AbortSignal,
     choice: DialChoice = {},
-  ): Promise<void> {
+  ): Promise<Connection> {
     this.#check(peerId)
     const { book } = this.#services
     const candidates = addresses.length > 0 ? addresses : mostReachableFirst(book.addresses(peerId))
     if (this.#dialer === null) throw networkErrors.NZ_NETWORK_STOPPED()
-    await this.#dialer.dial(peerId, candidates.slice(0, MAX_ADDRESSES_TO_DIAL), signal, choice)
+    return await this.#dialer.dial(peerId, candidates.slice(0, MAX_ADDRESSES_TO_DIAL), signal, choice)
   }
 
   async #dial(peerId: string, given: readonly string[], isDirect: boolean): Promise<void> {

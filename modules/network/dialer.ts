@@ -31,6 +31,8 @@ export interface DialChoice extends PortOptions {
   readonly delayMs?: number
   /** In place of `dialTimeoutMs`. */
   readonly timeoutMs?: number
+  /** Whether the peer only wants to know if it can be dialled: no attempt to reach it, and not in the ledger. */
+  readonly isProbe?: boolean
   /** Whether the peer dials at the same time. */
   readonly isPunch?: boolean
 }
@@ -81,13 +83,20 @@ export class Dialer {
     peerId: string,
     address: string,
     signal: AbortSignal,
-    { timeoutMs = this.#options.dialTimeoutMs, delayMs: _delayMs, isPunch = false, ...port }: DialChoice,
+    {
+      timeoutMs = this.#options.dialTimeoutMs,
+      delayMs: _delayMs,
+      isPunch = false,
+      isProbe = false,
+      ...port
+    }: DialChoice,
   ): Promise<Connection | null> {
     const { swarm, ledger, clock, isBlocked } = this.#services
     const startedMs = clock.monotonicMs()
     let isBeforeRelay = relayOf(address) !== null
     let stage: DialStage = 'resolve'
-    const record = (code: string | null): void =>
+    const record = (code: string | null): void => {
+      if (isProbe) return
       ledger.record(peerId, {
         atMs: clock.nowMs(),
         address,
@@ -97,6 +106,7 @@ export class Dialer {
         code,
         isPunch,
       })
+    }
     if (isBlocked(address)) {
       record('NZ_NETWORK_BLOCKED')
       return null

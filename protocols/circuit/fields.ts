@@ -1,6 +1,6 @@
 /**
- * Protocol buffers as the circuit relay and hole punching protocols of libp2p use them: messages of numbers and byte
- * strings, each behind its length. Pure; every size is bounded before anything is kept.
+ * Protocol buffers as the circuit relay, hole punching and AutoNAT protocols of libp2p use them: messages of numbers and
+ * byte strings, each behind its length. Pure; every size is bounded before anything is kept.
  */
 
 /** Of one message; the specifications of both protocols name it. */
@@ -12,8 +12,10 @@ const MAX_VARINT_BYTES = 10
 export type Field =
   | { readonly number: number; readonly value: bigint }
   | { readonly number: number; readonly bytes: Uint8Array }
+  /** Eight bytes, least first. */
+  | { readonly number: number; readonly fixed: bigint }
 
-/** The fields in their order, those of unknown number too; `null` for anything else than fields of these two kinds. */
+/** The fields in their order, those of unknown number too; `null` for anything else than fields of these kinds. */
 export function readFields(message: Uint8Array): readonly Field[] | null {
   const fields: Field[] = []
   let at = 0
@@ -21,6 +23,11 @@ export function readFields(message: Uint8Array): readonly Field[] | null {
     const key = readVarint(message, at)
     if (key === null || key.value > 0xffff_ffffn || fields.length === MAX_FIELDS) return null
     const number = Number(key.value >> 3n)
+    if ((key.value & 7n) === 1n && number > 0 && message.length - key.end >= 8) {
+      at = key.end + 8
+      fields.push({ number, fixed: viewOf(message).getBigUint64(key.end, true) })
+      continue
+    }
     const next = readVarint(message, key.end)
     if (number === 0 || next === null) return null
     if ((key.value & 7n) === 0n) {
@@ -41,6 +48,12 @@ export function numberOf(fields: readonly Field[], number: number): bigint | und
   return found !== undefined && 'value' in found ? found.value : undefined
 }
 
+/** The last eight bytes given for the field. */
+export function fixedOf(fields: readonly Field[], number: number): bigint | undefined {
+  const found = fields.findLast((field) => field.number === number && 'fixed' in field)
+  return found !== undefined && 'fixed' in found ? found.fixed : undefined
+}
+
 export function bytesOf(fields: readonly Field[], number: number): readonly Uint8Array[] {
   return fields.flatMap((field) => (field.number === number && 'bytes' in field ? [field.bytes] : []))
 }
@@ -49,10 +62,10 @@ export function bytesOf(fields: readonly Field[], number: number): readonly Uint
 export function writeFields(fields: readonly Field[]): Uint8Array {
   const parts: Uint8Array[] = []
   for (const field of fields) {
-    const isNumber = 'value' in field
-    parts.push(writeVarint((BigInt(field.number) << 3n) | (isNumber ? 0n : 2n)))
-    if (isNumber) parts.push(writeVarint(field.value))
-    else parts.push(writeVarint(BigInt(field.bytes.length)), field.bytes)
+    const key = BigInt(field.number) << 3n
+    if ('value' in field) parts.push(writeVarint(key), writeVarint(field.value))
+    else if ('fixed' in field) parts.push(writeVarint(key | 1n), fixedBytes(field.fixed))
+    else parts.push(writeVarint(key | 2n), writeVarint(BigInt(field.bytes.length)), field.bytes)
   }
   const message = joined(parts)
   if (message.length > MAX_MESSAGE_BYTES) throw new RangeError(`message of ${message.length} bytes`)
@@ -118,6 +131,16 @@ function writeVarint(value: bigint): Uint8Array {
   }
   bytes.push(Number(left))
   return Uint8Array.from(bytes)
+}
+
+function viewOf(bytes: Uint8Array): DataView {
+  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+}
+
+function fixedBytes(value: bigint): Uint8Array {
+  const bytes = new Uint8Array(8)
+  viewOf(bytes).setBigUint64(0, value, true)
+  return bytes
 }
 
 function joined(parts: readonly Uint8Array[]): Uint8Array {

@@ -57,6 +57,11 @@ export function networkHandlers(services: NetworkHandlersServices): Handlers<typ
       })
       return {
         ...reachability,
+        dialledBack: {
+          reached: [...reachability.dialledBack.reached],
+          unreached: [...reachability.dialledBack.unreached],
+          helpers: reachability.dialledBack.helpers,
+        },
         observed: [...reachability.observed],
         addresses: [...network.addresses()],
         relays: relays.map(named),

@@ -1,6 +1,7 @@
 /** How others reach this node: relays, what observers say, piercing NATs. Puts the parts of reach/ and relay/ together. */
 import { networkInterfaces } from 'node:os'
 import { multiaddr } from '@multiformats/multiaddr'
+import { DIAL_REQUEST_PROTOCOL } from '../../../protocols/autonat/messages.ts'
 import { HOP_PROTOCOL } from '../../../protocols/circuit/messages.ts'
 import { encodeReachAnswer, REACH_METHOD } from '../../../protocols/reach/answer.ts'
 import { RPC_PROTOCOL } from '../../../protocols/rpc/frame.ts'
@@ -10,12 +11,13 @@ import { isRelayed, limitOf } from '../paths.ts'
 import { RelayServer } from '../relay/server.ts'
 import { Reservations, RELAYS_OF_CONTACTS } from '../relay/reservations.ts'
 import { networkErrors, networkEvents } from '../service.ts'
+import { DialBack } from './dial-back.ts'
 import { HolePuncher } from './hole-puncher.ts'
 import { ListeningPorts } from './listening-port.ts'
 import { ObservedAddresses } from './observed-addresses.ts'
 import { PiercedHosts } from './pierced-hosts.ts'
 import { PortMapping } from './port-mapping.ts'
-import { judge } from './verdict.ts'
+import { filteringOf, judge } from './verdict.ts'
 import { retire } from './retire.ts'
 import type { IdentifyResult } from '@libp2p/interface'
 import type { EventBus } from '../../../kernel/index.ts'
@@ -44,6 +46,7 @@ export class Reach {
   readonly #observed = new ObservedAddresses()
   readonly #reservations: Reservations
   readonly #puncher: HolePuncher
+  readonly #dialBack: DialBack
   readonly #server: RelayServer | null
   readonly #portMapping: PortMapping | null
   readonly #pierced: PiercedHosts
@@ -74,6 +77,15 @@ export class Reach {
       bytesOf,
       textsOf,
     })
+    this.#dialBack = new DialBack({
+      ...services,
+      dial: async (...args) => await this.#dialBackTo(...args),
+      retire: (path) => this.#retire(path),
+      hostOfPeer: (peerId) => this.#publicHostOf(peerId),
+      candidates: () => this.#candidates(),
+      bytesOf,
+      textsOf,
+    })
     this.#server = config.relay.serve
       ? new RelayServer({ ...services, isDirect: direct, addresses: () => bytesOf(this.#listening()) }, config.relay)
       : null
@@ -91,6 +103,7 @@ export class Reach {
     this.#swarm = swarm
     const { signal } = this.#stopped
     this.#puncher.start(signal)
+    this.#dialBack.start(signal)
     this.#server?.start(signal)
     this.#services.handleRequests(REACH_METHOD, async (_payload, { peerId }) => this.#tell(peerId), { signal })
   }
@@ -138,10 +151,13 @@ export class Reach {
       if (connection.direction === 'inbound') void this.#puncher.upgrade(peerId, path)
       return
     }
-    const isUnasked = connection.direction === 'inbound' && !this.ports.has(connection) && !this.#pierced.has(address)
+    const isUnasked =
+      connection.direction === 'inbound' &&
+      !this.ports.has(connection) &&
+      !this.#pierced.has(address) &&
+      !this.#hasSpokenTo(address)
     if (isUnasked && !isPrivate(hostOf(address) ?? '')) this.#cameInAt = ownHosts()
-    for (const relayed of this.#services.paths.of(peerId).filter(isRelayed))
-      void retire(relayed, { clock: this.#services.clock, signal: this.#stopped.signal, movable: RPC_PROTOCOL })
+    for (const relayed of this.#services.paths.of(peerId).filter(isRelayed)) this.#retire(relayed)
   }
 
   identified({ peerId: peer, observedAddr, protocols, connection }: IdentifyResult): void {
@@ -150,6 +166,7 @@ export class Reach {
     if (relayOf(address) !== null) return
     if (observedAddr !== undefined && this.ports.has(connection))
       this.#observed.note(peerId, address, observedAddr.toString())
+    if (protocols.includes(DIAL_REQUEST_PROTOCOL)) this.#dialBack.met(peerId)
     const { config, isKept, knownAddresses } = this.#services
     const isWanted = config.relay.useContacts && isKept(peerId) && this.#reservations.ofContacts < RELAYS_OF_CONTACTS
     if (isWanted && protocols.includes(HOP_PROTOCOL) && this.reachability().verdict !== 'direct')
@@ -173,7 +190,12 @@ export class Reach {
     const listening = this.#swarm === null ? [] : this.#listening()
     const own = ownHosts()
     const relays = this.#reservations.report()
+    const { reached, unreached, helpers } = this.#dialBack.report()
+    const mapped = this.#portMapping?.state.address ?? null
     const facts = {
+      isReached: reached.length > 0,
+      // With a port of the router it is that which strangers come in by.
+      isShut: reached.length === 0 && unreached.some((address) => address === (mapped ?? address)),
       mapping: this.#observed.mapping(own),
       // On another network nothing is known of who comes in.
       cameIn: this.#cameInAt.some((host) => own.includes(host)),
@@ -186,6 +208,8 @@ export class Reach {
     return {
       ...judge(facts),
       mapping: facts.mapping,
+      filtering: filteringOf(facts),
+      dialledBack: { reached, unreached, helpers },
       observed: this.#observed.addresses(),
       observers: this.#observed.observers,
       canPunch: facts.canPunch,
@@ -213,6 +237,41 @@ export class Reach {
   #outsideAddresses(): readonly string[] {
     const announced = (this.#swarm?.getMultiaddrs() ?? []).map((address) => plain(address.toString()))
     return [...new Set([...this.#observed.addresses(), ...announced])]
+  }
+
+  /** Addresses at which strangers should get in, that of the router first; what a NAT maps is asked about for its filter. */
+  #candidates(): readonly string[] {
+    const isPublic = (address: string): boolean => !isPrivate(hostOf(address) ?? '')
+    const mapped = this.#portMapping?.state.address ?? null
+    return [...(mapped === null ? [] : [mapped]), ...this.#listening().filter(isPublic), ...this.#observed.addresses()]
+  }
+
+  /** Whether a NAT lets that host in because there is a connection to it from the listening port, however old. */
+  #hasSpokenTo(address: string): boolean {
+    const spoken = this.#services.paths.all().filter(({ connection }) => this.ports.has(connection))
+    return spoken.some(({ connection }) => hostOf(connection.remoteAddr.toString()) === hostOf(address))
+  }
+
+  #publicHostOf(peerId: string): string | null {
+    const host = hostOf(this.#directPath(peerId)?.connection.remoteAddr.toString() ?? '')
+    return host === null || isPrivate(host) ? null : host
+  }
+
+  /** One connection more, from a port of its own: the peer wants to know whether it comes in. */
+  async #dialBackTo(
+    peerId: string,
+    address: string,
+    { timeoutMs, signal }: { readonly timeoutMs: number; readonly signal: AbortSignal },
+  ): Promise<OpenPath | null> {
+    const { connector, paths } = this.#services
+    const connection = await connector
+      .dialAnother(peerId, [address], signal, { timeoutMs, isProbe: true })
+      .catch(() => null)
+    return paths.of(peerId).find((path) => path.connection === connection) ?? null
+  }
+
+  #retire(path: OpenPath): void {
+    void retire(path, { clock: this.#services.clock, signal: this.#stopped.signal, movable: RPC_PROTOCOL })
   }
 
   #directPath(peerId: string): OpenPath | undefined {

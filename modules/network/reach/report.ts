@@ -1,5 +1,6 @@
 /** What a node tells of how it is reached, of the relays it uses, and of what it does as one. */
 
+import type { DialBackReport } from './dial-back.ts'
 import type { MappingProtocol } from './mapping-protocols.ts'
 
 /** A relay at which this node has, or wants, a place. */
@@ -61,6 +62,13 @@ export interface Reachability {
   /** One sentence without trailing punctuation. */
   readonly why: string
   readonly mapping: 'none' | 'endpoint-independent' | 'endpoint-dependent' | 'unknown'
+  /**
+   * Whom a NAT or firewall lets in (RFC 4787 §5): anybody; `address-dependent-at-most`: at least those this node has spoken
+   * to, from any port of theirs; only from the very port it has spoken to.
+   */
+  readonly filtering: 'endpoint-independent' | 'address-dependent-at-most' | 'address-and-port-dependent' | 'unknown'
+  /** What came of asking peers to dial this node (AutoNAT v2). */
+  readonly dialledBack: DialBackReport
   /** Public addresses others see this node at. */
   readonly observed: readonly string[]
   readonly observers: number
@@ -84,6 +92,8 @@ export function unknownReach(why: string): Reachability {
     verdict: 'unknown',
     why,
     mapping: 'unknown',
+    filtering: 'unknown',
+    dialledBack: { reached: [], unreached: [], helpers: 0 },
     observed: [],
     observers: 0,
     canPunch: false,

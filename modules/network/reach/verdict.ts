@@ -8,6 +8,10 @@ export interface ReachFacts {
   readonly isOffline: boolean
   /** Whether somebody has come in directly from a public address. */
   readonly cameIn: boolean
+  /** Whether a peer that was asked to has dialled this node at an address of its own or of the router. */
+  readonly isReached: boolean
+  /** Whether several were asked to, and none came through. */
+  readonly isShut: boolean
   readonly hasPublicAddress: boolean
   /** Whether the router has given a port that is reached from outside. */
   readonly isPortMapped: boolean
@@ -19,6 +23,8 @@ export function judge({
   mapping,
   isOffline,
   cameIn,
+  isReached,
+  isShut,
   hasPublicAddress,
   isPortMapped,
   isServedByRelay,
@@ -26,17 +32,19 @@ export function judge({
 }: ReachFacts): Pick<Reachability, 'verdict' | 'why'> {
   if (isOffline) return { verdict: 'unreachable', why: OFFLINE }
   if (cameIn) return { verdict: 'direct', why: 'peers have connected from outside' }
-  if (mapping === 'none') return { verdict: 'direct', why: 'peers outside see an address of this machine' }
-  if (isPortMapped) return { verdict: 'direct', why: 'the router passes a port of its own on to this node' }
-  const isBehindNat = mapping !== 'unknown' || !hasPublicAddress
+  if (mapping === 'none' && !isShut) return { verdict: 'direct', why: 'peers outside see an address of this machine' }
+  if (isPortMapped && !isShut) return { verdict: 'direct', why: 'the router passes a port of its own on to this node' }
+  const isBehindNat = mapping !== 'unknown' || !hasPublicAddress || isShut
+  if (!isBehindNat && isReached) return { verdict: 'direct', why: 'peers that were asked to have connected to it' }
   if (!isBehindNat) return { verdict: 'unknown', why: 'an address is public, and nobody outside has used it yet' }
   const nat = {
+    none: 'a firewall keeps out peers that dial a public address of this machine',
     'endpoint-independent': 'a NAT maps the port alike for all peers',
     'endpoint-dependent': 'a NAT maps the port anew for each peer',
-    unknown: 'all addresses are private',
+    unknown: hasPublicAddress ? 'a firewall keeps out peers that dial a public address' : 'all addresses are private',
   }[mapping]
   if (!isServedByRelay)
-    return mapping === 'unknown'
+    return mapping === 'unknown' && !isShut
       ? { verdict: 'unknown', why: `${nat}, and too few peers outside have said what they see` }
       : { verdict: 'unreachable', why: `${nat}, and no relay brings peers together with this node` }
   if (mapping === 'endpoint-dependent')
@@ -44,4 +52,16 @@ export function judge({
   if (!canPunch)
     return { verdict: 'relayed', why: `${nat}, and dialling from the listening port needs the native addon` }
   return { verdict: 'punchable', why: `${nat}; a relay brings peers together, who then connect directly` }
+}
+
+/** Whom a NAT lets in at the listening port (RFC 4787 §5), as far as anybody has tried. */
+export function filteringOf({
+  cameIn,
+  isReached,
+  isShut,
+}: Pick<ReachFacts, 'cameIn' | 'isReached' | 'isShut'>): Reachability['filtering'] {
+  if (cameIn) return 'endpoint-independent'
+  // Those who dial back are ones this node has spoken to, at another port of theirs.
+  if (isReached) return 'address-dependent-at-most'
+  return isShut ? 'address-and-port-dependent' : 'unknown'
 }

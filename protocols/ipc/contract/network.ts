@@ -185,6 +185,16 @@ export const networkContract = defineContract({
       mapping: z
         .enum(['none', 'endpoint-independent', 'endpoint-dependent', 'unknown'])
         .describe('how a NAT maps the listening port (RFC 4787)'),
+      filtering: z
+        .enum(['endpoint-independent', 'address-dependent-at-most', 'address-and-port-dependent', 'unknown'])
+        .describe('whom a NAT or firewall lets in (RFC 4787): anybody; hosts it has spoken to; only their very ports'),
+      dialledBack: z
+        .strictObject({
+          reached: z.array(z.string()).describe('addresses at which a peer that was asked to has come in'),
+          unreached: z.array(z.string()).describe('addresses at which several were asked to, and none came in'),
+          helpers: z.number().int().describe('peers whose answers count'),
+        })
+        .describe('what came of asking peers to dial this node (AutoNAT v2)'),
       observed: z.array(z.string()).describe('public addresses others see this node at'),
       observers: z.number().int().describe('peers that have said what they see'),
       canPunch: z.boolean().describe('whether dials can leave from the listening port'),
