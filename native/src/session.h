@@ -202,7 +202,7 @@ class Session {
   // Answers with a reset. A peer that takes none of them is cut.
   void refuse(uint32_t stream);
   void spend(uint32_t units) {
-    if (!allowance_.spend(units, now_us_)) fail(Failure::flood);
+    if (!allowance_.spend(units, *now_us_)) fail(Failure::flood);
   }
 
   // Output (session_output.cc).
