@@ -17,7 +17,7 @@ import type { Work } from './work.ts'
 
 const SIZES = {
   small: { clients: 4, rounds: 1, work: { kind: 'send', count: 40, size: 4_096 } },
-  full: { clients: 100, rounds: FULL_ROUNDS, work: { kind: 'send', count: 256, size: 4_096 } },
+  full: { clients: 100, rounds: FULL_ROUNDS, work: { kind: 'send', count: 128, size: 4_096 } },
 } as const satisfies Record<string, { clients: number; rounds: number; work: Work }>
 /** 100 Mbit/s: what a peer far away can have. One on this machine would need a processor for more. */
 const LINE_BYTES_PER_SECOND = 12_500_000

@@ -106,7 +106,7 @@ export class OutgoingStream {
     while (!this.#isOver) {
       const next = this.#window.frameAt(machine.offset)
       if (next === null) {
-        if (this.#window.room === 0) await this.#changed.pass()
+        if (!this.#window.hasRoomForFrame) await this.#changed.pass()
         else if (!(await this.#fillOrOver())) break
         continue
       }

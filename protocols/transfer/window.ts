@@ -4,7 +4,7 @@
  */
 import { createHash } from 'node:crypto'
 import { encodeDataFrame } from './frame.ts'
-import { FRAME_HEADER_BYTES, WINDOW_BYTES } from './limits.ts'
+import { FRAME_HEADER_BYTES, MAX_DATA_BYTES, WINDOW_BYTES } from './limits.ts'
 import type { Hash } from 'node:crypto'
 
 interface Chunk {
@@ -40,6 +40,11 @@ export class SendWindow {
   /** Bytes that may be appended before the receiver must acknowledge. */
   get room(): number {
     return this.#capacityBytes - (this.#end - this.#acked)
+  }
+
+  /** A frame cut to fit into what is left would have to be copied, and the rest of it too. */
+  get hasRoomForFrame(): boolean {
+    return this.room >= Math.min(MAX_DATA_BYTES, this.#capacityBytes)
   }
 
   /** Takes ownership of `frame`, a data frame whose payload are the next bytes of the source. */
