@@ -3,10 +3,12 @@ import { fork } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import { extname, join } from 'node:path'
 import type { DhtVariant } from './dht-nodes.ts'
-import type { DhtOrder, Started, Timed } from './dht-process.ts'
+import type { DhtOrder, Started, Timed, Usage } from './dht-process.ts'
 
-const START_TIMEOUT_MS = 240_000
-const ORDER_TIMEOUT_MS = 60_000
+const START_TIMEOUT_MS = 1_200_000
+const ORDER_TIMEOUT_MS = 120_000
+/** Nodes of the first processes that all others join by. */
+const BOOTSTRAP_NODES = 3
 
 interface Member {
   readonly child: ChildProcess
@@ -30,15 +32,16 @@ export class Fleet implements AsyncDisposable {
   }
 
   async start({ processes, nodes }: { readonly processes: number; readonly nodes: number }): Promise<void> {
-    let bootstrap: readonly string[] = []
+    const bootstrap: string[] = []
     for (let at = 0; at < processes; at++) {
       const count = Math.floor(nodes / processes) + (at < nodes % processes ? 1 : 0)
       const child = this.#fork()
       this.#members.push({ child, nodes: [] })
-      const order: DhtOrder = { kind: 'start', variant: this.variant, count, bootstrap }
+      const order: DhtOrder = { kind: 'start', variant: this.variant, count, bootstrap: [...bootstrap] }
       const started = (await this.#order(child, order, START_TIMEOUT_MS)) as Started
       this.#members[at] = { child, nodes: started.nodes }
-      if (bootstrap.length === 0) bootstrap = started.nodes.slice(0, 1).map(({ address }) => address)
+      const [first] = started.nodes
+      if (first !== undefined && bootstrap.length < BOOTSTRAP_NODES) bootstrap.push(first.address)
     }
   }
 
@@ -54,11 +57,15 @@ export class Fleet implements AsyncDisposable {
     return all.flatMap((sizes) => sizes as number[])
   }
 
-  /** CPU time since they began, and the memory of all. */
-  async usage(): Promise<{ readonly cpuMs: number; readonly peakMb: number }> {
+  /** CPU time since they began, the memory of all, and the open connections of each node. */
+  async usage(): Promise<Usage> {
     const all = await Promise.all(this.#alive().map(async ({ child }) => await this.#order(child, { kind: 'usage' })))
-    const used = all as { readonly cpuMs: number; readonly peakMb: number }[]
-    return { cpuMs: total(used.map(({ cpuMs }) => cpuMs)), peakMb: total(used.map(({ peakMb }) => peakMb)) }
+    const used = all as Usage[]
+    return {
+      cpuMs: total(used.map(({ cpuMs }) => cpuMs)),
+      peakMb: total(used.map(({ peakMb }) => peakMb)),
+      connections: used.flatMap(({ connections }) => connections),
+    }
   }
 
   async find(from: NodeAt, peerId: string): Promise<Timed> {

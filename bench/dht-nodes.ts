@@ -19,6 +19,8 @@ export interface DhtNode {
   readonly peerId: string
   readonly address: string
   tableSize(): number
+  /** Open now. */
+  connections(): number
   findPeer(peerId: string): Promise<Looked>
   /** @returns how many nodes took it */
   put(name: string, value: string): Promise<number>
@@ -28,9 +30,11 @@ export interface DhtNode {
 export const dhtVariants = ['nzcore', 'kad-dht'] as const
 export type DhtVariant = (typeof dhtVariants)[number]
 
-const LOOKUP_TIMEOUT_MS = 15_000
+const LOOKUP_TIMEOUT_MS = 60_000
 /** For connections of a hundred nodes that start on one machine. */
-const PATIENT_MS = 60_000
+const PATIENT_MS = 300_000
+/** For one request, connecting included, while the processors are busy with the others. */
+const PATIENT_QUERY_MS = 30_000
 
 export async function startDhtNode(variant: DhtVariant, bootstrap: readonly string[]): Promise<DhtNode> {
   return variant === 'nzcore' ? await startOwn(bootstrap) : await startStock(bootstrap)
@@ -45,8 +49,13 @@ async function startOwn(bootstrap: readonly string[]): Promise<DhtNode> {
         listen: ['/ip4/127.0.0.1/tcp/0'],
         native: 'off',
         limits: localLimits,
+        // Stock nodes ping nobody.
+        keepAliveIntervalMs: 60_000,
+        keepAliveTimeoutMs: PATIENT_QUERY_MS,
+        handshakeTimeoutMs: PATIENT_QUERY_MS,
+        dialTimeoutMs: PATIENT_QUERY_MS,
       },
-      discovery: { bootstrap: [...bootstrap], intervalMs: 10_000, idleMs: 60_000, maxConnections: 32 },
+      discovery: { bootstrap: [...bootstrap], queryTimeoutMs: PATIENT_QUERY_MS },
     },
     services: [...(await bareServices()), provide(ContactsService, noContacts)],
     log: silent,
@@ -64,6 +73,7 @@ async function startOwn(bootstrap: readonly string[]): Promise<DhtNode> {
     peerId: network.peerId,
     address: network.addresses()[0] ?? '',
     tableSize: () => discovery.status().tableSize,
+    connections: () => network.peers().flatMap(({ paths }) => paths).length,
     async findPeer(peerId) {
       const { addresses, asked, hops } = await discovery.findPeer(peerId, { signal: signal() })
       return { isFound: addresses !== null, asked, hops }
@@ -92,6 +102,7 @@ async function startStock(bootstrap: readonly string[]): Promise<DhtNode> {
     peerId: node.peerId.toString(),
     address: node.getMultiaddrs()[0]?.toString() ?? '',
     tableSize: () => ('routingTable' in dht ? (dht.routingTable as { readonly size: number }).size : 0),
+    connections: () => node.getConnections().length,
     async findPeer(peerId) {
       let asked = 0
       let isFound = false

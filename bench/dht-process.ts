@@ -1,4 +1,5 @@
 /** Several nodes of a distributed table in a process of its own, told what to do by the process that measures. */
+import { setTimeout as pause } from 'node:timers/promises'
 import { startDhtNode } from './dht-nodes.ts'
 import type { DhtNode, DhtVariant, Looked } from './dht-nodes.ts'
 
@@ -25,9 +26,18 @@ export interface Started {
   readonly nodes: ReadonlyArray<{ readonly peerId: string; readonly address: string }>
 }
 
+export interface Usage {
+  readonly cpuMs: number
+  readonly peakMb: number
+  readonly connections: readonly number[]
+}
+
 export interface Timed extends Looked {
   readonly ms: number
 }
+
+/** For a node to know another one. */
+const JOIN_TIMEOUT_MS = 600_000
 
 const nodes: DhtNode[] = []
 
@@ -46,7 +56,9 @@ async function answer(order: DhtOrder): Promise<unknown> {
       for (let at = 0; at < order.count; at++) {
         const first = nodes[0]
         const bootstrap = order.bootstrap.length > 0 ? order.bootstrap : first === undefined ? [] : [first.address]
-        nodes.push(await startDhtNode(order.variant, bootstrap))
+        const node = await startDhtNode(order.variant, bootstrap)
+        nodes.push(node)
+        if (bootstrap.length > 0) await joined(node)
       }
       return { nodes: nodes.map(({ peerId, address }) => ({ peerId, address })) } satisfies Started
     }
@@ -54,7 +66,11 @@ async function answer(order: DhtOrder): Promise<unknown> {
       return nodes.map((node) => node.tableSize())
     case 'usage': {
       const { userCPUTime, systemCPUTime, maxRSS } = process.resourceUsage()
-      return { cpuMs: (userCPUTime + systemCPUTime) / 1_000, peakMb: (maxRSS * 1_024) / 1_000_000 }
+      return {
+        cpuMs: (userCPUTime + systemCPUTime) / 1_000,
+        peakMb: (maxRSS * 1_024) / 1_000_000,
+        connections: nodes.map((node) => node.connections()),
+      } satisfies Usage
     }
     case 'find':
       return await timed(async (node) => await node.findPeer(order.peerId), order.node)
@@ -66,6 +82,12 @@ async function answer(order: DhtOrder): Promise<unknown> {
     case 'get':
       return await timed(async (node) => await node.get(order.peerId, order.name, order.value), order.node)
   }
+}
+
+/** One after the other: a hundred at once would all wait for the same few nodes. */
+async function joined(node: DhtNode): Promise<void> {
+  const signal = AbortSignal.timeout(JOIN_TIMEOUT_MS)
+  while (node.tableSize() === 0) await pause(20, undefined, { signal })
 }
 
 /** What fails was not found. */

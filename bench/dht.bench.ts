@@ -10,48 +10,65 @@ import type { NodeAt } from './dht-fleet.ts'
 import type { Figure, Scenario, VariantFailure } from './scenario.ts'
 
 const SIZES = {
-  small: { nodes: 10, processes: 2, lookups: 5, rounds: 2, killed: 0, settleMs: 500 },
-  full: { nodes: 128, processes: 10, lookups: 50, rounds: 7, killed: 3, settleMs: 20_000 },
+  small: { nodes: 10, processes: 2, lookups: 5, rounds: 2, killed: 0 },
+  full: { nodes: 128, processes: 16, lookups: 20, rounds: 7, killed: 5 },
 } as const
+/** Entries that every table is to have, or all there are. */
+const FULL_TABLE = 100
+/** For all tables to be full, or to be without the killed. */
+const FILLING_MS = 300_000
+/** A table that has not changed for this long will not soon. */
+const UNCHANGED_MS = 90_000
+const REST_MS = 10_000
 
 interface Round {
   readonly looked: readonly Timed[]
   readonly cpuMs: number
 }
 
+interface Measured {
+  readonly rounds: number
+  readonly lookups: number
+  readonly signal: AbortSignal
+}
+
 export const dht: Scenario = {
   name: 'dht',
+  limitMs: 5_400_000,
   async run({ size, isCompared, signal }) {
-    const { nodes, processes, lookups, rounds, killed, settleMs } = SIZES[size]
+    const { nodes, processes, lookups, rounds, killed } = sizeOf(size)
     await using stack = new AsyncDisposableStack()
     // Stock nodes that join while other tests use the machine may take longer than a test has.
     const variants = isCompared && size === 'full' ? dhtVariants : dhtVariants.slice(0, 1)
     const fleets: Fleet[] = []
     const failures: VariantFailure[] = []
+    const figures: Figure[] = []
     for (const variant of variants) {
       const fleet = stack.use(new Fleet(variant))
       try {
+        const startedMs = performance.now()
         await fleet.start({ processes, nodes })
+        // Whoever joins last must not be measured while it joins, nor stand in the way of the next.
+        await settled(fleet, (sizes) => sizes.every((each) => each >= Math.min(FULL_TABLE, nodes - 1)), signal)
+        figures.push(figureOf(`${variant}: all joined after`, [(performance.now() - startedMs) / 1_000], 's'))
         fleets.push(fleet)
       } catch (error) {
+        signal.throwIfAborted()
         failures.push({ variant, why: `it did not start: ${String(error)}` })
         await fleet[Symbol.asyncDispose]()
       }
-      // Whoever joins last must not be measured while it joins, nor stand in the way of the next.
-      await pause(settleMs, undefined, { signal })
     }
-    const figures: Figure[] = []
-    for (const fleet of fleets) figures.push(figureOf(`${fleet.variant}: table`, await fleet.tables(), 'entries'))
+    for (const fleet of fleets) figures.push(...(await stateOf(fleet, nodes, size, signal)))
     const random = seededRandom(1)
-    figures.push(
-      ...(await measure(fleets, 'find peer', { rounds, lookups, signal }, async (fleet) => {
-        const [from, to] = pairOf(fleet.nodes(), random)
-        return await fleet.find(from, to.peerId)
-      })),
-    )
+    const measured = { rounds, lookups, signal }
+    const find = async (fleet: Fleet): Promise<Timed> => {
+      const [from, to] = pairOf(fleet.nodes(), random)
+      return await fleet.find(from, to.peerId)
+    }
+    figures.push(...(await measure(fleets, 'find peer', measured, find)))
     let puts = 0
     figures.push(
-      ...(await measure(fleets, 'put', { rounds, lookups, signal }, async (fleet) => {
+      ...(await measure(fleets, 'put', measured, async (fleet) => {
         puts += 1
         return await fleet.put(pairOf(fleet.nodes(), random)[0], `n${puts}`, 'x'.repeat(100))
       })),
@@ -63,32 +80,86 @@ export const dht: Scenario = {
       if (value === undefined) throw new Error('nothing was put')
       return await fleet.get(pairOf(fleet.nodes(), random)[0], value.owner, value.name, value.name)
     }
-    figures.push(...(await measure(fleets, 'get', { rounds, lookups, signal }, get)))
+    figures.push(...(await measure(fleets, 'get', measured, get)))
     if (killed > 0) {
       for (const fleet of fleets) fleet.kill(killed)
       figures.push(
-        ...(await measure(
-          fleets,
-          `${killed} of ${processes} processes killed: find peer`,
-          { rounds, lookups, signal },
-          async (fleet) => {
-            const [from, to] = pairOf(fleet.nodes(), random)
-            return await fleet.find(from, to.peerId)
-          },
-        )),
+        ...(await measure(fleets, `${killed} of ${processes} processes killed: find peer`, measured, find)),
+        ...(await measure(fleets, 'killed: get', measured, get)),
+        ...(await recovered(fleets, signal)),
       )
-      figures.push(...(await measure(fleets, 'killed: get', { rounds, lookups, signal }, get)))
     }
     const title = `${nodes} nodes in ${processes} processes, ${lookups} lookups a round, one after the other; CPU of all nodes`
     return { scenario: 'dht', title, rounds, figures, failures }
   },
 }
 
+/** `NZ_DHT_NODES`: another number of nodes for a full run. */
+function sizeOf(size: keyof typeof SIZES): Readonly<Record<keyof (typeof SIZES)['full'], number>> {
+  const asked = Number(process.env['NZ_DHT_NODES'] ?? Number.NaN)
+  return size === 'full' && Number.isInteger(asked) ? { ...SIZES.full, nodes: asked } : SIZES[size]
+}
+
+/** Waits until the tables are as they should be, or have not changed for long. @returns their sizes */
+async function settled(
+  fleet: Fleet,
+  isDone: (sizes: readonly number[]) => boolean,
+  signal: AbortSignal,
+): Promise<readonly number[]> {
+  const startedMs = performance.now()
+  let last = ''
+  let changedMs = startedMs
+  for (;;) {
+    const sizes = await fleet.tables()
+    const nowMs = performance.now()
+    if (sizes.join() !== last) changedMs = nowMs
+    last = sizes.join()
+    if (isDone(sizes) || nowMs - startedMs > FILLING_MS || nowMs - changedMs > UNCHANGED_MS) return sizes
+    await pause(500, undefined, { signal })
+  }
+}
+
+/** Tables, connections and memory of each node, and what all of them cost while nobody asks. */
+async function stateOf(
+  fleet: Fleet,
+  nodes: number,
+  size: keyof typeof SIZES,
+  signal: AbortSignal,
+): Promise<readonly Figure[]> {
+  const { variant } = fleet
+  const before = await fleet.usage()
+  const restMs = size === 'full' ? REST_MS : 100
+  await pause(restMs, undefined, { signal })
+  const { cpuMs, peakMb, connections } = await fleet.usage()
+  return [
+    figureOf(`${variant}: table`, await fleet.tables(), 'entries'),
+    figureOf(`${variant}: connections of a node`, connections, 'connections'),
+    figureOf(`${variant}: memory, a node's share of its process`, [peakMb / nodes], 'MB'),
+    figureOf(`${variant}: CPU of all in a second of rest`, [((cpuMs - before.cpuMs) * 1_000) / restMs], 'ms'),
+  ]
+}
+
+/** How long after the lookups behind the kill the tables have everybody who lives and nobody else. */
+async function recovered(fleets: readonly Fleet[], signal: AbortSignal): Promise<readonly Figure[]> {
+  const figures: Figure[] = []
+  for (const fleet of fleets) {
+    const living = fleet.nodes().length
+    const startedMs = performance.now()
+    const sizes = await settled(fleet, (tables) => tables.every((each) => each === living - 1), signal)
+    const seconds = (performance.now() - startedMs) / 1_000
+    figures.push(
+      figureOf(`${fleet.variant}: killed: table, ${living} live`, sizes, 'entries'),
+      figureOf(`${fleet.variant}: killed: tables at rest after`, [seconds], 's'),
+    )
+  }
+  return figures
+}
+
 /** Rounds of the variants in turn. */
 async function measure(
   fleets: readonly Fleet[],
   name: string,
-  { rounds, lookups, signal }: { readonly rounds: number; readonly lookups: number; readonly signal: AbortSignal },
+  { rounds, lookups, signal }: Measured,
   look: (fleet: Fleet) => Promise<Timed>,
 ): Promise<readonly Figure[]> {
   const byFleet = new Map<Fleet, Round[]>(fleets.map((fleet) => [fleet, []]))

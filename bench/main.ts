@@ -29,7 +29,11 @@ const results: ScenarioResult[] = []
 for (const scenario of scenarios.filter(({ name }) => only === undefined || only.includes(name))) {
   const size = values.small ? 'small' : 'full'
   process.stderr.write(`measuring: ${scenario.name}\n`)
-  const result = await scenario.run({ size, isCompared: true, signal: AbortSignal.timeout(600_000) })
+  const result = await scenario.run({
+    size,
+    isCompared: true,
+    signal: AbortSignal.timeout(scenario.limitMs ?? 600_000),
+  })
   results.push(result)
   if (values.details) process.stdout.write(`${tableOf(result)}\n\n`)
 }

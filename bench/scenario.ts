@@ -27,6 +27,8 @@ export interface Figure {
     | 'entries'
     | 'requests'
     | 'hops'
+    | 'connections'
+    | 's'
     | '%'
     | 'KB'
     | 's/GB'
@@ -55,6 +57,8 @@ export interface ScenarioResult {
 
 export interface Scenario {
   readonly name: string
+  /** For a full run; default: ten minutes. */
+  readonly limitMs?: number
   run(options: ScenarioOptions): Promise<ScenarioResult>
 }
 

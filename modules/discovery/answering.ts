@@ -46,6 +46,7 @@ function find(services: AnsweringServices, payload: Uint8Array, peerId: string):
   const request = decodeFind(payload)
   if (request === null) throw discoveryErrors.NZ_DISCOVERY_PROTOCOL()
   if (request.own !== null) meet(services, peerId, request.own)
+  dht.table.asked(peerId, services.clock.monotonicMs())
   const closer = dht.table
     .closest(placeOf(request.target), K + 1, { forOthers: true })
     .filter((entry) => entry.peerId !== peerId && typeof dht.contacts.read(entry.record.bytes) !== 'string')

@@ -1,5 +1,5 @@
 /** The distributed table: finds nodes and records, stores records, answers others (NZ-DISCOVERY-01 §5–7). */
-import { placeOf } from '../../protocols/discovery/distance.ts'
+import { bytesOfPlace, placeOf } from '../../protocols/discovery/distance.ts'
 import { MAX_REGION } from '../../protocols/discovery/limits.ts'
 import { RecordStore } from '../../protocols/discovery/record-store.ts'
 import { keyOfPeer, slotOf } from '../../protocols/discovery/record.ts'
@@ -96,10 +96,16 @@ export class Dht {
     return walked
   }
 
-  /** Asks a peer for itself and for who is near this node: the first words with a peer, and whether it is still there. */
-  async greet(peer: Askable, { signal }: { readonly signal: AbortSignal }): Promise<boolean> {
+  /**
+   * Asks a peer for itself and for who is near `target`, which is this node's place unless given: the first words with a
+   * peer, and whether it is still there.
+   */
+  async greet(
+    peer: Askable,
+    { target = this.self, signal }: { readonly target?: Place; readonly signal: AbortSignal },
+  ): Promise<boolean> {
     const { clock } = this.#services
-    const request = { target: keyOfPeer(this.#services.signer), wantsRecords: false, wantsOwn: true }
+    const request = { target: bytesOfPlace(target), wantsRecords: false, wantsOwn: true }
     try {
       const { answer, rttMs, isProven } = await this.#query.find(peer, request, { signal })
       this.#count(true)
@@ -178,9 +184,14 @@ export class Dht {
     this.#services.onRefused(peerId, code)
   }
 
-  /** The peer is gone: when it comes back it is told anew. */
-  forgetTold(peerId: string): void {
+  isConnected(peerId: string): boolean {
+    return this.#services.network.peer(peerId)?.state === 'connected'
+  }
+
+  /** The connection has ended: when the peer comes back it is told anew, and somebody should look whether it is there. */
+  disconnected(peerId: string): void {
     this.#told.delete(peerId)
+    this.table.doubted(peerId)
   }
 
   counters(): DiscoveryCounters {
@@ -195,9 +206,10 @@ export class Dht {
   }
 
   #hearOf(bytes: Uint8Array): void {
-    const contact = this.contacts.readVerified(bytes)
+    const contact = this.contacts.read(bytes)
     if (typeof contact === 'string' || contact.peerId === this.#services.network.peerId) return
-    if (contact.addresses.length > 0) this.table.heard(contact, { isProven: false })
+    if (contact.addresses.length === 0 || !this.table.wants(contact)) return
+    if (typeof this.contacts.readVerified(bytes) !== 'string') this.table.heard(contact, { isProven: false })
   }
 
   #count(isAnswered: boolean): void {

@@ -1,5 +1,6 @@
 /** Finds peers, services and values through other nodes: wiring only. */
 import { bounded, defineModule, isNzError } from '../../kernel/index.ts'
+import { K } from '../../protocols/discovery/limits.ts'
 import { ContactsService } from '../contacts/service.ts'
 import { IdentityService } from '../identity/service.ts'
 import { networkErrors, networkEvents, NetworkService } from '../network/service.ts'
@@ -171,10 +172,11 @@ function assemble(context: ModuleContext, required: Required, config: DiscoveryC
   const discovery = createDiscovery({ mode: config.mode, dht, own, services, clock, onFound: () => undefined }, search)
   const gone = (peerId: string): void => {
     opened.closed(peerId)
-    dht.forgetTold(peerId)
+    dht.disconnected(peerId)
   }
-  /** Whoever is connected for another reason may know others, too. */
+  /** Whoever is connected for another reason may know others, too; who asks introduces itself. */
   const met = (peerId: string): void => {
+    if (dht.table.size >= K) return
     if (opened.has(peerId) || dht.table.get(peerId)?.answeredAtMs != null) return
     void dht.greet({ peerId, addresses: [] }, { signal }).then((isThere) => {
       if (isThere && dht.table.size > 0) tending.wake()

@@ -9,6 +9,7 @@ import {
   readIntroduction,
 } from '../../protocols/discovery/introduction.ts'
 import { MAX_ADDRESSES } from '../../protocols/discovery/limits.ts'
+import { Address } from '../../protocols/discovery/record.ts'
 import { introductionErrors } from './service.ts'
 import type { Clock } from '../../kernel/index.ts'
 import type { Introduction, IntroducedPeer } from '../../protocols/discovery/introduction.ts'
@@ -227,6 +228,9 @@ function introduced({ peerId, name, addresses }: Contact): IntroducedPeer {
   return {
     key: Buffer.from(key).toString('hex'),
     name,
-    addresses: addresses.map((address) => address.replace(/\/p2p\/[^/]+$/, '')).slice(0, MAX_ADDRESSES),
+    addresses: addresses
+      .map((address) => address.replace(/\/p2p\/[^/]+$/, ''))
+      .filter((address) => Address.safeParse(address).success)
+      .slice(0, MAX_ADDRESSES),
   }
 }

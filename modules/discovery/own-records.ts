@@ -11,6 +11,8 @@ import type { Dht } from './dht.ts'
 /** Offers and values of this node together; its peer record comes on top. */
 export const MAX_OWN_RECORDS = 64
 export const PEER_RECORD_TTL_S = 7_200
+/** How late this node's records may tell of a new address. */
+const ADDRESSES_KEPT_MS = 1_000
 /** A lookup for the holders of a record after this many renewals that went to the known ones. */
 const RENEWALS_PER_LOOKUP = 8
 /** Fewer holders than this that took a renewal: others are looked for. */
@@ -39,6 +41,7 @@ export class OwnRecords {
   readonly #services: OwnRecordsServices
   readonly #own = new Map<string, Own>()
   #peer: DiscoveryRecord | null = null
+  #told: { readonly addresses: readonly string[]; readonly atMs: number } | null = null
   #lastSequence = 0
 
   constructor(services: OwnRecordsServices) {
@@ -60,9 +63,9 @@ export class OwnRecords {
 
   /** This node's peer record, signed anew when its addresses changed or half of its time is over; `null` for a client. */
   peerRecord(): DiscoveryRecord | null {
-    const { addresses, isServer, clock } = this.#services
+    const { isServer, clock } = this.#services
     if (!isServer) return null
-    const told = tellableAddresses(addresses(), MAX_ADDRESSES)
+    const told = this.#addresses()
     const last = this.#peer
     const isFresh = last !== null && clock.nowMs() < last.sequence + PEER_RECORD_TTL_S * 500
     if (isFresh && last.content.kind === 'peer' && last.content.addresses.join() === told.join()) return last
@@ -133,6 +136,15 @@ export class OwnRecords {
         log.debug('discovery.notRenewed', { slot: slotOf(record), error })
       }
     }
+  }
+
+  /** Asked for with every request; the network puts them together each time. */
+  #addresses(): readonly string[] {
+    const { addresses, clock } = this.#services
+    const nowMs = clock.monotonicMs()
+    if (this.#told === null || nowMs - this.#told.atMs >= ADDRESSES_KEPT_MS)
+      this.#told = { addresses: tellableAddresses(addresses(), MAX_ADDRESSES), atMs: nowMs }
+    return this.#told.addresses
   }
 
   /** Signed anew with a later sequence; what was withdrawn or has run out by its own will is let go. */

@@ -4,6 +4,7 @@ import { commonBits, placeOf } from '../../protocols/discovery/distance.ts'
 import { discoveryEvents } from './service.ts'
 import type { Clock, EventBus, Logger, Random, Timer } from '../../kernel/index.ts'
 import type { Place } from '../../protocols/discovery/distance.ts'
+import type { TableEntry } from '../../protocols/discovery/routing-table.ts'
 import type { Dht } from './dht.ts'
 import type { OwnRecords } from './own-records.ts'
 import type { Askable } from './query.ts'
@@ -14,10 +15,18 @@ const GREETED_AT_ONCE = 8
 const MAX_INTRODUCERS = 64
 /** Peers whose silence is looked into in one round. */
 const CHECKED_PER_ROUND = 8
-/** Rounds between two lookups for somewhere. */
-const ROUNDS_PER_REFRESH = 5
-/** Buckets that a new node fills by a lookup. */
-const MAX_FIRST_REFRESHES = 8
+/** Such batches in one round, as long as a quarter of them is silent. */
+const MAX_BATCHES = 32
+/** Intervals between two lookups for somewhere. */
+const INTERVALS_PER_REFRESH = 5
+/** Buckets that are filled when a node joins, and when there is news. */
+const MAX_FILLED_BUCKETS = 8
+/** Requests for one of them; two that bring nobody end it. */
+const MAX_FILLING = 16
+/** Unknown peers in one answer that show how much is missing; fewer are somebody who has just come. */
+const MUCH_NEWS = 3
+/** How much sooner the next round comes while the table changes. */
+const HASTE = 6
 
 export interface TendingServices {
   readonly dht: Dht
@@ -42,8 +51,11 @@ export class Tending {
   readonly #options: TendingOptions
   readonly #signal: AbortSignal
   #timer: Timer | null = null
-  #rounds = 0
   #lonelyRounds = 0
+  #checkedAtMs = -Infinity
+  #refreshedAtMs = -Infinity
+  #isChanging = true
+  #sizeBefore = 0
   #hasJoined = false
 
   constructor(services: TendingServices, options: TendingOptions, { signal }: { readonly signal: AbortSignal }) {
@@ -76,8 +88,9 @@ export class Tending {
       if (dht.table.size === 0) await this.#greetIntroducers()
       if (dht.table.size > 0) {
         if (!this.#hasJoined) await this.#join()
-        await this.#checkSilent()
-        if (this.#rounds % ROUNDS_PER_REFRESH === ROUNDS_PER_REFRESH - 1) await this.#refreshOne()
+        else if ((await this.#fill(this.#anyBucket(), 1)) >= MUCH_NEWS) await this.#fillAll()
+        if (this.#isDue(this.#checkedAtMs, 1)) await this.#checkSilent()
+        if (this.#isDue(this.#refreshedAtMs, INTERVALS_PER_REFRESH)) await this.#refreshOne()
         await own.renew({ signal })
         await memory.keep(dht.table)
       }
@@ -87,7 +100,8 @@ export class Tending {
       if (!isNzError(error)) log.warn('discovery.roundFailed', { error })
       else log.debug('discovery.roundFailed', { error })
     }
-    this.#rounds += 1
+    this.#isChanging = dht.table.size !== this.#sizeBefore
+    this.#sizeBefore = dht.table.size
     this.#schedule(this.#delayMs())
   }
 
@@ -97,7 +111,7 @@ export class Tending {
     const { intervalMs } = this.#options
     if (dht.table.size > 0) {
       this.#lonelyRounds = 0
-      return intervalMs * (0.75 + random.unit() / 2)
+      return (this.#isChanging ? intervalMs / HASTE : intervalMs) * (0.75 + random.unit() / 2)
     }
     this.#lonelyRounds += 1
     return Math.min(
@@ -115,41 +129,87 @@ export class Tending {
     await this.#join()
   }
 
-  /** Finds its own neighbours, then somebody in each distance. */
+  /** Finds its own neighbours, then, by asking those, others in each distance. */
   async #join(): Promise<void> {
     const { dht, events } = this.#services
     const signal = this.#signal
     await dht.walk(dht.self, { wantsRecords: false, signal })
-    for (let at = Math.min(dht.table.depth(), MAX_FIRST_REFRESHES) - 1; at >= 0; at--)
-      await dht.walk(this.#placeAt(at), { wantsRecords: false, signal })
+    await this.#fillAll()
+    this.#checkedAtMs = this.#refreshedAtMs = this.#services.clock.monotonicMs()
     this.#hasJoined = true
     events.emit(discoveryEvents.joined, { tableSize: dht.table.size })
   }
 
+  /**
+   * Asks peers that are connected anyway who stands in a bucket: some requests, where a lookup would need connections to
+   * everybody near a place. @returns how many came
+   */
+  async #fill(bucket: number, requests: number): Promise<number> {
+    const { dht, random } = this.#services
+    const sizeAtFirst = dht.table.size
+    let inVain = 0
+    for (let sent = 0; sent < requests && inVain < 2; sent++) {
+      const proven = dht.table.entries().filter(({ state }) => state === 'proven')
+      const connected = proven.filter(({ peerId }) => dht.isConnected(peerId))
+      const able = connected.length > 0 ? connected : proven
+      const peer = able[Math.floor(random.unit() * able.length)]
+      if (peer === undefined || this.#signal.aborted) break
+      const sizeBefore = dht.table.size
+      await dht.greet(askableOf(peer), { target: this.#placeAt(bucket), signal: this.#signal })
+      if (dht.table.size <= sizeBefore) inVain += 1
+    }
+    return dht.table.size - sizeAtFirst
+  }
+
+  async #fillAll(): Promise<void> {
+    for (let at = Math.min(this.#services.dht.table.depth(), MAX_FILLED_BUCKETS) - 1; at >= 0; at--)
+      await this.#fill(at, MAX_FILLING)
+  }
+
+  /**
+   * Looks after the silent. Where many are gone, all are asked; but not while nobody at all is connected, when rather
+   * this node has lost its network.
+   */
   async #checkSilent(): Promise<void> {
     const { dht, clock } = this.#services
-    const silent = dht.table.idle(clock.monotonicMs(), { idleMs: this.#options.idleMs, count: CHECKED_PER_ROUND })
-    await this.#greetAll(
-      silent.map(({ peerId, record }) => ({
-        peerId,
-        addresses: record.content.kind === 'peer' ? record.content.addresses : [],
-      })),
-    )
+    const isConnected = (peerId: string): boolean => dht.isConnected(peerId)
+    this.#checkedAtMs = clock.monotonicMs()
+    for (let batch = 0; batch < MAX_BATCHES && !this.#signal.aborted; batch++) {
+      const { idleMs } = this.#options
+      const silent = dht.table.idle(clock.monotonicMs(), { idleMs, count: CHECKED_PER_ROUND, isConnected })
+      const answers = await this.#greetAll(silent.map(askableOf))
+      const gone = answers.filter((isThere) => !isThere).length
+      if (gone === 0 || gone * 4 < answers.length) return
+      if (!dht.table.entries().some(({ peerId }) => isConnected(peerId))) return
+    }
   }
 
   async #refreshOne(): Promise<void> {
-    const { dht, random } = this.#services
-    const at = Math.floor(random.unit() * (dht.table.depth() + 1))
-    await dht.walk(this.#placeAt(at), { wantsRecords: false, signal: this.#signal })
+    this.#refreshedAtMs = this.#services.clock.monotonicMs()
+    await this.#services.dht.walk(this.#placeAt(this.#anyBucket()), { wantsRecords: false, signal: this.#signal })
   }
 
-  async #greetAll(peers: readonly Askable[]): Promise<void> {
+  /** Whether `intervals` have passed, or nearly: rounds do not come to the millisecond. */
+  #isDue(sinceMs: number, intervals: number): boolean {
+    return this.#services.clock.monotonicMs() - sinceMs >= this.#options.intervalMs * (intervals - 0.5)
+  }
+
+  #anyBucket(): number {
+    const { dht, random } = this.#services
+    return Math.floor(random.unit() * (dht.table.depth() + 1))
+  }
+
+  async #greetAll(peers: readonly Askable[]): Promise<readonly boolean[]> {
+    const answers: boolean[] = []
     for (let at = 0; at < peers.length && !this.#signal.aborted; at += GREETED_AT_ONCE)
-      await Promise.all(
-        peers
-          .slice(at, at + GREETED_AT_ONCE)
-          .map(async (peer) => await this.#services.dht.greet(peer, { signal: this.#signal })),
+      answers.push(
+        ...(await Promise.all(
+          peers
+            .slice(at, at + GREETED_AT_ONCE)
+            .map(async (peer) => await this.#services.dht.greet(peer, { signal: this.#signal })),
+        )),
       )
+    return answers
   }
 
   /** A random place that shares exactly `bits` leading bits with this node's. */
@@ -171,4 +231,8 @@ export class Tending {
     if (commonBits(place, dht.self) !== bits) throw new RangeError('the place is elsewhere')
     return place
   }
+}
+
+function askableOf({ peerId, record: { content } }: TableEntry): Askable {
+  return { peerId, addresses: content.kind === 'peer' ? content.addresses : [] }
 }

@@ -202,7 +202,7 @@ class Walk {
     for (const contact of near) this.#notice(contact)
     // What others tell is tried when it is needed; it stands behind whoever has answered.
     for (const contact of near) {
-      if (!table.hasRoomFor(contact)) continue
+      if (!table.wants(contact)) continue
       const verified = contacts.readVerified(contact.record.bytes)
       if (typeof verified !== 'string') table.heard(verified, { isProven: false })
     }

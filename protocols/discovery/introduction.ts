@@ -3,7 +3,8 @@ import { hash } from 'node:crypto'
 import { z } from 'zod'
 import { decodeCanonical, encodeCanonical } from '../framing/canonical-cbor.ts'
 import { displayName } from '../invite/name.ts'
-import { CLOCK_TOLERANCE_MS, MAX_ADDRESS_LENGTH, MAX_ADDRESSES, MAX_SEQUENCE, MAX_TTL_S } from './limits.ts'
+import { CLOCK_TOLERANCE_MS, MAX_ADDRESSES, MAX_SEQUENCE, MAX_TTL_S } from './limits.ts'
+import { Address } from './record.ts'
 
 export const INTRODUCTION_PURPOSE = 'nzcore/introduction/1'
 export const OFFER_METHOD = 'introduction.offer'
@@ -46,7 +47,7 @@ const Bytes = (length: number): z.ZodType<Uint8Array> =>
 const Peer = z.tuple([
   Bytes(32),
   z.string().refine((name) => displayName(name) === name),
-  z.array(z.string().min(1).max(MAX_ADDRESS_LENGTH)).max(MAX_ADDRESSES),
+  z.array(Address).max(MAX_ADDRESSES),
 ])
 const Envelope = z.tuple([z.literal(INTRODUCTION_PURPOSE), z.instanceof(Uint8Array), Bytes(64)])
 const Body = z.tuple([

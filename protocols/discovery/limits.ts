@@ -24,6 +24,8 @@ export const MAX_RANGE_PER_BUCKET = 2
 export const MAX_RANGE_PER_TABLE = 16
 /** Requests in a row that go unanswered before a peer leaves the table. */
 export const MAX_FAILURES = 2
+/** How much longer a connected peer may be silent before it is asked: its record has to be renewed all the same. */
+export const CONNECTED_IDLE_FACTOR = 4
 
 /** Ways of a lookup that share no node. */
 export const PATHS = 3

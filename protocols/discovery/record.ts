@@ -74,7 +74,8 @@ const Version = z
   .string()
   .max(MAX_VERSION_LENGTH)
   .regex(/^[A-Za-z0-9][A-Za-z0-9.+_-]*$/)
-const Address = z
+/** What a record may say of where a peer is. */
+export const Address = z
   .string()
   .max(MAX_ADDRESS_LENGTH)
   .regex(/^\/(?:ip4|ip6|dns|dns4|dns6)\/[A-Za-z0-9.:_-]+\/[A-Za-z0-9/._:-]+$/)
@@ -123,8 +124,8 @@ export function readRecord(
   if (bytes.byteLength > MAX_RECORD_BYTES) return 'NZ_DISCOVERY_TOO_LARGE'
   const parts = partsOf(bytes)
   if (parts === null) return 'NZ_DISCOVERY_MALFORMED'
-  if (Array.isArray(parts.items) && typeof parts.items[0] === 'number' && parts.items[0] !== VERSION)
-    return 'NZ_DISCOVERY_VERSION'
+  const version: unknown = Array.isArray(parts.items) ? parts.items[0] : undefined
+  if (Number.isInteger(version) && Number(version) >= 0 && version !== VERSION) return 'NZ_DISCOVERY_VERSION'
   const parsed = Body.safeParse(parts.items)
   if (!parsed.success) return 'NZ_DISCOVERY_MALFORMED'
   const [, key, sequence, ttlS, items] = parsed.data

@@ -3,7 +3,15 @@
  * bucket from one range of addresses. Sans-I/O.
  */
 import { commonBits, compareDistance, fractionBetween } from './distance.ts'
-import { FIRST_BUCKET, K, MAX_FAILURES, MAX_RANGE_PER_BUCKET, MAX_RANGE_PER_TABLE, MAX_REPLACEMENTS } from './limits.ts'
+import {
+  CONNECTED_IDLE_FACTOR,
+  FIRST_BUCKET,
+  K,
+  MAX_FAILURES,
+  MAX_RANGE_PER_BUCKET,
+  MAX_RANGE_PER_TABLE,
+  MAX_REPLACEMENTS,
+} from './limits.ts'
 import type { Place } from './distance.ts'
 import type { DiscoveryRecord } from './record.ts'
 
@@ -20,8 +28,10 @@ export interface TableEntry extends Contact {
   /** `proven`: it answered a request where its record says it is. Only these are told to others. */
   readonly state: 'proven' | 'heard'
   readonly failures: number
-  /** Monotonic; `null` before the first answer. */
+  /** Monotonic, of its last answer or request; `null` before the first. */
   readonly answeredAtMs: number | null
+  /** Its connection has ended since: it may be gone. */
+  readonly isDoubted: boolean
   readonly rttMs: number | null
 }
 
@@ -70,6 +80,7 @@ export class RoutingTable {
       state: isProven ? 'proven' : 'heard',
       failures: 0,
       answeredAtMs: null,
+      isDoubted: false,
       rttMs: null,
     }
     const bucket = this.#bucket(at)
@@ -85,10 +96,12 @@ export class RoutingTable {
     )
   }
 
-  /** Whether hearing of the peer would make it an entry at once. */
-  hasRoomFor({ peerId, place, range }: Contact): boolean {
+  /** Whether hearing of the peer would make it an entry at once, or renew the one it has. */
+  wants({ peerId, place, range, record }: Contact): boolean {
     const at = commonBits(this.#self, place)
-    if (at >= 256 || this.#byPeer.has(peerId)) return false
+    if (at >= 256) return false
+    const known = this.#byPeer.get(peerId)
+    if (known !== undefined) return known.record.sequence < record.sequence
     const bucket = this.#buckets.get(at)
     return bucket === undefined || (bucket.entries.length < capacityOf(at) && !this.#isCrowded(bucket, range))
   }
@@ -102,8 +115,23 @@ export class RoutingTable {
     if (entry === undefined) return
     entry.failures = 0
     entry.answeredAtMs = atMs
+    entry.isDoubted = false
     entry.rttMs = rttMs
     if (isProven) entry.state = 'proven'
+  }
+
+  /** The peer has asked this node: it is there. Whether it can be asked shows only when it answers. */
+  asked(peerId: string, atMs: number): void {
+    const entry = this.#byPeer.get(peerId)
+    if (entry?.state !== 'proven') return
+    entry.answeredAtMs = atMs
+    entry.isDoubted = false
+  }
+
+  /** The connection to the peer has ended, which both mean: that it is gone, and that it had too many. */
+  doubted(peerId: string): void {
+    const entry = this.#byPeer.get(peerId)
+    if (entry !== undefined) entry.isDoubted = true
   }
 
   /** The peer did not answer; after MAX_FAILURES in a row, or at once when it never did, it makes room. */
@@ -128,12 +156,26 @@ export class RoutingTable {
     return able.toSorted((a, b) => compareDistance(target, a.place, b.place)).slice(0, count)
   }
 
-  /** Up to `count` entries that were not heard of for `idleMs`, the longest silent first. */
-  idle(nowMs: number, { idleMs, count }: { readonly idleMs: number; readonly count: number }): TableEntry[] {
-    const since = ({ answeredAtMs }: TableEntry): number => answeredAtMs ?? -Infinity
+  /**
+   * Up to `count` entries that were not heard of for `idleMs`, or whose connection has ended; connected ones, of which
+   * the network would know, after CONNECTED_IDLE_FACTOR times as long. The doubted and the longest silent come first.
+   */
+  idle(
+    nowMs: number,
+    {
+      idleMs,
+      count,
+      isConnected = () => false,
+    }: { readonly idleMs: number; readonly count: number; readonly isConnected?: (peerId: string) => boolean },
+  ): TableEntry[] {
+    const since = ({ answeredAtMs, isDoubted }: TableEntry): number =>
+      isDoubted ? -Infinity : (answeredAtMs ?? -Infinity)
     return [...this.#byPeer.values()]
-      .filter((entry) => nowMs - since(entry) >= idleMs)
-      .toSorted((a, b) => since(a) - since(b))
+      .filter((entry) => {
+        const silentMs = nowMs - since(entry)
+        return silentMs >= idleMs * CONNECTED_IDLE_FACTOR || (silentMs >= idleMs && !isConnected(entry.peerId))
+      })
+      .toSorted((a, b) => byTime(since(a), since(b)))
       .slice(0, count)
   }
 
@@ -189,6 +231,11 @@ export class RoutingTable {
         state === 'heard' && answeredAtMs === null && (!isCrowded || held === range),
     )
   }
+}
+
+/** As `a - b`, also of two that are -Infinity. */
+function byTime(a: number, b: number): number {
+  return a === b ? 0 : a - b
 }
 
 function capacityOf(at: number): number {

@@ -94,6 +94,10 @@ export async function startDiscoveryNodes(
   return { nodes, clock, mesh }
 }
 
+export async function stopAll(nodes: readonly DiscoveryNode[]): Promise<void> {
+  for (const node of nodes) await node[Symbol.asyncDispose]()
+}
+
 export function contactNamed(name: string, peerId: string, addresses: readonly string[] = []): Contact {
   return { peerId, id: '', name, addresses, verifiedBy: 'none', addedAtMs: 0 }
 }

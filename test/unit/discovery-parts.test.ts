@@ -96,6 +96,43 @@ describe('the table', () => {
     assert.equal(table.closest(place('x'), K, { forOthers: true }).length, 1)
   })
 
+  it('asks first whose connection has ended, then who was silent longest, and the connected last', () => {
+    const table = new RoutingTable(place('self'))
+    for (const n of [1, 2, 3, 4]) {
+      table.heard(contact(n), { isProven: true })
+      table.answered(`peer${n}`, { atMs: n * 100, rttMs: 1, isProven: true })
+    }
+    const isConnected = (peerId: string): boolean => peerId === 'peer1'
+    const idle = (nowMs: number, count = 4): readonly string[] =>
+      table.idle(nowMs, { idleMs: 1_000, count, isConnected }).map(({ peerId }) => peerId)
+    assert.deepEqual(idle(1_000), [])
+    assert.deepEqual(idle(1_300), ['peer2', 'peer3'])
+    table.asked('peer2', 1_300)
+    assert.deepEqual(idle(1_300), ['peer3'])
+    table.doubted('peer4')
+    assert.deepEqual(idle(1_300), ['peer4', 'peer3'])
+    assert.deepEqual(idle(1_300, 1), ['peer4'])
+    table.asked('peer4', 1_300)
+    assert.deepEqual(idle(4_099), ['peer3', 'peer2', 'peer4'])
+    assert.deepEqual(idle(4_100), ['peer1', 'peer3', 'peer2', 'peer4'])
+  })
+
+  it('takes a request for life only of a peer that can be asked', () => {
+    const table = new RoutingTable(place('self'))
+    table.heard(contact(1), { isProven: false })
+    table.asked('peer1', 5)
+    assert.equal(table.get('peer1')?.answeredAtMs, null)
+  })
+
+  it('wants whom it does not know, and a newer record of whom it knows', () => {
+    const table = new RoutingTable(place('self'))
+    const known = contact(1)
+    assert.ok(table.wants(known))
+    table.heard(known, { isProven: true })
+    assert.ok(!table.wants(known))
+    assert.ok(table.wants({ ...known, record: { ...known.record, sequence: known.record.sequence + 1 } }))
+  })
+
   it('has few entries of one range of addresses, and estimates how many nodes there are', () => {
     const self = place('self')
     const table = new RoutingTable(self)
