@@ -14,6 +14,7 @@ type Connected = ResultOf<(typeof networkContract)['peersConnect']>
 type Attempts = ResultOf<(typeof networkContract)['peersAttempts']>
 type Ping = ResultOf<(typeof networkContract)['peersPing']>
 type Reachability = ResultOf<(typeof networkContract)['networkReachability']>
+type DnsNodes = ResultOf<(typeof networkContract)['dnsResolve']>
 type Blocked = ResultOf<(typeof networkContract)['peersBlocked']>
 
 export const networkCommands: readonly CommandSpec[] = [
@@ -51,6 +52,7 @@ export const networkPresenters: Presenters = {
   peersBlock: ({ blocked }: Blocked) =>
     `✔ blocked (undo: nzcore unblock <subject>)\n${blocked.map(escapeText).join('\n')}`,
   peersUnblock: ({ blocked }: Blocked) => `✔ unblocked · still blocked: ${blocked.length}`,
+  dnsResolve: namesText,
   networkReachability: (answer: Reachability) => reachabilityText(answer, systemClock.nowMs()),
   peersBlocked: ({ blocked }: Blocked) =>
     blocked.length === 0 ? 'nobody is blocked' : blocked.map(escapeText).join('\n'),
@@ -163,6 +165,22 @@ function attemptsText(attempts: Attempts['attempts']): string {
       code ?? 'connected',
     ]),
   )
+}
+
+function namesText({ addresses, isAuthenticated, refused }: DnsNodes): string {
+  return [
+    table(
+      ['PEER', 'BY', 'ADDRESS'],
+      addresses.map(({ address, peerId, source }) => [
+        peerId === null ? 'not named' : shortId(peerId),
+        source.toUpperCase(),
+        escapeText(address),
+      ]),
+    ),
+    `DNSSEC  ${isAuthenticated ? 'vouches for these records' : 'does not vouch, or its word could be forged on the way'}`,
+    ...(refused === 0 ? [] : [`refused ${refused} records that are no address of a node`]),
+    `Next: nzcore connect ${addresses[0]?.peerId == null ? '<address>/p2p/<peer id>' : escapeText(addresses[0].address)}`,
+  ].join('\n')
 }
 
 function pingText({ sent, received, minMs, medianMs, p99Ms, transport, pathChanges }: Ping): string {

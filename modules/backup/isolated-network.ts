@@ -1,8 +1,9 @@
 /** The network of a node that is started only to see whether it starts: it knows nobody, reaches nobody, listens nowhere. */
-import { networkErrors, unknownReach } from '../network/service.ts'
+import { dnsErrors, networkErrors, unknownReach } from '../network/service.ts'
 import type {
   BackendChoice,
   DetourEnd,
+  FoundNodes,
   NetworkCounters,
   NetworkService,
   Peer,
@@ -67,6 +68,10 @@ export class IsolatedNetwork implements NetworkService {
 
   refusePeers(): void {
     // There are none.
+  }
+
+  async findByName(name: string): Promise<FoundNodes> {
+    throw dnsErrors.NZ_DNS_NO_NODE({ data: await Promise.resolve({ name }) })
   }
 
   addAddressSource(): void {

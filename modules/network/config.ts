@@ -1,7 +1,10 @@
 /** The configuration of the network module. */
 import { multiaddr } from '@multiformats/multiaddr'
+import { isIP } from 'node:net'
 import { z } from 'zod'
+import { serverOf } from './dns/resolver.ts'
 import { MAPPING_PROTOCOLS } from './reach/mapping-protocols.ts'
+import type { DnsResolverOptions } from './dns/resolver.ts'
 
 const count = (fallback: number, description: string) =>
   z.number().int().min(1).max(1_000_000).default(fallback).describe(description)
@@ -69,6 +72,24 @@ const relay = z
   .prefault({})
   .describe('relays: reaching this node, and others through it')
 
+const dns = z
+  .strictObject({
+    servers: z
+      .array(z.string().min(1).max(64).refine(isServer, 'not an IP address, with or without a port: 192.0.2.1:53'))
+      .max(3)
+      .default([])
+      .describe('resolvers to ask for names of nodes; none: those of the system'),
+    https: z
+      .string()
+      .max(256)
+      .refine(isHttps, 'not an address such as https://resolver.example.org/dns-query')
+      .optional()
+      .describe('a resolver to ask over HTTPS (RFC 8484) in place of all others'),
+    timeoutMs: milliseconds(5_000, 'for one question'),
+  })
+  .prefault({})
+  .describe('names in addresses such as /dnsaddr/example.org/p2p/<peer id>')
+
 export const networkConfig = z.strictObject({
   listen: z
     .array(z.string().min(1).refine(canListen, 'not an address such as /ip4/0.0.0.0/tcp/4001, with /ws for WebSocket'))
@@ -124,6 +145,7 @@ export const networkConfig = z.strictObject({
     .describe('how long a port of the router is asked for; it is asked for again at half of what was given')
     .meta({ unit: 's' }),
   relay,
+  dns,
   handshakeTimeoutMs: milliseconds(5_000, 'from an accepted connection to the proven peer id'),
   dialTimeoutMs: milliseconds(5_000, 'for one address of a peer'),
   keepAliveIntervalMs: milliseconds(15_000, 'between two pings of an open connection'),
@@ -132,6 +154,20 @@ export const networkConfig = z.strictObject({
 })
 
 export type NetworkConfig = z.output<typeof networkConfig>
+
+/** What the resolver is told of it. */
+export function dnsOptionsOf({ dns: { servers, https, timeoutMs } }: NetworkConfig): DnsResolverOptions {
+  return { servers, https: https ?? null, timeoutMs }
+}
+
+function isServer(text: string): boolean {
+  const { host, port } = serverOf(text)
+  return isIP(host) !== 0 && port > 0 && port < 65_536
+}
+
+function isHttps(text: string): boolean {
+  return URL.canParse(text) && new URL(text).protocol === 'https:' && new URL(text).username === ''
+}
 
 /** The transports of this node listen at TCP ports. */
 function canListen(text: string): boolean {

@@ -1,10 +1,13 @@
 /** Gets a connection to a peer: one dial at a time for each peer, joined by all who ask for it. */
 import { multiaddr } from '@multiformats/multiaddr'
-import { deadline } from '../../kernel/index.ts'
+import { deadline, isNzError } from '../../kernel/index.ts'
 import { hostOf, mostReachableFirst, peerIdOf, transportOf, withPeerId } from './address.ts'
 import { AddressSources } from './address-sources.ts'
 import { AttemptLedger } from './attempt-ledger.ts'
 import { Dialer } from './dialer.ts'
+import { dnsOptionsOf } from './config.ts'
+import { NodeNames } from './dns/names.ts'
+import { nameIn } from './dns/node-names.ts'
 import { orAbort } from './or-abort.ts'
 import { networkErrors } from './service.ts'
 import type { Connection } from '@libp2p/interface'
@@ -20,13 +23,17 @@ const CONNECT_TIMEOUT_MS = 30_000
 /** Addresses tried for one peer at a time. */
 const MAX_ADDRESSES_TO_DIAL = 16
 
-export interface ConnectorServices extends Pick<NetworkServices, 'peerId' | 'clock' | 'gate' | 'blockList' | 'config'> {
+export interface ConnectorServices extends Pick<
+  NetworkServices,
+  'peerId' | 'clock' | 'random' | 'gate' | 'blockList' | 'config'
+> {
   readonly paths: Paths
   readonly book: PeerBook
 }
 
 export class Connector {
   readonly sources = new AddressSources()
+  readonly names: NodeNames
   readonly #services: ConnectorServices
   readonly #ledger = new AttemptLedger()
   readonly #dialling = new Map<string, Promise<void>>()
@@ -36,6 +43,7 @@ export class Connector {
 
   constructor(services: ConnectorServices) {
     this.#services = services
+    this.names = new NodeNames(services, dnsOptionsOf(services.config))
   }
 
   start(swarm: Swarm): void {
@@ -129,7 +137,7 @@ export class Connector {
     const { book } = this.#services
     const candidates = addresses.length > 0 ? addresses : mostReachableFirst(book.addresses(peerId))
     if (this.#dialer === null) throw networkErrors.NZ_NETWORK_STOPPED()
-    return await this.#dialer.dial(peerId, candidates.slice(0, MAX_ADDRESSES_TO_DIAL), signal, choice)
+    return await this.#dialPlaces(this.#dialer, peerId, candidates.slice(0, MAX_ADDRESSES_TO_DIAL), signal, choice)
   }
 
   async #dial(peerId: string, given: readonly string[], isDirect: boolean): Promise<void> {
@@ -158,20 +166,66 @@ export class Connector {
     const candidates = [...mostReachableFirst(given), ...known]
       .filter((address) => !own.has(address.replace(/\/p2p\/[^/]+$/, '')))
       .slice(0, MAX_ADDRESSES_TO_DIAL)
-    const { remoteAddr } = await dialer.dial(peerId, candidates, limit.signal).catch(async (failure: unknown) => {
+    const dial = async (addresses: readonly string[]): Promise<Connection> =>
+      await this.#dialPlaces(dialer, peerId, addresses, limit.signal)
+    const { remoteAddr } = await dial(candidates).catch(async (failure: unknown) => {
       const more = isDirect ? [] : await this.#moreAddresses(peerId, candidates, limit.signal)
       if (more.length === 0) throw failure
-      return await dialer.dial(peerId, more, limit.signal)
+      return await dial(more)
     })
     book.learn(peerId, [remoteAddr.toString()])
+  }
+
+  /** Names stand for the addresses behind them; one that leads nowhere is an attempt that failed. */
+  async #dialPlaces(
+    dialer: Dialer,
+    peerId: string,
+    addresses: readonly string[],
+    signal: AbortSignal,
+    choice: DialChoice = {},
+  ): Promise<Connection> {
+    const places: string[] = []
+    const codes = new Set<string>()
+    for (const address of addresses) {
+      const name = nameIn(address)?.name
+      const found = name === undefined ? [address] : await this.#placesAt(name, address, peerId, signal)
+      if (typeof found === 'string') codes.add(found)
+      else places.push(...found)
+    }
+    if (places.length > 0 || codes.size === 0)
+      return await dialer.dial(peerId, places.slice(0, MAX_ADDRESSES_TO_DIAL), signal, choice)
+    const why = `the name in its address leads nowhere: ${[...codes].join(', ')}`
+    throw networkErrors.NZ_NETWORK_UNREACHABLE({ why, data: { peerId, attempts: this.attempts(peerId) } })
+  }
+
+  /** A code when there are none. */
+  async #placesAt(
+    name: string,
+    address: string,
+    peerId: string,
+    signal: AbortSignal,
+  ): Promise<readonly string[] | string> {
+    const { clock } = this.#services
+    const begunMs = clock.monotonicMs()
+    try {
+      return (await this.names.find(name, peerId, signal)).addresses.map((each) => each.address)
+    } catch (error) {
+      signal.throwIfAborted()
+      const code = isNzError(error) ? error.code : 'NZ_DNS_FAILED'
+      const durationMs = Math.round((clock.monotonicMs() - begunMs) * 100) / 100
+      const tried = { atMs: clock.nowMs(), address, transport: 'tcp', stage: 'resolve', isPunch: false } as const
+      this.#ledger.record(peerId, { ...tried, durationMs, code })
+      return code
+    }
   }
 
   /** What others say beyond what was tried. */
   async #moreAddresses(peerId: string, tried: readonly string[], signal: AbortSignal): Promise<readonly string[]> {
     const told = await this.sources.ask(peerId, { signal })
     const isTried = new Set(tried.map((address) => withPeerId(address, peerId)))
+    // Names are asked for only when somebody of this node has given them: others shall not choose what it asks.
     return mostReachableFirst(told.flatMap((address) => usableIfAny(address, peerId)))
-      .filter((address) => !isTried.has(withPeerId(address, peerId)))
+      .filter((address) => nameIn(address) === null && !isTried.has(withPeerId(address, peerId)))
       .slice(0, MAX_ADDRESSES_TO_DIAL)
   }
 

@@ -32,6 +32,7 @@ import type {
   Detour,
   DetourEnd,
   DialAttempt,
+  FoundNodes,
   NetworkCounters,
   NetworkService,
   Peer,
@@ -214,6 +215,10 @@ export class Network implements NetworkService {
     return this.#describe(peerId)
   }
 
+  async findByName(name: string, { signal }: { readonly signal: AbortSignal }): Promise<FoundNodes> {
+    return await this.#connector.names.find(name, null, signal)
+  }
+
   addAddressSource(source: AddressSource, options: { readonly signal: AbortSignal }): void {
     this.#connector.sources.add(source, options)
   }
@@ -297,13 +302,8 @@ export class Network implements NetworkService {
     this.#streams.handle(protocol, handler, options)
   }
 
-  async request(
-    peerId: string,
-    method: string,
-    payload: Uint8Array,
-    options: { readonly signal: AbortSignal },
-  ): Promise<Uint8Array> {
-    return await this.#requests.request(peerId, method, payload, options)
+  async request(...args: Parameters<NetworkService['request']>): Promise<Uint8Array> {
+    return await this.#requests.request(...args)
   }
 
   handleRequests(method: string, handler: RequestHandler, options: { readonly signal: AbortSignal }): void {

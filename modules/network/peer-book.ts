@@ -54,7 +54,9 @@ export class PeerBook {
   /** What the peer itself says comes after what was proven by a connection. */
   learnClaims(peerId: string, { addresses, agent }: { addresses: readonly string[]; agent: string | null }): void {
     const entry = this.#touch(peerId)
-    entry.addresses = [...new Set([...entry.addresses, ...addresses])].slice(0, MAX_ADDRESSES_PER_PEER)
+    // A peer's word is no reason to ask DNS for a name of its choice.
+    const places = addresses.filter((address) => !address.startsWith('/dnsaddr/'))
+    entry.addresses = [...new Set([...entry.addresses, ...places])].slice(0, MAX_ADDRESSES_PER_PEER)
     entry.agent = agent?.slice(0, MAX_AGENT_LENGTH) ?? null
   }
 

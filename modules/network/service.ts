@@ -7,6 +7,7 @@ import { defineErrors, defineEvents, defineService } from '../../kernel/index.ts
 
 import type { BackendChoice } from './backend-choice.ts'
 import type { Detour, DetourEnd } from './detour.ts'
+import type { FoundNodes } from './dns/node-names.ts'
 import type { Backend, MuxerCounters } from './muxer/backend.ts'
 import type { Reachability } from './reach/report.ts'
 
@@ -17,6 +18,8 @@ export { OFFLINE, unknownReach } from './reach/report.ts'
 export type { DirectTries, Reachability, RelayInUse, RelayServing } from './reach/report.ts'
 export { noiseErrors } from '../../protocols/noise/errors.ts'
 export { muxerErrors } from '../../protocols/yamux/errors.ts'
+export { dnsErrors } from './dns/errors.ts'
+export type { FoundNodes } from './dns/node-names.ts'
 export { pathErrors } from './path-errors.ts'
 
 export type Transport = 'tcp' | 'websocket' | 'relay' | 'route'
@@ -136,6 +139,8 @@ export interface NetworkService {
     peerId: string,
     options: { readonly addresses?: readonly string[]; readonly isDirect?: boolean; readonly signal: AbortSignal },
   ): Promise<Peer>
+  /** The nodes that DNS knows at a name. @throws NZ_DNS_NAME_INVALID, NZ_DNS_NO_NODE, NZ_DNS_FAILED */
+  findByName(name: string, options: { readonly signal: AbortSignal }): Promise<FoundNodes>
   /** Asks `source` for addresses of peers that cannot be reached, until `signal` aborts. */
   addAddressSource(source: AddressSource, options: { readonly signal: AbortSignal }): void
   /** Closes every connection to the peer and stops keeping it. */

@@ -19,6 +19,7 @@ export const routes: Routes<typeof contract> = {
   peersWatch: { method: 'GET', path: '/peers/watch', kind: 'stream' },
   peersShow: { method: 'GET', path: '/peers/show', kind: 'call' },
   networkReachability: { method: 'GET', path: '/network/reachability', kind: 'call' },
+  dnsResolve: { method: 'GET', path: '/dns/resolve', kind: 'call' },
   peersAttempts: { method: 'GET', path: '/peers/attempts', kind: 'call' },
   peersConnect: { method: 'POST', path: '/peers/connect', kind: 'call' },
   peersDisconnect: { method: 'POST', path: '/peers/disconnect', kind: 'call' },

@@ -10,13 +10,14 @@
  */
 import { isNzError, sleep, systemClock } from '../../kernel/index.ts'
 import { orAbort } from '../../modules/network/or-abort.ts'
-import { networkErrors, networkEvents, unknownReach } from '../../modules/network/service.ts'
+import { dnsErrors, networkErrors, networkEvents, unknownReach } from '../../modules/network/service.ts'
 import { fakeStreamPair } from './stream.ts'
 import type { Clock, EventBus } from '../../kernel/index.ts'
 import type {
   AddressSource,
   DetourEnd,
   DialAttempt,
+  FoundNodes,
   NetworkService,
   Peer,
   PeerStream,
@@ -171,6 +172,10 @@ class FakeNode implements NetworkService {
       this.#dial(peerId, told.flat())
     }
     return this.#describe(peerId)
+  }
+
+  async findByName(name: string): Promise<FoundNodes> {
+    throw dnsErrors.NZ_DNS_NO_NODE({ why: 'the mesh has no names', data: await Promise.resolve({ name }) })
   }
 
   addAddressSource(source: AddressSource, { signal }: { readonly signal: AbortSignal }): void {

@@ -21,6 +21,22 @@ export const MEANINGS: ReadonlyMap<string, Meaning> = new Map([
     },
   ],
   [
+    'NZ_DNS_NO_NODE',
+    {
+      attempt: 'the name leads to no such node',
+      verdict: 'DNS knows the name, and no address of the peer there',
+      next: 'nzcore dns resolve <name>',
+    },
+  ],
+  [
+    'NZ_DNS_FAILED',
+    {
+      attempt: 'no resolver answered',
+      verdict: 'its address is a name, and no resolver answers',
+      next: 'nzcore config explain network.dns',
+    },
+  ],
+  [
     'NZ_NETWORK_RELAY_FULL',
     {
       attempt: 'the relay has no room',

@@ -49,24 +49,10 @@ export function networkHandlers(services: NetworkHandlersServices): Handlers<typ
     async *peersWatch(params, { signal }) {
       for await (const _ of changes(services, signal)) yield list(params)
     },
-    async networkReachability() {
-      const { relays, directTries, ...reachability } = network.reachability()
-      const named = <View extends { readonly peerId: string }>(view: View) => ({
-        ...view,
-        name: contacts.get(view.peerId)?.name ?? null,
-      })
-      return {
-        ...reachability,
-        dialledBack: {
-          reached: [...reachability.dialledBack.reached],
-          unreached: [...reachability.dialledBack.unreached],
-          helpers: reachability.dialledBack.helpers,
-        },
-        observed: [...reachability.observed],
-        addresses: [...network.addresses()],
-        relays: relays.map(named),
-        directTries: directTries.map(named),
-      }
+    networkReachability: async () => reachabilityView(services),
+    async dnsResolve({ name }, { signal }) {
+      const { addresses, ...found } = await network.findByName(name, { signal })
+      return { name, addresses: [...addresses], ...found }
     },
     async peersAttempts({ peer }) {
       const { peerId } = resolvePeer(services, peer)
@@ -91,6 +77,26 @@ export function networkHandlers(services: NetworkHandlersServices): Handlers<typ
       return { blocked: [...network.blocked()] }
     },
     peersBlocked: async () => ({ blocked: [...network.blocked()] }),
+  }
+}
+
+function reachabilityView({
+  network,
+  contacts,
+}: NetworkHandlersServices): ResultOf<(typeof networkContract)['networkReachability']> {
+  const { relays, directTries, dialledBack, ...reachability } = network.reachability()
+  const named = <View extends { readonly peerId: string }>(view: View) => ({
+    ...view,
+    name: contacts.get(view.peerId)?.name ?? null,
+  })
+  const { reached, unreached, helpers } = dialledBack
+  return {
+    ...reachability,
+    dialledBack: { reached: [...reached], unreached: [...unreached], helpers },
+    observed: [...reachability.observed],
+    addresses: [...network.addresses()],
+    relays: relays.map(named),
+    directTries: directTries.map(named),
   }
 }
 

@@ -215,6 +215,38 @@ export const networkContract = defineContract({
     capability: 'peers.read',
     errors: [],
   },
+  dnsResolve: {
+    method: 'GET',
+    path: '/dns/resolve',
+    kind: 'call',
+    summary: 'Find the nodes that DNS knows at a name',
+    command: ['dns', 'resolve'],
+    positional: ['name'],
+    schemaName: 'nz.dnsNodes/1',
+    params: z.strictObject({
+      name: z
+        .string()
+        .min(1)
+        .max(253)
+        .describe('such as example.org; TXT at _dnsaddr.<name>, SRV at _nzcore._tcp.<name>'),
+    }),
+    result: z.strictObject({
+      name: z.string(),
+      addresses: z.array(
+        z.strictObject({
+          address: z.string().describe('multiaddr'),
+          peerId: z.string().nullable().describe('null: the record names no peer; whoever is dialled proves who it is'),
+          source: z.enum(['txt', 'srv']),
+        }),
+      ),
+      isAuthenticated: z
+        .boolean()
+        .describe('whether a resolver whose word cannot be forged on the way says that DNSSEC vouches for all of it'),
+      refused: z.number().int().describe('records that are no address of a node'),
+    }),
+    capability: 'peers.read',
+    errors: ['NZ_DNS_FAILED', 'NZ_DNS_NAME_INVALID', 'NZ_DNS_NO_NODE'],
+  },
   peersAttempts: {
     method: 'GET',
     path: '/peers/attempts',
