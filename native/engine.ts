@@ -77,6 +77,7 @@ export class Engine {
   #usedSlots = 0
   readonly #sessions = new Map<number, NativeSession>()
   readonly #needRoom = new Set<NativeSession>()
+  readonly #onNoRoom = (session: NativeSession): void => void this.#needRoom.add(session)
   #nextId = 1
   #isStopped = false
 
@@ -157,7 +158,7 @@ export class Engine {
       counterSlot,
       ring,
       counters: counterSlot < MAX_COUNTER_SLOTS ? this.#counters : null,
-      onNoRoom: (each) => this.#needRoom.add(each),
+      onNoRoom: this.#onNoRoom,
     })
     this.#sessions.set(id, session)
     if (this.#sessions.size === 1) this.#addon.hold(this.#thread.handle, true)

@@ -116,10 +116,22 @@ function padded(key: Uint8Array, pad: number): Uint8Array {
   return block
 }
 
+/**
+ * For what is hashed in pieces, most of it small. Out of Node's pool it would be 4 KB a handshake, and whoever keeps a few
+ * bytes of that pool, as libp2p does for each connection, keeps all of it.
+ */
+const scratch = new Uint8Array(1_024)
+
 function sha256(...parts: readonly Uint8Array[]): Uint8Array {
   const [first] = parts
   if (parts.length === 1 && first !== undefined) return hash('sha256', first, 'buffer')
-  const whole = Buffer.concat(parts)
+  const byteLength = parts.reduce((sum, part) => sum + part.byteLength, 0)
+  const whole = byteLength <= scratch.byteLength ? scratch.subarray(0, byteLength) : new Uint8Array(byteLength)
+  let at = 0
+  for (const part of parts) {
+    whole.set(part, at)
+    at += part.byteLength
+  }
   try {
     return hash('sha256', whole, 'buffer')
   } finally {

@@ -12,9 +12,9 @@ import { describeMuxer } from '../muxer/backend.ts'
 import { orAbort } from '../or-abort.ts'
 import { NativeStream } from './stream.ts'
 import type { Socket } from 'node:net'
-import type { AbortOptions, MessageStream } from '@libp2p/interface'
+import type { AbortOptions, Logger, MessageStream } from '@libp2p/interface'
 import type { CounterName, Failure, NativeSession, SessionListener } from '../../../native/binding.ts'
-import type { MuxerCounters, MuxerOptions } from '../muxer/backend.ts'
+import type { DescribedMuxer, MuxerCounters, MuxerOptions } from '../muxer/backend.ts'
 
 /** For what is left to be sent when nobody says how long it may take. */
 const FLUSH_TIMEOUT_MS = 5_000
@@ -31,25 +31,32 @@ export interface SessionMuxerInit {
   readonly options: MuxerOptions
 }
 
-export class SessionMuxer extends AbstractStreamMuxer<NativeStream> {
+export class SessionMuxer extends AbstractStreamMuxer<NativeStream> implements DescribedMuxer {
   readonly backend: 'io_uring' | 'epoll'
   readonly #init: SessionMuxerInit
-  readonly #open = new Map<number, NativeStream>()
-  readonly #flushed = Promise.withResolvers<void>()
+  /** Made with the first stream: most connections are idle, and each object of theirs counts. */
+  #open: Map<number, NativeStream> | null = null
+  #isFlushed = false
+  /** Of a `close` that waits. */
+  #onFlushed: (() => void) | null = null
   #session: NativeSession | null
   #nextNumber: number
   #outboundStreams = 0
   #isGoneAway = false
 
   constructor(init: SessionMuxerInit) {
-    super(nothingBelow(init.connection), { protocol: PROTOCOL, name: 'native', maxEarlyStreams: MAX_EARLY_STREAMS })
+    super(new NothingBelow(init.connection) as unknown as MessageStream, {
+      protocol: PROTOCOL,
+      name: 'native',
+      maxEarlyStreams: MAX_EARLY_STREAMS,
+    })
     this.#init = init
     this.backend = init.backend
     this.#session = init.session
-    init.session.listener = this.#listener()
+    init.session.listener = new Told(this)
     this.#nextNumber = this.isClient ? 1 : 2
     init.connection.addEventListener('close', () => this.onTransportClosed())
-    describeMuxer(this, { backend: init.backend, counters: () => this.#counters() })
+    describeMuxer(this, this)
   }
 
   get isClient(): boolean {
@@ -83,7 +90,10 @@ export class SessionMuxer extends AbstractStreamMuxer<NativeStream> {
     this.#session?.shutdown(GO_AWAY.normal)
     const signal = options.signal ?? AbortSignal.timeout(FLUSH_TIMEOUT_MS)
     // What the peer does not take in time is lost with the connection, which is closed next.
-    await orAbort(this.#flushed.promise, signal).catch(() => undefined)
+    if (this.#isFlushed) return
+    const { promise, resolve } = Promise.withResolvers<void>()
+    this.#onFlushed = resolve
+    await orAbort(promise, signal).catch(() => undefined)
   }
 
   override abort(error: Error): void {
@@ -97,46 +107,45 @@ export class SessionMuxer extends AbstractStreamMuxer<NativeStream> {
     super.onTransportClosed(error)
   }
 
-  #listener(): SessionListener {
-    return {
-      onStream: (number) => this.#onStream(number),
-      onData: (number, chunk) => this.#open.get(number)?.deliver(chunk),
-      onEnd: (number) => this.#open.get(number)?.ended(),
-      onReset: (number) => this.#open.get(number)?.wasReset(),
-      onMark: (number) => this.#open.get(number)?.marked(),
-      onGoAway: (reason) => this.#onGoAway(reason),
-      onRoom: () => this.#open.forEach((stream) => stream.drained()),
-      onFlushed: () => this.#flushed.resolve(),
-      onClosed: (failure, errno) => this.#onClosed(failure, errno),
-      onError: (error) => this.#cut(error instanceof Error ? error : new Error(String(error))),
-    }
+  streamOf(number: number): NativeStream | undefined {
+    return this.#open?.get(number)
   }
 
-  #onStream(number: number): void {
+  /** There is room in the ring where there was none. */
+  drained(): void {
+    this.#open?.forEach((stream) => stream.drained())
+  }
+
+  flushed(): void {
+    this.#isFlushed = true
+    this.#onFlushed?.()
+  }
+
+  opened(number: number): void {
     this.#session?.accept(number)
     if (this.status !== 'open') return this.#session?.reset(number)
     this.onRemoteStream(this.#stream(number, 'inbound'))
   }
 
-  #onGoAway(reason: number): void {
+  wentAway(reason: number): void {
     this.#isGoneAway = true
-    if (reason !== GO_AWAY.normal) this.#cut(muxerErrors.NZ_MUXER_GONE_AWAY({ data: { code: reason } }))
+    if (reason !== GO_AWAY.normal) this.cut(muxerErrors.NZ_MUXER_GONE_AWAY({ data: { code: reason } }))
   }
 
-  #onClosed(failure: Failure, errno: number): void {
+  ended(failure: Failure, errno: number): void {
     // Some close their socket without having read our last words, and then the system resets it: no failure.
     const isGoodbye = (this.#isGoneAway || this.status !== 'open') && errno === constants.errno.ECONNRESET
     this.#session = null
     this.#isGoneAway = true
-    this.#flushed.resolve()
+    this.flushed()
     const { connection, socket } = this.#init
     if (failure === 'ended' || failure === 'aborted' || isGoodbye) return void socket.destroy()
     if (failure === 'io') return connection.abort(new Error(`the connection failed: errno ${errno}`))
-    this.#cut(errorOf(failure))
+    this.cut(errorOf(failure))
   }
 
   /** The peer broke a rule, or the connection cannot go on. */
-  #cut(error: Error): void {
+  cut(error: Error): void {
     this.log.error('connection is cut - %e', error)
     this.abort(error)
     this.#init.connection.abort(error)
@@ -154,16 +163,17 @@ export class SessionMuxer extends AbstractStreamMuxer<NativeStream> {
       // Never reached by a peer that keeps to its window.
       maxReadBufferLength: maxStreamWindowBytes * 2,
     })
-    this.#open.set(number, stream)
+    const open = (this.#open ??= new Map())
+    open.set(number, stream)
     stream.addEventListener('close', () => {
-      this.#open.delete(number)
+      open.delete(number)
       if (direction === 'outbound') this.#outboundStreams -= 1
     })
     return stream
   }
 
   /** Also those of a connection that is over. */
-  #counters(): MuxerCounters {
+  counters(): MuxerCounters {
     const count = (name: CounterName): number => this.#init.session.counter(name) ?? 0
     return {
       rxWireBytes: count('receivedBytes'),
@@ -180,14 +190,67 @@ export class SessionMuxer extends AbstractStreamMuxer<NativeStream> {
   }
 }
 
+/** What the session tells goes to the muxer, whose own methods have other meanings for some of these names. */
+class Told implements SessionListener {
+  readonly #muxer: SessionMuxer
+
+  constructor(muxer: SessionMuxer) {
+    this.#muxer = muxer
+  }
+
+  onStream(number: number): void {
+    this.#muxer.opened(number)
+  }
+
+  onData(number: number, chunk: Uint8Array): void {
+    this.#muxer.streamOf(number)?.deliver(chunk)
+  }
+
+  onEnd(number: number): void {
+    this.#muxer.streamOf(number)?.ended()
+  }
+
+  onReset(number: number): void {
+    this.#muxer.streamOf(number)?.wasReset()
+  }
+
+  onMark(number: number): void {
+    this.#muxer.streamOf(number)?.marked()
+  }
+
+  onGoAway(reason: number): void {
+    this.#muxer.wentAway(reason)
+  }
+
+  onRoom(): void {
+    this.#muxer.drained()
+  }
+
+  onFlushed(): void {
+    this.#muxer.flushed()
+  }
+
+  onClosed(failure: Failure, errno: number): void {
+    this.#muxer.ended(failure, errno)
+  }
+
+  onError(error: unknown): void {
+    this.#muxer.cut(error instanceof Error ? error : new Error(String(error)))
+  }
+}
+
 /**
  * In place of the secured stream, whose work is done: libp2p's muxer listens to it for as long as the connection lives,
- * and would keep it, its buffers and what is left of its keys. A logger of the muxer's own would cost 3 KB: it has the
- * connection's.
+ * and would keep it, its buffers and what is left of its keys. What the base class uses of it, and no more.
  */
-function nothingBelow({ log }: MessageStream): MessageStream {
-  // All that the base class uses of it.
-  return { log: { newScope: () => log }, addEventListener: () => undefined } as unknown as MessageStream
+class NothingBelow implements Pick<MessageStream, 'log' | 'addEventListener'> {
+  readonly log: Logger
+
+  constructor({ log }: MessageStream) {
+    this.log = log
+  }
+
+  addEventListener(): void {}
 }
 
 function errorOf(failure: Exclude<Failure, 'ended' | 'aborted' | 'io'>): Error {
