@@ -11,7 +11,7 @@ import { IdentityKeys } from '../modules/identity/keys.ts'
 import { verifyFor } from '../protocols/identity/signature.ts'
 import { Endpoint } from '../protocols/channel/endpoint.ts'
 import { measureInTurn } from './interleaved.ts'
-import { FULL_ROUNDS, SMALL_ROUNDS, withRatios } from './scenario.ts'
+import { FULL_ROUNDS, SMALL_ROUNDS, timedRates } from './scenario.ts'
 import type { Socket } from 'node:net'
 import type { MessageChannel } from '../modules/channels/service.ts'
 import type { CarrierStream } from '../modules/channels/stream-carrier.ts'
@@ -44,20 +44,11 @@ export const channel: Scenario = {
       ]
       const rounds = size === 'full' ? FULL_ROUNDS : SMALL_ROUNDS
       const times = await measureInTurn(isCompared ? variants : variants.slice(1, 2), { rounds, signal })
-      const rate = (ms: number): number => (messages * MESSAGE_BYTES) / 1_000_000 / (ms / 1_000)
       return {
         scenario: 'channel',
         title: `${messages} messages of 1 MiB, end to end`,
         rounds,
-        figures: withRatios(
-          times.map(({ name, ms }) => ({
-            name,
-            median: rate(ms.median),
-            min: rate(ms.max),
-            max: rate(ms.min),
-            unit: 'MB/s' as const,
-          })),
-        ),
+        figures: timedRates(times, (messages * MESSAGE_BYTES) / 1_000_000, 'MB/s'),
       }
     } finally {
       ends.close()

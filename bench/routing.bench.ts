@@ -7,7 +7,7 @@ import { measureInTurn } from './interleaved.ts'
 import { messagesOf, send } from './work.ts'
 import { startNodeLine } from './node-line.ts'
 import { HOPS, PacketLine } from './packet-line.ts'
-import { FULL_ROUNDS, SMALL_ROUNDS, withRatios } from './scenario.ts'
+import { FULL_ROUNDS, SMALL_ROUNDS, timedRates } from './scenario.ts'
 import type { NodeLine } from './node-line.ts'
 import type { Variant } from './interleaved.ts'
 import type { Scenario, ScenarioOptions, ScenarioResult } from './scenario.ts'
@@ -82,20 +82,11 @@ async function measured(
   const { size, isCompared, signal } = options
   const rounds = size === 'full' ? FULL_ROUNDS : SMALL_ROUNDS
   const times = await measureInTurn(isCompared ? variants : variants.slice(0, 1), { rounds, signal })
-  const rate = (ms: number): number => work.count / (ms / 1_000)
   return {
     scenario,
     title: `${work.count} ${what}`,
     rounds,
-    figures: withRatios(
-      times.map(({ name, ms }) => ({
-        name,
-        median: rate(ms.median),
-        min: rate(ms.max),
-        max: rate(ms.min),
-        unit: 'messages/s' as const,
-      })),
-    ),
+    figures: timedRates(times, work.count, 'messages/s'),
   }
 }
 

@@ -80,6 +80,18 @@ export function ratesOf(results: readonly VariantResult[], perRound: number, uni
   )
 }
 
+/** The same of times that were taken in this process. */
+export function timedRates(
+  times: readonly { readonly name: string; readonly ms: VariantResult['ms'] }[],
+  perRound: number,
+  unit: Figure['unit'],
+): readonly Figure[] {
+  const rate = (ms: number): number => perRound / (ms / 1_000)
+  return withRatios(
+    times.map(({ name, ms }) => ({ name, median: rate(ms.median), min: rate(ms.max), max: rate(ms.min), unit })),
+  )
+}
+
 export function withRatios(figures: readonly Omit<Figure, 'ratio'>[]): readonly Figure[] {
   const first = figures[0]?.median
   return figures.map((figure, i) => ({

@@ -19,8 +19,10 @@ import type { StoreItem } from '../../protocols/discovery/messages.ts'
 import type { DiscoveryRecord, Verify } from '../../protocols/discovery/record.ts'
 import type { NetworkService } from '../network/service.ts'
 import type { Dht } from './dht.ts'
-import type { RequestRate } from './request-rate.ts'
+import type { RequestRate } from '../../protocols/rpc/request-rate.ts'
 
+/** Requests of one peer in ten seconds: several lookups and its own records, renewed, together. */
+export const MAX_REQUESTS = 512
 /** Bytes of records in one answer. */
 const MAX_ANSWER_BYTES = 65_536
 

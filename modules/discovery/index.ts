@@ -1,13 +1,14 @@
 /** Finds peers, services and values through other nodes: wiring only. */
 import { bounded, defineModule, isNzError } from '../../kernel/index.ts'
 import { K } from '../../protocols/discovery/limits.ts'
+import { RequestRate } from '../../protocols/rpc/request-rate.ts'
 import { ContactsService } from '../contacts/service.ts'
 import { IdentityService } from '../identity/service.ts'
 import { networkErrors, networkEvents, NetworkService } from '../network/service.ts'
 import { storageEvents, StorageService } from '../storage/service.ts'
 import { TrustService } from '../trust/service.ts'
 import { dialableAddresses } from './address-range.ts'
-import { answerRequests } from './answering.ts'
+import { answerRequests, MAX_REQUESTS } from './answering.ts'
 import { discoveryConfig } from './config.ts'
 import { Dht } from './dht.ts'
 import { createDiscovery, PeerSearch } from './discovery.ts'
@@ -16,7 +17,6 @@ import { Lan } from './lan.ts'
 import { OpenedConnections } from './opened-connections.ts'
 import { OwnRecords } from './own-records.ts'
 import { RefusalNotes } from './refusal-notes.ts'
-import { RequestRate } from './request-rate.ts'
 import { discoveryEvents, DiscoveryService, IntroductionsService } from './service.ts'
 import { Services } from './services.ts'
 import { TableMemory } from './table-memory.ts'
@@ -78,7 +78,7 @@ export default defineModule({
         await parts.introductions.start({ signal })
         if (config.mode === 'off') return
         if (config.mode === 'server') {
-          const rate = new RequestRate(clock)
+          const rate = new RequestRate({ clock, maxRequests: MAX_REQUESTS })
           const ownRecord = () => own.peerRecord()
           answerRequests({ dht, network, clock, rate, verify: parts.verify, ownRecord }, { signal })
         }

@@ -1,5 +1,5 @@
 /** `PeerStream` over a session: the promises of a stream on a connection, kept by acknowledged segments. */
-import { isNzError } from '../../kernel/index.ts'
+import { isNzError, orAbort } from '../../kernel/index.ts'
 import { networkErrors } from '../network/service.ts'
 import type { Clock } from '../../kernel/index.ts'
 import type { Stream } from '../../protocols/flow/streams.ts'
@@ -100,7 +100,7 @@ export class RoutedStream implements PeerStream {
   async closeWrite({ signal }: { readonly signal?: AbortSignal } = {}): Promise<void> {
     if (this.#isWriteClosed || this.#isReset) return
     this.#isWriteClosed = true
-    await orAborted(this.#lastWrite, signal)
+    await orAbort(this.#lastWrite, signal)
     this.#init.stream.sender.end()
     this.#init.onUse()
   }
@@ -168,7 +168,7 @@ export class RoutedStream implements PeerStream {
   async #progressed(signal: AbortSignal | undefined): Promise<void> {
     if (this.#ended.signal.aborted) return
     this.#progress ??= Promise.withResolvers()
-    await orAborted(this.#progress.promise, signal)
+    await orAbort(this.#progress.promise, signal)
   }
 
   #expectWritable(): void {
@@ -182,18 +182,5 @@ export class RoutedStream implements PeerStream {
 
   #resetError(why = 'the stream has ended'): Error {
     return networkErrors.NZ_NETWORK_STREAM_RESET({ why, data: { peerId: this.peerId } })
-  }
-}
-
-async function orAborted(work: Promise<void>, signal: AbortSignal | undefined): Promise<void> {
-  if (signal === undefined) return await work
-  signal.throwIfAborted()
-  const { promise, reject } = Promise.withResolvers<never>()
-  const onAbort = (): void => reject(signal.reason as Error)
-  signal.addEventListener('abort', onAbort, { once: true })
-  try {
-    await Promise.race([work, promise])
-  } finally {
-    signal.removeEventListener('abort', onAbort)
   }
 }

@@ -1,14 +1,18 @@
 /** What both roles do with payloads: the own one, and the checks of the peer's (NZ-HANDSHAKE-01 §4.3). */
+import { IK, IKpsk1, XX } from '../noise/handshake.ts'
 import { x25519KeyPairFromSeed } from '../noise/x25519.ts'
 import { commonFeatures, isFeatureList } from '../wire/features.ts'
 import { STATIC_KEY_PURPOSE } from './identity.ts'
 import { HANDSHAKE_VERSIONS } from './limits.ts'
 import { isPurpose } from './messages.ts'
 import type { Random } from '../../kernel/index.ts'
+import type { HandshakePattern } from '../noise/handshake.ts'
 import type { X25519KeyPair } from '../noise/x25519.ts'
 import type { HandshakeCode } from './errors.ts'
 import type { HandshakeInit } from './running.ts'
-import type { Payload } from './messages.ts'
+import type { PatternName, Payload } from './messages.ts'
+
+export const noisePatterns: Readonly<Record<PatternName, HandshakePattern>> = { XX, IK, IKpsk1 }
 
 /** The version that this code's messages are of. */
 export const VERSION = 1

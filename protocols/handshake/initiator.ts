@@ -1,27 +1,18 @@
 /** The calling side of a handshake (NZ-HANDSHAKE-01 §5.1): resumes, else calls by a known key, else asks who is there. */
 import { isNzError } from '../../kernel/index.ts'
-import { Handshake, IK, IKpsk1, XX } from '../noise/handshake.ts'
+import { Handshake } from '../noise/handshake.ts'
 import { decodeFrame, frameType } from '../wire/frame.ts'
-import { assertInit, checkPayload, ephemeralKey, newIndexOf, ownPayload, VERSION } from './agreement.ts'
+import { assertInit, checkPayload, ephemeralKey, newIndexOf, noisePatterns, ownPayload, VERSION } from './agreement.ts'
 import { handshakeCodes } from './errors.ts'
 import { establish } from './established.ts'
-import {
-  FIRST_RESEND_MS,
-  HANDSHAKE_TIMEOUT_MS,
-  MAX_RESEND_MS,
-  MAX_RETRIES,
-  MAX_TRIES,
-  SENDS_BEFORE_FALLBACK,
-} from './limits.ts'
+import { FIRST_RESEND_MS, HANDSHAKE_TIMEOUT_MS, MAX_RESEND_MS, MAX_RETRIES, SENDS_BEFORE_FALLBACK } from './limits.ts'
 import { decodePayload, decodeReply, encodeHello, encodePayload, encodeReply, NOTHING, prologueOf } from './messages.ts'
-import type { HandshakePattern } from '../noise/handshake.ts'
+import { QUIET } from './running.ts'
+import { Tries } from './tries.ts'
 import type { HandshakeCode } from './errors.ts'
 import type { Established } from './established.ts'
 import type { InitiatorInit, RunningHandshake, Step } from './running.ts'
 import type { PatternName } from './messages.ts'
-
-const patterns: Readonly<Record<PatternName, HandshakePattern>> = { XX, IK, IKpsk1 }
-const QUIET: Step = { send: [] }
 
 interface Attempt {
   readonly pattern: PatternName
@@ -44,7 +35,7 @@ export class Initiator implements RunningHandshake {
   #sends = 0
   #nextSendMs: number
   #retries = 0
-  #tries = 0
+  readonly #tries: Tries
   #lastRefusal: HandshakeCode | null = null
 
   constructor(init: InitiatorInit) {
@@ -52,6 +43,7 @@ export class Initiator implements RunningHandshake {
     this.#init = init
     this.#deadlineMs = init.nowMs + HANDSHAKE_TIMEOUT_MS
     this.#nextSendMs = init.nowMs
+    this.#tries = new Tries(init.nowMs)
     this.#patterns = patternsFor(init)
     this.#attempt = this.#begin(this.#patterns.shift() ?? 'XX')
     this.#frame = this.#hello(NOTHING)
@@ -102,7 +94,7 @@ export class Initiator implements RunningHandshake {
     const ticketId = isResumed && ticket !== undefined ? ticket.id : NOTHING
     const remoteStatic = isResumed ? ticket?.peerStatic : init.pinnedStatic
     const noise = new Handshake({
-      pattern: patterns[pattern],
+      pattern: noisePatterns[pattern],
       role: 'initiator',
       prologue: prologueOf(VERSION, pattern, index, ticketId),
       staticKey: identity.staticKey,
@@ -153,8 +145,7 @@ export class Initiator implements RunningHandshake {
 
   #onAnswer(message: Uint8Array, nowMs: number): Step {
     if (this.#state === 'finishing') return { send: [this.#frame], isRepeated: true }
-    if (this.#tries >= MAX_TRIES) return this.#giveUp('NZ_HANDSHAKE_UNAUTHENTIC')
-    this.#tries += 1
+    if (!this.#tries.take(nowMs)) return { send: [], refused: 'NZ_HANDSHAKE_UNAUTHENTIC' }
     const noise = this.#attempt.noise.fork()
     const read = this.#read(noise, message)
     if ('code' in read) {
@@ -213,7 +204,8 @@ export class Initiator implements RunningHandshake {
     return { send, done }
   }
 
-  #giveUp(code: HandshakeCode = this.#lastRefusal ?? 'NZ_HANDSHAKE_TIMEOUT'): Step {
+  #giveUp(): Step {
+    const code = this.#lastRefusal ?? 'NZ_HANDSHAKE_TIMEOUT'
     const hadSession = this.#state === 'finishing'
     this.#state = 'over'
     return hadSession ? QUIET : { send: [], failed: code }

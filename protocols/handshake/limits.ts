@@ -7,8 +7,11 @@ export const FIRST_RESEND_MS = 500
 export const MAX_RESEND_MS = 2_000
 /** Unanswered messages after which the initiator goes on to the next pattern. */
 export const SENDS_BEFORE_FALLBACK = 3
-/** Messages that one handshake tries to authenticate in vain: each costs key agreements. */
+/** Messages that one handshake tries to authenticate at once, and how soon one more: each costs key agreements. */
 export const MAX_TRIES = 8
+export const TRY_EVERY_MS = 250
+/** HELLOs of one handshake whose answers may still be finished: the first ones, and the latest. */
+export const MAX_ANSWERED = 4
 /** Cookies that an initiator follows. */
 export const MAX_RETRIES = 3
 export const COOKIE_BYTES = 16

@@ -1,10 +1,19 @@
 /** The called side of a handshake (NZ-HANDSHAKE-01 §5.2). */
 import { isNzError } from '../../kernel/index.ts'
-import { Handshake, IK, IKpsk1, XX } from '../noise/handshake.ts'
+import { Handshake } from '../noise/handshake.ts'
 import { decodeFrame, frameType, HEADER_BYTES } from '../wire/frame.ts'
-import { assertInit, checkPayload, ephemeralKey, isSame, newIndexOf, ownPayload, VERSION } from './agreement.ts'
+import {
+  assertInit,
+  checkPayload,
+  ephemeralKey,
+  isSame,
+  newIndexOf,
+  noisePatterns,
+  ownPayload,
+  VERSION,
+} from './agreement.ts'
 import { establish } from './established.ts'
-import { HANDSHAKE_TIMEOUT_MS, MAX_TRIES } from './limits.ts'
+import { HANDSHAKE_TIMEOUT_MS, MAX_ANSWERED } from './limits.ts'
 import {
   decodeHello,
   decodePayload,
@@ -15,33 +24,30 @@ import {
   NOTHING,
   prologueOf,
 } from './messages.ts'
-import type { HandshakePattern } from '../noise/handshake.ts'
+import { QUIET } from './running.ts'
+import { Tries } from './tries.ts'
 import type { HandshakeCode } from './errors.ts'
 import type { ResponderInit, RunningHandshake, Step } from './running.ts'
 import type { Hello, PatternName, Payload } from './messages.ts'
 import type { Ticket } from './tickets.ts'
 
-const patterns: Readonly<Record<PatternName, HandshakePattern>> = { XX, IK, IKpsk1 }
-const QUIET: Step = { send: [] }
-
-type State =
-  | { readonly name: 'waiting' }
-  /** Message 1 was answered; with XX the third is awaited. */
-  | {
-      readonly name: 'answered'
-      readonly hello: Uint8Array
-      readonly index: number
-      readonly answer: Uint8Array
-      readonly noise: Handshake | null
-    }
-  | { readonly name: 'over' }
+/** A HELLO that was answered. */
+interface Answered {
+  readonly hello: Uint8Array
+  readonly index: number
+  readonly answer: Uint8Array
+  /** With XX the third message is awaited. */
+  readonly noise: Handshake | null
+}
 
 export class Responder implements RunningHandshake {
   readonly #init: ResponderInit
   readonly #deadlineMs: number
   readonly #index: number
-  #state: State = { name: 'waiting' }
-  #tries = 0
+  readonly #tries: Tries
+  /** Somebody on the way may send HELLOs of their own: the true one is not given up for them. */
+  readonly #answered: Answered[] = []
+  #isOver = false
   #isDone = false
 
   constructor(init: ResponderInit) {
@@ -49,6 +55,7 @@ export class Responder implements RunningHandshake {
     this.#init = init
     this.#deadlineMs = init.nowMs + HANDSHAKE_TIMEOUT_MS
     this.#index = newIndexOf(init)
+    this.#tries = new Tries(init.nowMs)
   }
 
   get localIndex(): number {
@@ -56,18 +63,18 @@ export class Responder implements RunningHandshake {
   }
 
   get dueAtMs(): number | null {
-    return this.#state.name === 'over' || this.#isDone ? null : this.#deadlineMs
+    return this.#isOver || this.#isDone ? null : this.#deadlineMs
   }
 
   due(nowMs: number): Step {
     if (this.dueAtMs === null || nowMs < this.#deadlineMs) return QUIET
-    this.#state = { name: 'over' }
+    this.#isOver = true
     return { send: [], failed: 'NZ_HANDSHAKE_TIMEOUT' }
   }
 
   confirm(): void {
     this.#isDone = true
-    this.#state = { name: 'over' }
+    this.#isOver = true
   }
 
   receive(bytes: Uint8Array, nowMs: number): Step {
@@ -77,17 +84,15 @@ export class Responder implements RunningHandshake {
     if (frame.type === frameType.hello) return this.#onHello(bytes, frame.body, nowMs)
     if (frame.type !== frameType.finish) return { send: [], refused: 'NZ_HANDSHAKE_MALFORMED' }
     const { to, rest } = decodeReply(frame.body)
-    return to === this.#index ? this.#onFinish(rest) : QUIET
+    return to === this.#index ? this.#onFinish(rest, nowMs) : QUIET
   }
 
   #onHello(bytes: Uint8Array, body: Uint8Array, nowMs: number): Step {
-    if (this.#state.name === 'answered' && isSame(this.#state.hello, bytes)) {
-      return { send: [this.#state.answer], ...(this.#isDone ? { isRepeated: true as const } : {}) }
-    }
+    if (this.#isOver) return QUIET
+    const known = this.#answered.find(({ hello }) => isSame(hello, bytes))
+    if (known !== undefined) return { send: [known.answer], ...(this.#isDone ? { isRepeated: true as const } : {}) }
     // Until a packet of the channel came, the initiator may have gone on to its next pattern.
-    if (this.#state.name === 'over') return QUIET
-    if (this.#tries >= MAX_TRIES) return this.#fail('NZ_HANDSHAKE_UNAUTHENTIC')
-    this.#tries += 1
+    if (!this.#tries.take(nowMs)) return { send: [], refused: 'NZ_HANDSHAKE_UNAUTHENTIC' }
     const hello = decodeHello(body)
     if (hello === null) return { send: [], refused: 'NZ_HANDSHAKE_MALFORMED' }
     const ticket = this.#ticketOf(hello, nowMs)
@@ -100,7 +105,7 @@ export class Responder implements RunningHandshake {
     const answer = this.#answerTo(hello, noise, null)
     if (answer === null) return refusal(hello, 'NZ_HANDSHAKE_KEY')
     this.#isDone = false
-    this.#state = { name: 'answered', hello: bytes.slice(), index: hello.index, answer, noise }
+    this.#keep({ hello: bytes.slice(), index: hello.index, answer, noise })
     return { send: [answer] }
   }
 
@@ -117,28 +122,39 @@ export class Responder implements RunningHandshake {
     if (ticket !== null) this.#init.tickets?.redeem(hello.ticketId)
     const answer = this.#answerTo(hello, noise, checked.peerKey)
     if (answer === null) return refusal(hello, 'NZ_HANDSHAKE_KEY')
-    this.#state = { name: 'answered', hello: bytes.slice(), index: hello.index, answer, noise: null }
+    this.#keep({ hello: bytes.slice(), index: hello.index, answer, noise: null })
     return this.#establish([answer], hello.pattern, { noise, payload, peerKey: checked.peerKey })
   }
 
-  #onFinish(message: Uint8Array): Step {
+  #onFinish(message: Uint8Array, nowMs: number): Step {
     if (this.#isDone) return { send: [], isRepeated: true }
-    if (this.#state.name !== 'answered' || this.#state.noise === null) return QUIET
-    if (this.#tries >= MAX_TRIES) return this.#fail('NZ_HANDSHAKE_UNAUTHENTIC')
-    this.#tries += 1
-    const noise = this.#state.noise.fork()
-    const opened = readOr(noise, message)
-    if (opened === null) return { send: [], refused: 'NZ_HANDSHAKE_UNAUTHENTIC' }
+    if (this.#isOver) return QUIET
+    for (const { noise, index } of this.#answered) {
+      if (noise === null) continue
+      if (!this.#tries.take(nowMs)) break
+      const fork = noise.fork()
+      const opened = readOr(fork, message)
+      if (opened !== null) return this.#finish(fork, opened, index)
+    }
+    return this.#answered.length === 0 ? QUIET : { send: [], refused: 'NZ_HANDSHAKE_UNAUTHENTIC' }
+  }
+
+  #finish(noise: Handshake, opened: Uint8Array, index: number): Step {
     const payload = decodePayload(opened)
     if (payload === null) return { send: [], refused: 'NZ_HANDSHAKE_MALFORMED' }
-    if (payload.index !== this.#state.index) return { send: [], refused: 'NZ_HANDSHAKE_MALFORMED' }
+    if (payload.index !== index) return { send: [], refused: 'NZ_HANDSHAKE_MALFORMED' }
     const checked = this.#check(noise, payload, null)
     if ('code' in checked) {
       // This was authentic: no other message can follow from the same ephemeral keys.
-      this.#state = { name: 'over' }
+      this.#isOver = true
       return { send: [encodeRefuse(payload.index, checked.code)], failed: checked.code }
     }
     return this.#establish([], 'XX', { noise, payload, peerKey: checked.peerKey })
+  }
+
+  #keep(answered: Answered): void {
+    if (this.#answered.length >= MAX_ANSWERED) this.#answered.pop()
+    this.#answered.push(answered)
   }
 
   #check(
@@ -197,18 +213,13 @@ export class Responder implements RunningHandshake {
 
   #noiseFor(hello: Hello, ticket: Ticket | null): Handshake {
     return new Handshake({
-      pattern: patterns[hello.pattern],
+      pattern: noisePatterns[hello.pattern],
       role: 'responder',
       prologue: prologueOf(VERSION, hello.pattern, hello.index, hello.ticketId),
       staticKey: this.#init.identity.staticKey,
       ephemeralKey: ephemeralKey(this.#init.random),
       ...(ticket === null ? {} : { preSharedKeys: [ticket.preSharedKey] }),
     })
-  }
-
-  #fail(code: HandshakeCode): Step {
-    this.#state = { name: 'over' }
-    return { send: [], failed: code }
   }
 }
 

@@ -72,3 +72,6 @@ export interface RunningHandshake {
   /** The first packet of the peer was opened: nothing is sent again. */
   confirm(): void
 }
+
+/** Nothing came of it. */
+export const QUIET: Step = { send: [] }

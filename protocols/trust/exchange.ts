@@ -4,11 +4,11 @@
  * durable what was taken, and calls again at `wakeAtMs`.
  */
 import { backoffDelayMs } from '../../kernel/index.ts'
+import { RequestRate } from '../rpc/request-rate.ts'
 import { answerReconcile } from './answer.ts'
 import { trustCodes } from './errors.ts'
 import { decodeAnswer, decodeRequest, encodeAnswer, encodeRequest, MAX_PUSHED } from './reconcile-messages.ts'
 import { Reconciliation } from './reconciliation.ts'
-import { RequestRate } from './request-rate.ts'
 import type { Clock, Random } from '../../kernel/index.ts'
 import type { ReconcileAnswer, ReconcileRequest } from './reconcile-messages.ts'
 import type { Receipt } from './replica.ts'
@@ -30,6 +30,8 @@ export const MAX_IN_PUSH = MAX_PUSHED / 4
 /** Issuers whose updates a peer does not follow that are remembered, of each peer. */
 export const MAX_REFUSED_BY_PEER = 1_024
 
+/** Of one peer in ten seconds (NZ-TRUST-01 §5.3). */
+export const MAX_REQUESTS = 64
 const RETRY = { firstDelayMs: 1_000, maxDelayMs: RECONCILE_EVERY_MS, jitter: 0.5 } as const
 
 export interface ExchangeOptions {
@@ -102,7 +104,7 @@ export class TrustExchange {
 
   constructor(options: ExchangeOptions) {
     this.#options = options
-    this.#rate = new RequestRate(options.clock)
+    this.#rate = new RequestRate({ clock: options.clock, maxRequests: MAX_REQUESTS })
   }
 
   connected(peer: string): void {

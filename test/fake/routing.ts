@@ -155,6 +155,28 @@ export class Mesh {
   }
 }
 
+/** A–B–C and A–D–C, linked. */
+export function diamond(init: MeshInit = {}): { mesh: Mesh; a: Key; b: Key; c: Key; d: Key } {
+  const mesh = new Mesh(init)
+  const [a, b, c, d] = [mesh.add('a'), mesh.add('b'), mesh.add('c'), mesh.add('d')]
+  mesh.link(a, b)
+  mesh.link(b, c)
+  mesh.link(a, d)
+  mesh.link(d, c)
+  return { mesh, a, b, c, d }
+}
+
+/** The nodes of the names in a line, each linked to the one before. */
+export function line(
+  names: string,
+  { clocks = {}, ...init }: MeshInit & { readonly clocks?: Readonly<Record<string, () => number>> } = {},
+): { mesh: Mesh; keys: readonly Key[] } {
+  const mesh = new Mesh(init)
+  const keys = names.split('').map((name) => mesh.add(name, clocks[name]))
+  for (let at = 1; at < keys.length; at++) mesh.link(keys[at - 1] ?? '', keys[at] ?? '')
+  return { mesh, keys }
+}
+
 /** The nodes a packet may visit on the way to `destination`, if there is a circle among next hops: that circle. */
 export function loopOf(routers: ReadonlyMap<Key, Router>, destination: Key): readonly Key[] | null {
   const done = new Set<Key>()

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { SimulatedClock } from '../../kernel/index.ts'
-import { MAX_REQUESTS } from '../../modules/discovery/request-rate.ts'
+import { MAX_REQUESTS } from '../../modules/discovery/answering.ts'
 import { recordCodes } from '../../protocols/discovery/errors.ts'
 import { decodeStored, encodeFind, encodeStore, FIND_METHOD, STORE_METHOD } from '../../protocols/discovery/messages.ts'
 import { createRecord, keyOfService } from '../../protocols/discovery/record.ts'

@@ -3,29 +3,9 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { messageTypes } from '../../protocols/routing/link-message.ts'
 import { MAX_HOPS } from '../../protocols/routing/limits.ts'
-import { keyOfName, Mesh } from '../fake/routing.ts'
+import { diamond, keyOfName, line } from '../fake/routing.ts'
+import type { Mesh } from '../fake/routing.ts'
 import type { Key } from '../../protocols/routing/signing.ts'
-
-/** A–B–C and A–D–C. */
-function diamond(init: ConstructorParameters<typeof Mesh>[0] = {}) {
-  const mesh = new Mesh(init)
-  const [a, b, c, d] = ['a', 'b', 'c', 'd'].map((name) => mesh.add(name)) as [Key, Key, Key, Key]
-  for (const [from, to] of [
-    [a, b],
-    [b, c],
-    [a, d],
-    [d, c],
-  ] as const)
-    mesh.link(from, to)
-  return { mesh, a, b, c, d }
-}
-
-function line(names: string, init: ConstructorParameters<typeof Mesh>[0] = {}): { mesh: Mesh; keys: readonly Key[] } {
-  const mesh = new Mesh(init)
-  const keys = names.split('').map((name) => mesh.add(name))
-  for (let at = 1; at < keys.length; at++) mesh.link(keys[at - 1] ?? '', keys[at] ?? '')
-  return { mesh, keys }
-}
 
 function openFlow(mesh: Mesh, from: Key, to: Key, options?: { ttl?: number; avoid?: ReadonlySet<Key> }): string {
   const { flow, effects, code } = mesh.router(from).openFlow(to, mesh.nowMs, options)

@@ -13,7 +13,7 @@ import {
   REPEAT_AFTER_MS,
 } from '../../protocols/routing/limits.ts'
 import { Repeats } from '../../protocols/routing/repeats.ts'
-import { keyOfName, Mesh, signAs, verifyFake } from '../fake/routing.ts'
+import { keyOfName, line, Mesh, signAs, verifyFake } from '../fake/routing.ts'
 import type { Key } from '../../protocols/routing/signing.ts'
 
 function openLinks(): readonly [Link, Link] {
@@ -30,14 +30,9 @@ function openLinks(): readonly [Link, Link] {
   return ends
 }
 
-/** A line of nodes, linked and with routes. */
-function line(
-  names: string,
-  clocks: Readonly<Record<string, () => number>> = {},
-): { mesh: Mesh; keys: readonly Key[] } {
-  const mesh = new Mesh()
-  const keys = names.split('').map((name) => mesh.add(name, clocks[name]))
-  for (let at = 1; at < keys.length; at++) mesh.link(keys[at - 1] ?? '', keys[at] ?? '')
+/** A line of nodes that have routes. */
+function routed(names: string, clocks: Readonly<Record<string, () => number>> = {}): ReturnType<typeof line> {
+  const { mesh, keys } = line(names, { clocks })
   mesh.advance(10_000)
   return { mesh, keys }
 }
@@ -83,7 +78,7 @@ describe('a message that has to arrive', () => {
   })
 
   it('arrives over a link that loses every second message: a path is set up, used and told to be over', () => {
-    const { mesh, keys } = line('abc')
+    const { mesh, keys } = routed('abc')
     const [a, , c] = keys as [Key, Key, Key]
     let count = 0
     mesh.tamper = (_from, _to, message) => {
@@ -146,7 +141,7 @@ describe('a source whose clock is behind', () => {
   const day = 86_400_000
   const at = (offsetMs: number) => () => 1_700_000_000_000 + offsetMs
   const opened = (clocks: Readonly<Record<string, () => number>>): string | undefined => {
-    const { mesh, keys } = line('abcd', clocks)
+    const { mesh, keys } = routed('abcd', clocks)
     const [a, , , d] = keys as [Key, Key, Key, Key]
     mesh.run(a, mesh.router(a).openFlow(d, mesh.nowMs).effects)
     mesh.advance(4_000)
@@ -168,7 +163,7 @@ describe('a source whose clock is behind', () => {
     const names = 'abcdefghi'
     const clocks = Object.fromEntries(hours.map((hour, n) => [names[n + 1] ?? '', at(hour * 3_600_000)]))
     const reached = (end: number): number => {
-      const { mesh, keys } = line(names.slice(0, end + 1), clocks)
+      const { mesh, keys } = routed(names.slice(0, end + 1), clocks)
       const a = keys[0] ?? ''
       mesh.run(a, mesh.router(a).openFlow(keys[end] ?? '', mesh.nowMs).effects)
       mesh.advance(4_000)

@@ -6,7 +6,8 @@ import { localIdentity, startHandshake } from '../../protocols/handshake/handsha
 import { x25519KeyPairFromSeed } from '../../protocols/noise/x25519.ts'
 import { messageTypes } from '../../protocols/routing/link-message.ts'
 import { bytesOf } from '../../protocols/routing/signing.ts'
-import { Mesh, signAs, verifyFake } from '../fake/routing.ts'
+import { diamond, signAs, verifyFake } from '../fake/routing.ts'
+import type { Mesh } from '../fake/routing.ts'
 import type { Stream } from '../../protocols/flow/streams.ts'
 import type { Key } from '../../protocols/routing/signing.ts'
 
@@ -51,15 +52,7 @@ class End {
 
 /** a–b–c and a–d–c, with a session between a and c. */
 function story() {
-  const mesh = new Mesh({ delayMs: [1, 4] })
-  const [a, b, c, d] = ['a', 'b', 'c', 'd'].map((name) => mesh.add(name)) as [Key, Key, Key, Key]
-  for (const [from, to] of [
-    [a, b],
-    [b, c],
-    [a, d],
-    [d, c],
-  ] as const)
-    mesh.link(from, to)
+  const { mesh, a, b, c, d } = diamond({ delayMs: [1, 4] })
   mesh.advance(6_000)
   const ends = new Map([
     [a, new End(mesh, a, c, 'initiator')],

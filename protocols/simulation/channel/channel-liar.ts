@@ -53,8 +53,6 @@ export class ChannelLiar implements Process {
       this.#madeUp += 1
       this.#host.sendDatagram(to, encodeAddressed({ ...addressed, call: this.#madeUp }))
     }
-    // Frames of handshakes are repeated, not changed or put in other calls: ADR 28.
-    if (type !== frameType.packet) return
     this.#host.sendDatagram(to, encodeAddressed({ ...addressed, frame: this.#damaged(frame) }))
     const elsewhere = decodeAddressed(other)
     this.#host.sendDatagram(elsewhere.to, encodeAddressed({ ...elsewhere, frame }))

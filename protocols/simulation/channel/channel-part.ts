@@ -19,6 +19,8 @@ interface Pair {
   readonly source: number
   readonly destination: number
   call: number
+  /** By which neighbour it was called last. */
+  via: number
 }
 
 interface Sent {
@@ -92,7 +94,7 @@ export class ChannelPart implements Part {
     at(fromMs, () => {
       for (const source of this.#honest()) {
         const reachable = this.#honest().filter((node) => node !== source && this.#ways(source, node).length > 0)
-        this.#pairs.push({ source, destination: chance.pick(reachable), call: 0 })
+        this.#pairs.push({ source, destination: chance.pick(reachable), call: 0, via: -1 })
       }
       look()
     })
@@ -128,10 +130,14 @@ export class ChannelPart implements Part {
     pair.call = this.#made.size + 1
     this.#made.set(pair.call, { source: pair.source, destination: pair.destination })
     count('calls')
+    // As routing does: after a call that failed by another neighbour, if there is one.
+    const ways = this.#ways(pair.source, pair.destination)
+    const others = ways.filter((way) => way !== pair.via)
+    pair.via = chance.pick(others.length > 0 ? others : ways)
     node.open({
       number: pair.call,
       peer: pair.destination,
-      via: chance.pick(this.#ways(pair.source, pair.destination)),
+      via: pair.via,
       expected: this.#identityOf(pair.destination),
       isPinned: chance.happens(PINNED_SHARE),
     })

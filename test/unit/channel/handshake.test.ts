@@ -3,7 +3,13 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { seededRandom } from '../../../kernel/index.ts'
 import { startHandshake } from '../../../protocols/handshake/handshake.ts'
-import { FIRST_RESEND_MS, HANDSHAKE_TIMEOUT_MS, MAX_TRIES } from '../../../protocols/handshake/limits.ts'
+import {
+  FIRST_RESEND_MS,
+  HANDSHAKE_TIMEOUT_MS,
+  MAX_ANSWERED,
+  MAX_TRIES,
+  TRY_EVERY_MS,
+} from '../../../protocols/handshake/limits.ts'
 import { encodeRefuse } from '../../../protocols/handshake/messages.ts'
 import { TicketStore, TICKET_LIFETIME_MS } from '../../../protocols/handshake/tickets.ts'
 import { ANN, BOB, EVE, handshake, identityOf, initiatorInit, responderInit } from '../../fake/channel.ts'
@@ -134,8 +140,23 @@ describe('a handshake', () => {
     for (let tries = 0; tries < MAX_TRIES; tries += 1) {
       assert.equal(calling.receive(changed, 0).refused, 'NZ_HANDSHAKE_UNAUTHENTIC')
     }
-    assert.equal(calling.receive(changed, 0).failed, 'NZ_HANDSHAKE_UNAUTHENTIC')
-    assert.equal(calling.dueAtMs, null)
+    // No more of them are looked at now, not even the true one: that is after a while, when it comes again.
+    assert.equal(calling.receive(answer, 0).refused, 'NZ_HANDSHAKE_UNAUTHENTIC')
+    assert.equal(calling.receive(answer, TRY_EVERY_MS - 1).done, undefined)
+    assert.ok(calling.receive(answer, TRY_EVERY_MS).done !== undefined)
+  })
+
+  it('a HELLO that somebody changed on the way does not displace the true one', () => {
+    const [calling, called] = [startHandshake(initiatorInit()), startHandshake(responderInit())]
+    const hello = calling.due(0).send[0] ?? assert.fail()
+    const answer = called.receive(hello, 0).send[0] ?? assert.fail()
+    for (let count = 0; count < MAX_ANSWERED + 2; count += 1) {
+      const changed = Uint8Array.from(hello)
+      changed[changed.length - 1 - count] = (changed[changed.length - 1 - count] ?? 0) ^ 1
+      called.receive(changed, count * TRY_EVERY_MS)
+    }
+    const finish = calling.receive(answer, 2_000).send[0] ?? assert.fail()
+    assert.ok(called.receive(finish, 2_000).done !== undefined)
   })
 })
 
