@@ -28,7 +28,11 @@ const machine = thisMachine()
 const results: ScenarioResult[] = []
 for (const scenario of scenarios.filter(({ name }) => only === undefined || only.includes(name))) {
   const size = values.small ? 'small' : 'full'
-  process.stderr.write(`measuring: ${scenario.name}\n`)
+  const why = scenario.whyNot?.() ?? null
+  process.stderr.write(
+    `${why === null ? 'measuring' : 'left out'}: ${scenario.name}${why === null ? '' : `, ${why}`}\n`,
+  )
+  if (why !== null) continue
   const result = await scenario.run({
     size,
     isCompared: true,

@@ -31,6 +31,7 @@ export interface Figure {
     | 's'
     | '%'
     | 'KB'
+    | 'KB/s'
     | 's/GB'
     | 'of its rate'
   /** This figure over the one of the first row, so that more is better for rates and less for times. */
@@ -59,6 +60,8 @@ export interface Scenario {
   readonly name: string
   /** For a full run; default: ten minutes. */
   readonly limitMs?: number
+  /** Why it cannot be measured on this machine; `null` when it can. */
+  whyNot?(): string | null
   run(options: ScenarioOptions): Promise<ScenarioResult>
 }
 

@@ -10,6 +10,7 @@ import { dht } from './dht.bench.ts'
 import { echo } from './echo.bench.ts'
 import { eventlog } from './eventlog.bench.ts'
 import { idle } from './idle.bench.ts'
+import { ladder } from './ladder.bench.ts'
 import { files } from './files.bench.ts'
 import { routedStream, routing } from './routing.bench.ts'
 import { send } from './send.bench.ts'
@@ -29,6 +30,7 @@ export const scenarios: readonly Scenario[] = [
   streams,
   idle,
   slowReader,
+  ladder,
   attack,
   daemon,
   send,

@@ -28,6 +28,11 @@ export const benchCommands: readonly CommandSpec[] = [
       }
       const results: ScenarioResult[] = []
       for (const scenario of scenarios.filter(({ name }) => only.includes(name))) {
+        const why = scenario.whyNot?.() ?? null
+        if (why !== null) {
+          output.note(`left out: ${scenario.name}, ${why}`)
+          continue
+        }
         output.progress(`measuring: ${scenario.name}`)
         const size = options['quick'] === true ? 'small' : 'full'
         results.push(await scenario.run({ size, isCompared: options['compare'] === true, signal }))

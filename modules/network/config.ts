@@ -146,10 +146,13 @@ export const networkConfig = z.strictObject({
     .meta({ unit: 's' }),
   relay,
   dns,
-  handshakeTimeoutMs: milliseconds(5_000, 'from an accepted connection to the proven peer id'),
-  dialTimeoutMs: milliseconds(5_000, 'for one address of a peer'),
+  handshakeTimeoutMs: milliseconds(10_000, 'from the open connection to the proven peer id, whoever has dialled'),
+  dialTimeoutMs: milliseconds(10_000, 'for one address of a peer, until the connection is open'),
   keepAliveIntervalMs: milliseconds(15_000, 'between two pings of an open connection'),
-  keepAliveTimeoutMs: milliseconds(10_000, 'for the answer to a ping; two missing answers end a connection'),
+  keepAliveTimeoutMs: milliseconds(
+    10_000,
+    'for the answer to a ping; two missing answers end a connection over which nothing else comes, more where answers were slow before',
+  ),
   limits,
 })
 

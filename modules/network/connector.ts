@@ -54,6 +54,7 @@ export class Connector {
       { swarm, ledger: this.#ledger, clock, isBlocked: (address) => this.isBlockedAddress(address) },
       {
         dialTimeoutMs: config.dialTimeoutMs,
+        handshakeTimeoutMs: config.handshakeTimeoutMs,
         hasClusterSecret: config.clusterSecret !== undefined || config.clusterSecretFile !== undefined,
       },
     )
@@ -169,7 +170,8 @@ export class Connector {
     const dial = async (addresses: readonly string[]): Promise<Connection> =>
       await this.#dialPlaces(dialer, peerId, addresses, limit.signal)
     const { remoteAddr } = await dial(candidates).catch(async (failure: unknown) => {
-      const more = isDirect ? [] : await this.#moreAddresses(peerId, candidates, limit.signal)
+      const others = isDirect ? [] : await this.#moreAddresses(peerId, candidates, limit.signal)
+      const more = [...stalledOf(failure), ...others]
       if (more.length === 0) throw failure
       return await dial(more)
     })
@@ -237,6 +239,18 @@ export class Connector {
     blockList.requireReadable()
     if (blockList.hasPeer(peerId)) throw networkErrors.NZ_NETWORK_BLOCKED({ data: { peerId } })
   }
+}
+
+/**
+ * Addresses that answered and then were silent: on a link that loses much a new connection often comes about sooner than
+ * TCP sends again what an old one has lost.
+ */
+function stalledOf(failure: unknown): readonly string[] {
+  if (!isNzError(failure, 'NZ_NETWORK_UNREACHABLE')) return []
+  const attempts = (failure.data['attempts'] ?? []) as readonly DialAttempt[]
+  const isStalled = ({ stage, code }: DialAttempt): boolean =>
+    code === 'NZ_NETWORK_TIMEOUT' && (stage === 'secure' || stage === 'mux')
+  return attempts.filter(isStalled).map(({ address }) => address)
 }
 
 /**

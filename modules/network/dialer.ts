@@ -1,12 +1,11 @@
 /** Dials the addresses of a peer, each by itself, so that each leaves its own entry in the ledger. */
 import { multiaddr } from '@multiformats/multiaddr'
-import { deadline } from '../../kernel/index.ts'
 import { relayOf, transportOf, withPeerId } from './address.ts'
 import { asksRelay, codeOf, stageOf } from './dial-outcome.ts'
 import { networkErrors } from './service.ts'
 import { ATTEMPT_DELAY_MS, staggered } from './staggered.ts'
 import type { Connection } from '@libp2p/interface'
-import type { Clock } from '../../kernel/index.ts'
+import type { Clock, Timer } from '../../kernel/index.ts'
 import type { AttemptLedger } from './attempt-ledger.ts'
 import type { DialStage } from './dial-outcome.ts'
 import type { PortOptions } from './reach/listening-port.ts'
@@ -21,15 +20,17 @@ export interface DialerServices {
 }
 
 export interface DialerOptions {
-  /** For one address, from the first packet to the open connection. */
+  /** For one address, from the first packet to the open socket. */
   readonly dialTimeoutMs: number
+  /** From then on, to the secure connection: whoever answers slowly answers. */
+  readonly handshakeTimeoutMs: number
   readonly hasClusterSecret: boolean
 }
 
 export interface DialChoice extends PortOptions {
   /** Between the beginnings of two attempts. */
   readonly delayMs?: number
-  /** In place of `dialTimeoutMs`. */
+  /** In place of `dialTimeoutMs`; the handshake has its own time. */
   readonly timeoutMs?: number
   /** Whether the peer only wants to know if it can be dialled: no attempt to reach it, and not in the ledger. */
   readonly isProbe?: boolean
@@ -92,6 +93,7 @@ export class Dialer {
     }: DialChoice,
   ): Promise<Connection | null> {
     const { swarm, ledger, clock, isBlocked } = this.#services
+    const { handshakeTimeoutMs, hasClusterSecret } = this.#options
     const startedMs = clock.monotonicMs()
     let isBeforeRelay = relayOf(address) !== null
     let stage: DialStage = 'resolve'
@@ -111,13 +113,14 @@ export class Dialer {
       record('NZ_NETWORK_BLOCKED')
       return null
     }
-    using limit = deadline(clock, timeoutMs, { signal })
+    using limit = new StagedLimit(clock, timeoutMs, signal)
     try {
       const connection = await swarm.services.dials.dial(multiaddr(withPeerId(address, peerId)), {
         ...port,
         signal: limit.signal,
         onProgress({ type }) {
           stage = stageOf(type) ?? stage
+          if (stage === 'secure') limit.restart(handshakeTimeoutMs)
           if (asksRelay(type)) isBeforeRelay = false
         },
       })
@@ -126,10 +129,41 @@ export class Dialer {
       return connection
     } catch (error) {
       if (signal.aborted) return null
-      const { hasClusterSecret } = this.#options
       record(codeOf({ error, stage, isOverTime: limit.isOver, hasClusterSecret, isBeforeRelay }))
       return null
     }
+  }
+}
+
+/** A deadline that begins anew when the next stage is reached. */
+class StagedLimit implements Disposable {
+  readonly signal: AbortSignal
+  readonly #clock: Clock
+  readonly #over = new AbortController()
+  #timer: Timer
+
+  constructor(clock: Clock, timeoutMs: number, signal: AbortSignal) {
+    this.#clock = clock
+    this.#timer = this.#begin(timeoutMs)
+    this.signal = AbortSignal.any([this.#over.signal, signal])
+  }
+
+  get isOver(): boolean {
+    return this.#over.signal.aborted
+  }
+
+  restart(timeoutMs: number): void {
+    this.#timer.cancel()
+    this.#timer = this.#begin(timeoutMs)
+  }
+
+  [Symbol.dispose](): void {
+    this.#timer.cancel()
+  }
+
+  #begin(timeoutMs: number): Timer {
+    const expire = (): void => this.#over.abort(new DOMException('the operation timed out', 'TimeoutError'))
+    return this.#clock.setTimer(timeoutMs, expire, { unref: true })
   }
 }
 

@@ -12,6 +12,7 @@ import { GatedSockets } from './gated-listener.ts'
 import { choosePorts, listenEverywhere } from './listen.ts'
 import { Liveness } from './liveness.ts'
 import { Network } from './network.ts'
+import { heardOn } from './paths.ts'
 import { networkErrors, networkEvents, NetworkService } from './service.ts'
 import { TokenBuckets } from './token-buckets.ts'
 import type { Swarm } from './transport-dials.ts'
@@ -58,6 +59,7 @@ export default defineModule({
           return paths
         },
         ping: async (path, options) => void (await network.pingOver(path, options)),
+        heard: heardOn,
       },
       { intervalMs: config.keepAliveIntervalMs, timeoutMs: config.keepAliveTimeoutMs },
     )

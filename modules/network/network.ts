@@ -44,7 +44,7 @@ import type {
 } from './service.ts'
 
 /** For opening a stream on a connection that is there. */
-const OPEN_STREAM_TIMEOUT_MS = 10_000
+const OPEN_STREAM_TIMEOUT_MS = 30_000
 /** For closing the connections of one peer in order. */
 const DISCONNECT_TIMEOUT_MS = 2_000
 

@@ -13,8 +13,10 @@ export interface OpenPath {
   readonly streams: Set<Libp2pPeerStream>
   txBytes: number
   rxBytes: number
-  /** Pings in a row that got no answer. */
+  /** Pings in a row that got no answer while nothing else came. */
   missedPings: number
+  /** The slowest answer of late; `null` before the first. */
+  slowestPingMs: number | null
   /** Whether the relay will cut it soon. */
   isLimitNear: boolean
   /** Bytes the relay lets pass, as told when it was opened; `null`: no bound. */
@@ -107,6 +109,7 @@ export class Paths {
       txBytes: 0,
       rxBytes: 0,
       missedPings: 0,
+      slowestPingMs: null,
       isLimitNear: false,
       bytesAllowed: connection.limits?.bytes === undefined ? null : Number(connection.limits.bytes),
       secondsAllowed: connection.limits?.seconds ?? null,
@@ -191,6 +194,12 @@ export class Paths {
     for (const { streams } of this.all()) for (const stream of streams) bytes += stream.bufferedBytes
     return bytes
   }
+}
+
+/** Grows whenever anything comes over the connection. */
+export function heardOn({ connection, rxBytes }: OpenPath): number {
+  const counters = muxerOf(connection).counters?.()
+  return counters?.rxWireBytes ?? counters?.rxFrames ?? rxBytes
 }
 
 export function isRelayed({ connection }: OpenPath): boolean {

@@ -1,10 +1,12 @@
 /** A real network module on a machine of the lab, doing as told over the IPC channel. Started by `peer.ts`. */
 import { startNetworkNode } from '../fake/network-node.ts'
+import { Pour } from './pour.ts'
 import type { NetworkNode, NodeConfig } from '../fake/network-node.ts'
 import type { PeerAsked, PeerQuestion } from './peer.ts'
 
 const ECHO = '/nz/lab-echo/1'
 let node: NetworkNode
+let pour: Pour
 
 async function answer(question: PeerQuestion): Promise<unknown> {
   const signal = AbortSignal.timeout(60_000)
@@ -19,6 +21,7 @@ async function answer(question: PeerQuestion): Promise<unknown> {
         },
         { signal: new AbortController().signal },
       )
+      pour = new Pour(node.network)
       return node.network.peerId
     }
     case 'addresses':
@@ -34,6 +37,16 @@ async function answer(question: PeerQuestion): Promise<unknown> {
       return node.network.attempts(question.peerId)
     case 'reachability':
       return node.network.reachability()
+    case 'disconnect':
+      return await node.network.disconnect(question.peerId, { signal })
+    case 'listenRaw':
+      return await pour.listenRaw()
+    case 'connectRaw':
+      return await pour.connectRaw(question.host)
+    case 'pour':
+      return await pour.pour(question.peerId, question.way, question.durationMs)
+    case 'arrived':
+      return pour.arrived(question.way)
     case 'stop':
       return await node.stop()
     case 'echo': {

@@ -5,6 +5,7 @@ import { Conversation } from './conversation.ts'
 import type { DialAttempt, Peer as PeerView, Reachability } from '../../modules/network/service.ts'
 import type { NodeConfig } from '../fake/network-node.ts'
 import type { Lab } from './lab.ts'
+import type { Way } from './ladder.ts'
 
 export type PeerQuestion =
   | { readonly ask: 'start'; readonly config: NodeConfig }
@@ -14,6 +15,11 @@ export type PeerQuestion =
   | { readonly ask: 'attempts'; readonly peerId: string }
   | { readonly ask: 'reachability' }
   | { readonly ask: 'stop' }
+  | { readonly ask: 'disconnect'; readonly peerId: string }
+  | { readonly ask: 'listenRaw' }
+  | { readonly ask: 'connectRaw'; readonly host: string }
+  | { readonly ask: 'pour'; readonly peerId: string; readonly way: Way; readonly durationMs: number }
+  | { readonly ask: 'arrived'; readonly way: Way }
   | { readonly ask: 'echo'; readonly peerId: string; readonly byteLength: number }
 
 export interface PeerAsked {
@@ -68,6 +74,29 @@ export class LabPeer {
   /** Sends so many bytes over a stream and counts what comes back. */
   async echo(other: LabPeer, byteLength: number): Promise<number> {
     return (await this.#talk.ask({ ask: 'echo', peerId: other.peerId, byteLength })) as number
+  }
+
+  async disconnect(other: LabPeer): Promise<void> {
+    await this.#talk.ask({ ask: 'disconnect', peerId: other.peerId })
+  }
+
+  async listenRaw(): Promise<void> {
+    await this.#talk.ask({ ask: 'listenRaw' })
+  }
+
+  /** Opens a socket to RAW_PORT there, for `pour`. */
+  async connectRaw(host: string): Promise<void> {
+    await this.#talk.ask({ ask: 'connectRaw', host })
+  }
+
+  /** Sends as much as goes until the time is over (pour.ts). */
+  async pour(other: LabPeer, way: Way, durationMs: number): Promise<void> {
+    await this.#talk.ask({ ask: 'pour', peerId: other.peerId, way, durationMs })
+  }
+
+  /** Bytes that others have poured here. */
+  async arrived(way: Way): Promise<number> {
+    return (await this.#talk.ask({ ask: 'arrived', way })) as number
   }
 
   /** In order, as `nzcore down` does. */

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { networkErrors } from '../../modules/network/service.ts'
 import { FIRST_DELAY_MS, Keeper, MAX_DELAY_MS } from '../../modules/network/keeper.ts'
-import { Liveness, MAX_MISSED_PINGS } from '../../modules/network/liveness.ts'
-import { SimulatedClock } from '../../kernel/index.ts'
+import { Liveness, MAX_MISSED_PINGS, MAX_MORE_PINGS } from '../../modules/network/liveness.ts'
+import { SimulatedClock, sleep } from '../../kernel/index.ts'
 import type { OpenPath } from '../../modules/network/paths.ts'
 
 const silent = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined }
@@ -83,48 +83,92 @@ describe('keeping a connection', () => {
 })
 
 describe('liveness', () => {
-  it('ends a connection that leaves two pings in a row unanswered, and no other', async () => {
+  const INTERVAL_MS = 1_000
+
+  /** Connections of which it is told how long each takes to answer, and whether anything else comes. */
+  function watched(...peerIds: readonly string[]) {
     const clock = new SimulatedClock()
-    const aborted: string[] = []
-    const pathOf = (peerId: string): OpenPath => ({
+    const aborted = new Map<string, number>()
+    const state = new Map(peerIds.map((peerId) => [peerId, { answerMs: 0 as number | null, heard: 0, pings: 0 }]))
+    const stateOf = (path: OpenPath) => state.get(path.connection.remotePeer.toString()) ?? assert.fail('who?')
+    const paths = peerIds.map((peerId): OpenPath => ({
       // Only what liveness touches of a libp2p connection.
       connection: {
         remotePeer: { toString: () => peerId },
-        abort: () => aborted.push(peerId),
+        abort: () => aborted.set(peerId, clock.monotonicMs()),
       } as unknown as OpenPath['connection'],
       openedAtMs: 0,
       streams: new Set(),
       txBytes: 0,
       rxBytes: 0,
       missedPings: 0,
+      slowestPingMs: null,
       isLimitNear: false,
       bytesAllowed: null,
       secondsAllowed: null,
-    })
-    const [dead, flaky, well] = [pathOf('dead'), pathOf('flaky'), pathOf('well')]
-    let round = 0
+    }))
     const liveness = new Liveness(
       {
         clock,
         log: silent,
-        paths: () => {
-          round += 1
-          return [dead, flaky, well]
-        },
-        ping: async (path) => {
-          if (path === dead || (path === flaky && round % 2 === 1)) throw new Error('no answer')
+        paths: () => paths.filter(({ connection }) => !aborted.has(connection.remotePeer.toString())),
+        heard: (path) => stateOf(path).heard,
+        ping: async (path, { signal }) => {
+          const one = stateOf(path)
+          one.pings += 1
+          await sleep(clock, one.answerMs ?? 3_600_000, { signal })
         },
       },
-      { intervalMs: 1_000, timeoutMs: 500 },
+      { intervalMs: INTERVAL_MS, timeoutMs: 500 },
     )
     liveness.start()
-    await clock.advance(MAX_MISSED_PINGS * 1_000)
-    assert.deepEqual(aborted, ['dead'])
-    await clock.advance(5_000)
-    assert.ok(!aborted.includes('flaky') && !aborted.includes('well'))
+    const of = (peerId: string) => state.get(peerId) ?? assert.fail(peerId)
+    return { clock, aborted, liveness, of }
+  }
+
+  it('ends a connection that leaves two pings in a row unanswered, and no other', async () => {
+    const { clock, aborted, liveness, of } = watched('dead', 'flaky', 'well')
+    await clock.advance(INTERVAL_MS)
+    of('dead').answerMs = null
+    for (let round = 0; round < 10; round += 1) {
+      of('flaky').answerMs = round % 2 === 0 ? null : 0
+      await clock.advance(INTERVAL_MS)
+    }
+    assert.deepEqual([...aborted.keys()], ['dead'])
+    assert.ok((aborted.get('dead') ?? 0) <= INTERVAL_MS * (1 + MAX_MISSED_PINGS) + 500)
     liveness.stop()
-    const before = round
-    await clock.advance(5_000)
-    assert.equal(round, before)
+    const before = of('well').pings
+    await clock.advance(5 * INTERVAL_MS)
+    assert.equal(of('well').pings, before)
+  })
+
+  it('takes whatever comes for an answer', async () => {
+    const { clock, aborted, of } = watched('busy')
+    of('busy').answerMs = null
+    for (let round = 0; round < 20; round += 1) {
+      await clock.advance(INTERVAL_MS + 100)
+      of('busy').heard += 1
+    }
+    assert.deepEqual([...aborted], [])
+  })
+
+  it('waits longer for a connection whose answers were slow, and not for ever', async () => {
+    const { clock, aborted, of } = watched('slow', 'quick')
+    of('slow').answerMs = 450
+    await clock.advance(3 * INTERVAL_MS)
+    const silentFromMs = clock.monotonicMs()
+    for (const each of ['slow', 'quick']) of(each).answerMs = null
+    await clock.advance(60 * INTERVAL_MS)
+    const lasted = (peerId: string): number => ((aborted.get(peerId) ?? Infinity) - silentFromMs) / INTERVAL_MS
+    assert.ok(lasted('quick') <= MAX_MISSED_PINGS + 1)
+    assert.ok(lasted('slow') > 7 && lasted('slow') <= MAX_MISSED_PINGS + MAX_MORE_PINGS + 1)
+  })
+
+  it('gives one that has never answered a little longer, as nothing is known of it', async () => {
+    const { clock, aborted, of } = watched('new')
+    of('new').answerMs = null
+    await clock.advance(10 * INTERVAL_MS)
+    const endedMs = aborted.get('new') ?? Infinity
+    assert.ok(endedMs > INTERVAL_MS * (MAX_MISSED_PINGS + 1) && endedMs < INTERVAL_MS * (MAX_MISSED_PINGS + 4))
   })
 })
