@@ -85,7 +85,8 @@ class Host {
     const size_t length = kCommandBytes + ((bytes.size() + 15) & ~size_t{15});
     size_t offset = tail_ & (kRingBytes - 1);
     const size_t skipped = offset + length > kRingBytes ? kRingBytes - offset : 0;
-    while (kRingBytes - (tail_ - control_block_.load(Control::head)) < skipped + length) pump(1);
+    // The engine reads on whether or not its batches are taken.
+    while (kRingBytes - (tail_ - control_block_.load(Control::head)) < skipped + length) usleep(100);
     if (skipped > 0) {
       put(offset, {CommandType::wrap, 0, 0, 0});
       tail_ += static_cast<uint32_t>(skipped);

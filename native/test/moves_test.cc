@@ -80,6 +80,8 @@ class Environment {
   static EngineInit sharing(const std::shared_ptr<WindowBudget>& budget) {
     EngineInit init;
     init.budget = budget;
+    // However long it takes.
+    init.busy_us = 3'600'000'000;
     return init;
   }
 
@@ -159,11 +161,11 @@ int transfer_with_moves(bool may_use_uring, uint32_t seed) {
   std::vector<Script> of_server;
   for (const uint32_t stream : {1u, 3u, 5u}) {
     client.command(CommandType::open, 1, stream);
-    of_client.emplace_back(stream, seed + stream, 300'000 + random() % 300'000);
+    of_client.emplace_back(stream, seed + stream, 150'000 + random() % 250'000);
   }
   for (const uint32_t stream : {2u, 4u}) {
     server.command(CommandType::open, 2, stream);
-    of_server.emplace_back(stream, seed + stream, 300'000 + random() % 300'000);
+    of_server.emplace_back(stream, seed + stream, 150'000 + random() % 250'000);
   }
   const auto is_received = [](Environment& side, const std::vector<Script>& scripts) {
     for (const Script& each : scripts)
@@ -192,7 +194,7 @@ int transfer_with_moves(bool may_use_uring, uint32_t seed) {
 TEST("a connection that goes to the thread and back in the middle of transfers loses and reorders nothing") {
   for (const bool may_use_uring : {true, false}) {
     int moves = 0;
-    for (uint32_t seed = 1; seed <= 12; ++seed) moves += transfer_with_moves(may_use_uring, seed);
+    for (uint32_t seed = 1; seed <= 6; ++seed) moves += transfer_with_moves(may_use_uring, seed);
     CHECK(moves > 0);
   }
 }
