@@ -3,6 +3,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { seededRandom } from '../kernel/index.ts'
 import { dhtVariants } from './dht-nodes.ts'
 import { Fleet } from './dht-fleet.ts'
+import { digits } from './scenario.ts'
 import { summaryOf } from './statistics.ts'
 import type { Random } from '../kernel/index.ts'
 import type { Timed } from './dht-process.ts'
@@ -39,10 +40,11 @@ export const dht: Scenario = {
     const { nodes, processes, lookups, rounds, killed } = sizeOf(size)
     await using stack = new AsyncDisposableStack()
     // Stock nodes that join while other tests use the machine may take longer than a test has.
-    const variants = isCompared && size === 'full' ? dhtVariants : dhtVariants.slice(0, 1)
+    const isAlone = !isCompared || size === 'small' || process.env['NZ_DHT_ALONE'] === '1'
+    const variants = isAlone ? dhtVariants.slice(0, 1) : dhtVariants
     const fleets: Fleet[] = []
     const failures: VariantFailure[] = []
-    const figures: Figure[] = []
+    const figures = new Told(size)
     for (const variant of variants) {
       const fleet = stack.use(new Fleet(variant))
       try {
@@ -90,11 +92,28 @@ export const dht: Scenario = {
       )
     }
     const title = `${nodes} nodes in ${processes} processes, ${lookups} lookups a round, one after the other; CPU of all nodes`
-    return { scenario: 'dht', title, rounds, figures, failures }
+    return { scenario: 'dht', title, rounds, figures: figures.all, failures }
   },
 }
 
-/** `NZ_DHT_NODES`: another number of nodes for a full run. */
+/** Figures of a run that takes long, each told as soon as it is there. */
+class Told {
+  readonly all: Figure[] = []
+  readonly #size: keyof typeof SIZES
+
+  constructor(size: keyof typeof SIZES) {
+    this.#size = size
+  }
+
+  push(...figures: readonly Figure[]): void {
+    this.all.push(...figures)
+    if (this.#size === 'full')
+      for (const { name, median, min, max, unit } of figures)
+        process.stderr.write(`  ${name}: ${digits(median)} ${unit} (${digits(min)} – ${digits(max)})\n`)
+  }
+}
+
+/** `NZ_DHT_NODES`: another number of nodes for a full run; `NZ_DHT_ALONE=1`: without stock nodes beside them. */
 function sizeOf(size: keyof typeof SIZES): Readonly<Record<keyof (typeof SIZES)['full'], number>> {
   const asked = Number(process.env['NZ_DHT_NODES'] ?? Number.NaN)
   return size === 'full' && Number.isInteger(asked) ? { ...SIZES.full, nodes: asked } : SIZES[size]

@@ -28,7 +28,7 @@ const MAX_ANSWER_BYTES = 65_536
 
 export interface AnsweringServices {
   readonly dht: Dht
-  readonly network: Pick<NetworkService, 'handleRequests' | 'peer'>
+  readonly network: Pick<NetworkService, 'handleRequests' | 'peer' | 'isRefused'>
   readonly clock: Clock
   readonly rate: RequestRate
   readonly verify: Verify
@@ -43,15 +43,17 @@ export function answerRequests(services: AnsweringServices, { signal }: { readon
 }
 
 function find(services: AnsweringServices, payload: Uint8Array, peerId: string): Uint8Array {
-  const { dht, ownRecord } = services
+  const { dht, network, ownRecord } = services
   requireRate(services, peerId)
   const request = decodeFind(payload)
   if (request === null) throw discoveryErrors.NZ_DISCOVERY_PROTOCOL()
   if (request.own !== null) meet(services, peerId, request.own)
   dht.table.asked(peerId, services.clock.monotonicMs())
   const closer = dht.table
-    .closest(placeOf(request.target), K + 1, { forOthers: true })
+    .closest(placeOf(request.target), K * 2, { forOthers: true })
     .filter((entry) => entry.peerId !== peerId && typeof dht.contacts.read(entry.record.bytes) !== 'string')
+    // Whom this node itself would not let in, by trust or by its block list, it recommends to nobody.
+    .filter((entry) => !network.isRefused(entry.peerId))
     .slice(0, K)
   dht.answered += 1
   return encodeFound({

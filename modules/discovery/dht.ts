@@ -19,7 +19,7 @@ import type { DiscoveryCounters } from './service.ts'
 import type { Walked, WalkOptions } from './walk.ts'
 
 export interface DhtServices {
-  readonly network: Pick<NetworkService, 'peerId' | 'connect' | 'request' | 'peer' | 'addresses'>
+  readonly network: Pick<NetworkService, 'peerId' | 'connect' | 'request' | 'peer' | 'addresses' | 'isRefused'>
   readonly clock: Clock
   readonly opened: OpenedConnections
   readonly verify: Verify
@@ -87,6 +87,7 @@ export class Dht {
         query: this.#query,
         verify,
         clock,
+        isKeptOut: (peerId) => network.isRefused(peerId),
         onRefused: (peerId, code) => this.refuse(peerId, code),
         onQuery: (isAnswered) => this.#count(isAnswered),
       },
@@ -207,7 +208,8 @@ export class Dht {
 
   #hearOf(bytes: Uint8Array): void {
     const contact = this.contacts.read(bytes)
-    if (typeof contact === 'string' || contact.peerId === this.#services.network.peerId) return
+    const { network } = this.#services
+    if (typeof contact === 'string' || contact.peerId === network.peerId || network.isRefused(contact.peerId)) return
     if (contact.addresses.length === 0 || !this.table.wants(contact)) return
     if (typeof this.contacts.readVerified(bytes) !== 'string') this.table.heard(contact, { isProven: false })
   }

@@ -25,6 +25,8 @@ export interface WalkServices {
   readonly query: Pick<Query, 'find'>
   readonly verify: Verify
   readonly clock: Clock
+  /** Whom trust or the block list keeps out is neither asked nor remembered. */
+  readonly isKeptOut: (peerId: string) => boolean
   readonly onRefused: (peerId: string, code: RecordCode) => void
   readonly onQuery: (isAnswered: boolean) => void
 }
@@ -190,11 +192,11 @@ class Walk {
   }
 
   #take(peerId: string, { records, closer }: FindAnswer): void {
-    const { contacts, table, selfPeerId } = this.#services
+    const { contacts, table, selfPeerId, isKeptOut } = this.#services
     const near = closer.flatMap((bytes) => {
       const contact = contacts.read(bytes)
       if (typeof contact === 'string' || contact.peerId === selfPeerId || contact.addresses.length === 0) return []
-      return [contact]
+      return isKeptOut(contact.peerId) ? [] : [contact]
     })
     const hops = this.#lookup.answered(peerId, near)
     const before = this.#records.size

@@ -4,7 +4,14 @@ import { describe, it } from 'node:test'
 import { SimulatedClock } from '../../kernel/index.ts'
 import { MAX_REQUESTS } from '../../modules/discovery/answering.ts'
 import { recordCodes } from '../../protocols/discovery/errors.ts'
-import { decodeStored, encodeFind, encodeStore, FIND_METHOD, STORE_METHOD } from '../../protocols/discovery/messages.ts'
+import {
+  decodeFound,
+  decodeStored,
+  encodeFind,
+  encodeStore,
+  FIND_METHOD,
+  STORE_METHOD,
+} from '../../protocols/discovery/messages.ts'
 import { createRecord, keyOfService } from '../../protocols/discovery/record.ts'
 import { startDiscoveryNode, startDiscoveryNodes, stopAll, whileTimePasses } from '../fake/discovery.ts'
 import { fakeIdentity } from '../fake/identity.ts'
@@ -87,6 +94,29 @@ describe('finding peers', () => {
     )
     assert.equal(lookup.addresses, null)
     await stopAll([...nodes, client])
+  })
+
+  it('tells nobody of whom it would not let in itself', async () => {
+    const { nodes, clock, mesh } = await startDiscoveryNodes(3)
+    const [first, second, third] = nodes
+    assert.ok(first !== undefined && second !== undefined && third !== undefined)
+    await clock.advance(5_000)
+    const asker = mesh.add('asker')
+    await asker.connect(first.peerId, { addresses: first.network.addresses(), signal })
+    const told = async (): Promise<number | undefined> => {
+      const request = encodeFind({ target: new Uint8Array(32), wantsRecords: false, wantsOwn: false, own: null })
+      const answer = await whileTimePasses(clock, asker.request(first.peerId, FIND_METHOD, request, { signal }))
+      return decodeFound(answer)?.closer.length
+    }
+    assert.equal(await told(), 2)
+    await first.network.block(second.peerId)
+    assert.equal(await told(), 1)
+    // Nor does it take the word of others for such a one.
+    const fourth = await startDiscoveryNode({ mesh, seed: 4, clock, bootstrap: [third] })
+    await fourth.network.block(second.peerId)
+    await clock.advance(5_000)
+    assert.equal(fourth.discovery.status().tableSize, 2)
+    await stopAll([...nodes, fourth])
   })
 
   it('drops the dead from the table', async () => {
