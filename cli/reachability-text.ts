@@ -22,6 +22,7 @@ export function reachabilityText(answer: Reachability, nowMs: number): string {
     `${verdict === 'unreachable' || verdict === 'unknown' ? '!' : '✔'} ${VERDICTS[verdict]}`,
     `because   ${escapeText(why)}`,
     `NAT       ${answer.mapping} mapping, ${answer.filtering} filtering${seen}`,
+    ...answer.stun.map((finding) => `UDP       ${stunText(finding)}`),
     ...addresses.map((address) => `address   ${escapeText(address)}`),
     ...(portMapping === null
       ? []
@@ -35,6 +36,11 @@ export function reachabilityText(answer: Reachability, nowMs: number): string {
       ? ['Do: nzcore config set network.relay.use   or forward the TCP port to this machine']
       : []),
   ].join('\n')
+}
+
+function stunText({ server, state, address, mapping, filtering }: Reachability['stun'][number]): string {
+  if (state !== 'answered') return `${escapeText(server)} ${state === 'trying' ? 'is asked' : 'does not answer'}`
+  return `${mapping} mapping, ${filtering} filtering; ${escapeText(server)} sees ${escapeText(address ?? '-')}`
 }
 
 /** ` · relay cuts after 1.2 MB or 3m`; empty when it does not. */

@@ -4,6 +4,7 @@ import { isIP } from 'node:net'
 import { z } from 'zod'
 import { serverOf } from './dns/resolver.ts'
 import { MAPPING_PROTOCOLS } from './reach/mapping-protocols.ts'
+import { MAX_STUN_SERVERS } from './reach/stun-servers.ts'
 import type { DnsResolverOptions } from './dns/resolver.ts'
 
 const count = (fallback: number, description: string) =>
@@ -144,6 +145,11 @@ export const networkConfig = z.strictObject({
     .default(7_200)
     .describe('how long a port of the router is asked for; it is asked for again at half of what was given')
     .meta({ unit: 's' }),
+  stun: z
+    .array(z.string().min(3).max(256).refine(isHostAndPort, 'not a host and its port: stun.example.org:3478'))
+    .max(MAX_STUN_SERVERS)
+    .default([])
+    .describe('STUN servers to ask what the NAT does with datagrams (RFC 5780); none: it is not asked'),
   relay,
   dns,
   handshakeTimeoutMs: milliseconds(10_000, 'from the open connection to the proven peer id, whoever has dialled'),
@@ -161,6 +167,11 @@ export type NetworkConfig = z.output<typeof networkConfig>
 /** What the resolver is told of it. */
 export function dnsOptionsOf({ dns: { servers, https, timeoutMs } }: NetworkConfig): DnsResolverOptions {
   return { servers, https: https ?? null, timeoutMs }
+}
+
+function isHostAndPort(text: string): boolean {
+  const [, port] = /^[a-zA-Z0-9._-]+:(\d{1,5})$/.exec(text) ?? []
+  return port !== undefined && Number(port) > 0 && Number(port) < 65_536
 }
 
 function isServer(text: string): boolean {

@@ -2,6 +2,7 @@
 import { Lab } from './lab.ts'
 import { LabPeer, until } from './peer.ts'
 import type { DialAttempt } from '../../modules/network/service.ts'
+import type { NodeConfig } from '../fake/network-node.ts'
 import type { NatKind } from './topology.ts'
 
 export type Side = 'none' | NatKind
@@ -70,8 +71,13 @@ export async function startRelays(lab: Lab): Promise<{ readonly peers: readonly 
 }
 
 /** Starts a peer that has places at all relays given. */
-export async function startBehind(lab: Lab, machine: string, use: readonly string[]): Promise<LabPeer> {
-  const peer = await LabPeer.start(lab, machine, { relay: { use: [...use] } })
+export async function startBehind(
+  lab: Lab,
+  machine: string,
+  use: readonly string[],
+  config: NodeConfig = {},
+): Promise<LabPeer> {
+  const peer = await LabPeer.start(lab, machine, { relay: { use: [...use] }, ...config })
   await until(
     async () => await peer.reachability(),
     ({ relays, observers }) => relays.every(({ state }) => state === 'reserved') && observers === use.length,

@@ -93,6 +93,7 @@ function reachabilityView({
   return {
     ...reachability,
     dialledBack: { reached: [...reached], unreached: [...unreached], helpers },
+    stun: reachability.stun.map((finding) => ({ ...finding })),
     observed: [...reachability.observed],
     addresses: [...network.addresses()],
     relays: relays.map(named),

@@ -17,6 +17,7 @@ import { ListeningPorts } from './listening-port.ts'
 import { ObservedAddresses } from './observed-addresses.ts'
 import { PiercedHosts } from './pierced-hosts.ts'
 import { PortMapping } from './port-mapping.ts'
+import { StunSurvey } from './stun-survey.ts'
 import { filteringOf, judge } from './verdict.ts'
 import { retire } from './retire.ts'
 import type { IdentifyResult } from '@libp2p/interface'
@@ -47,6 +48,7 @@ export class Reach {
   readonly #reservations: Reservations
   readonly #puncher: HolePuncher
   readonly #dialBack: DialBack
+  readonly #stun: StunSurvey
   readonly #server: RelayServer | null
   readonly #portMapping: PortMapping | null
   readonly #pierced: PiercedHosts
@@ -86,6 +88,7 @@ export class Reach {
       bytesOf,
       textsOf,
     })
+    this.#stun = new StunSurvey(services, config.stun)
     this.#server = config.relay.serve
       ? new RelayServer({ ...services, isDirect: direct, addresses: () => bytesOf(this.#listening()) }, config.relay)
       : null
@@ -111,6 +114,7 @@ export class Reach {
   /** The node listens: a port of the router and places at relays are asked for from now on. */
   started(): void {
     this.#portMapping?.start()
+    this.#stun.start(this.#stopped.signal)
     for (const address of this.#services.config.relay.use) {
       const peerId = peerIdOf(address)
       if (peerId !== null && peerId !== this.#services.peerId)
@@ -210,6 +214,7 @@ export class Reach {
       mapping: facts.mapping,
       filtering: filteringOf(facts),
       dialledBack: { reached, unreached, helpers },
+      stun: this.#stun.report(),
       observed: this.#observed.addresses(),
       observers: this.#observed.observers,
       canPunch: facts.canPunch,

@@ -1,6 +1,7 @@
 /** What a node tells of how it is reached, of the relays it uses, and of what it does as one. */
 
 import type { DialBackReport } from './dial-back.ts'
+import type { StunFinding } from './stun-survey.ts'
 import type { MappingProtocol } from './mapping-protocols.ts'
 
 /** A relay at which this node has, or wants, a place. */
@@ -69,6 +70,8 @@ export interface Reachability {
   readonly filtering: 'endpoint-independent' | 'address-dependent-at-most' | 'address-and-port-dependent' | 'unknown'
   /** What came of asking peers to dial this node (AutoNAT v2). */
   readonly dialledBack: DialBackReport
+  /** What the NAT does with datagrams, as STUN servers of the configuration show; connections may fare otherwise. */
+  readonly stun: readonly StunFinding[]
   /** Public addresses others see this node at. */
   readonly observed: readonly string[]
   readonly observers: number
@@ -94,6 +97,7 @@ export function unknownReach(why: string): Reachability {
     mapping: 'unknown',
     filtering: 'unknown',
     dialledBack: { reached: [], unreached: [], helpers: 0 },
+    stun: [],
     observed: [],
     observers: 0,
     canPunch: false,

@@ -195,6 +195,23 @@ export const networkContract = defineContract({
           helpers: z.number().int().describe('peers whose answers count'),
         })
         .describe('what came of asking peers to dial this node (AutoNAT v2)'),
+      stun: z
+        .array(
+          z.strictObject({
+            server: z.string(),
+            state: z.enum(['trying', 'answered', 'silent']),
+            address: z.string().nullable().describe('host and port at which the server sees a socket of this machine'),
+            mapping: z.enum([
+              'none',
+              'endpoint-independent',
+              'address-dependent',
+              'address-and-port-dependent',
+              'unknown',
+            ]),
+            filtering: z.enum(['endpoint-independent', 'address-dependent', 'address-and-port-dependent', 'unknown']),
+          }),
+        )
+        .describe('what the NAT does with datagrams (RFC 5780), by the servers of network.stun'),
       observed: z.array(z.string()).describe('public addresses others see this node at'),
       observers: z.number().int().describe('peers that have said what they see'),
       canPunch: z.boolean().describe('whether dials can leave from the listening port'),
