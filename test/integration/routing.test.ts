@@ -4,7 +4,9 @@
  */
 import assert from 'node:assert/strict'
 import { createHash, randomBytes } from 'node:crypto'
+import { once } from 'node:events'
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { connect as connectTo, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
@@ -13,11 +15,15 @@ import { memoryHolds } from './story/process-memory.ts'
 import { lastDocument, Machine } from './story/machine.ts'
 import { freePort } from './story/loopback-port.ts'
 import { listenIn } from './story/listen-in.ts'
+import type { AddressInfo } from 'node:net'
 import type { Tap } from './story/listen-in.ts'
 
 const WAIT_MS = 60_000
 const POLL_MS = 50
 const MIB = 1_048_576
+/** Long enough on its way to be interrupted. */
+const FILE_MIB = 48
+const MOST_FILE_MIB = 384
 const names = ['bob', 'dan', 'ann', 'cid'] as const
 type Name = (typeof names)[number]
 
@@ -160,5 +166,70 @@ describe('a peer reached through others', { timeout: 600_000 }, () => {
     stop.abort()
     assert.deepEqual(await waysOf('ann', 'cid'), [used === 'dan' ? 'bob' : 'dan'])
     await run(used === 'dan' ? 'dan' : 'bob', 'up')
+    await until('two ways again', async () => (await waysOf('ann', 'cid')).length === 2)
+  })
+
+  /** @returns how much was confirmed when the node between was killed */
+  async function sendPastKill(name: string, bytes: Uint8Array): Promise<number> {
+    const file = join(folder, name)
+    await writeFile(file, bytes)
+    const used = (await waysOf('ann', 'cid'))[0] === 'dan' ? 'dan' : 'bob'
+    const pid = await machines[used].pid()
+    const sending = machines.ann.start('send', 'cid', name, file)
+    const moved = async (): Promise<number> => {
+      const { transfers } = (await machines.ann.json('transfers')) as {
+        transfers: ReadonlyArray<{ name: string; bytes: number }>
+      }
+      return transfers.find((transfer) => transfer.name === name)?.bytes ?? 0
+    }
+    await until('the first part of the file', async () => (await moved()) > 2 * MIB)
+    process.kill(pid, 'SIGKILL')
+    const atTheKill = await moved()
+    const { code, stdout, stderr } = await sending.outcome
+    assert.equal(code, 0, stdout + stderr)
+    assert.equal(sha256(await readFile(join(folder, 'inbox', name))), sha256(bytes))
+    await run(used, 'up')
+    await until('two ways again', async () => (await waysOf('ann', 'cid')).length === 2)
+    return atTheKill
+  }
+
+  it('is sent a whole file although the node between is killed in the middle of it', async (test) => {
+    // On a quick machine a file is over before it is known to have begun: then a larger one.
+    for (let mib = FILE_MIB; ; mib *= 2) {
+      assert.ok(mib <= MOST_FILE_MIB, 'no file was long enough on its way')
+      const confirmed = await sendPastKill(`large-${mib}.bin`, randomBytes(mib * MIB))
+      test.diagnostic(`killed with ${(confirmed / MIB).toFixed(0)} of ${mib} MiB confirmed`)
+      if (confirmed < mib * MIB) return
+    }
+  })
+
+  it('carries a forwarded TCP service', async () => {
+    const echo = createServer((socket) => void socket.on('error', () => undefined).pipe(socket))
+    await new Promise<void>((resolve) => void echo.listen(0, '127.0.0.1', resolve))
+    try {
+      const { port } = echo.address() as AddressInfo
+      await run('cid', 'forward', 'expose', 'echo', '--to', `127.0.0.1:${port}`, '--allow', 'ann')
+      const { forward } = (await machines.ann.json('forward', 'cid', 'echo')) as { forward: { address: string } }
+      const sent = randomBytes(4 * MIB)
+      const back = await converse(Number(forward.address.split(':').at(-1)), sent)
+      assert.equal(sha256(back), sha256(sent))
+      assert.match(await run('ann', 'peers'), /cid .*via/)
+    } finally {
+      echo.close()
+    }
   })
 })
+
+/** Sends everything and reads until the other side ends. */
+async function converse(port: number, sent: Uint8Array): Promise<Buffer> {
+  const socket = connectTo({ port, host: '127.0.0.1' })
+  const parts: Buffer[] = []
+  socket.on('data', (bytes: Buffer) => void parts.push(bytes))
+  socket.end(sent)
+  await once(socket, 'close')
+  return Buffer.concat(parts)
+}
+
+function sha256(bytes: Uint8Array): string {
+  return createHash('sha256').update(bytes).digest('hex')
+}
