@@ -167,7 +167,8 @@ function attemptsText(attempts: Attempts['attempts']): string {
   )
 }
 
-function namesText({ addresses, isAuthenticated, refused }: DnsNodes): string {
+function namesText({ name, addresses, isAuthenticated, refused }: DnsNodes): string {
+  const named = addresses.find(({ peerId }) => peerId !== null)?.peerId
   return [
     table(
       ['PEER', 'BY', 'ADDRESS'],
@@ -179,7 +180,7 @@ function namesText({ addresses, isAuthenticated, refused }: DnsNodes): string {
     ),
     `DNSSEC  ${isAuthenticated ? 'vouches for these records' : 'does not vouch, or its word could be forged on the way'}`,
     ...(refused === 0 ? [] : [`refused ${refused} records that are no address of a node`]),
-    `Next: nzcore connect ${addresses[0]?.peerId == null ? '<address>/p2p/<peer id>' : escapeText(addresses[0].address)}`,
+    `Next: nzcore connect /dnsaddr/${escapeText(name)}/p2p/${named ?? '<peer id>'}`,
   ].join('\n')
 }
 

@@ -64,7 +64,7 @@ describe('messages of AutoNAT v2', () => {
         const read = decodeAutonat(any)
         if (read !== null) assert.deepEqual(decodeAutonat(encodeAutonat(read)), read)
       }),
-      { numRuns: 3_000 },
+      { numRuns: process.env['NZ_FULL'] === '1' ? 300_000 : 3_000 },
     )
   })
 })
