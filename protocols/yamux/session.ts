@@ -14,6 +14,7 @@ import {
   MAX_UNACKNOWLEDGED_STREAMS,
   SESSION_ID,
 } from './constants.ts'
+import { Crumbs } from './crumbs.ts'
 import { muxerErrors } from './errors.ts'
 import { FrameReader } from './frame-reader.ts'
 import { ReceiveWindow } from './receive-window.ts'
@@ -33,7 +34,7 @@ export interface SessionOutput {
 export interface SessionEvents<Owner> {
   /** The peer opens a stream; `null` resets it. */
   opened(channel: Channel<Owner>): Owner | null
-  /** Bytes of a stream; a view of what was pushed. */
+  /** Bytes of a stream: a view of what was pushed, or of nothing else when they are small pieces put together. */
   data(owner: Owner, bytes: Uint8Array): void
   /** The peer sends no more on this stream. */
   finished(owner: Owner): void
@@ -51,6 +52,8 @@ export interface SessionInit<Owner> {
   readonly maxInboundStreams: number
   readonly maxStreamWindowBytes: number
   readonly monotonicMs: () => number
+  /** Whether small pieces of a stream may be told as one. @default true */
+  readonly mergesPieces?: boolean
   readonly output: SessionOutput
   readonly events: SessionEvents<Owner>
 }
@@ -83,6 +86,7 @@ export class Session<Owner> {
   readonly #init: SessionInit<Owner>
   readonly #channels = new Map<number, Channel<Owner>>()
   readonly #reader: FrameReader
+  readonly #crumbs: Crumbs<Owner>
   /** Where the payload of the frame at hand goes; `null` throws it away. */
   #receiving: Channel<Owner> | null = null
   /** A data frame with FIN whose payload is still to come. */
@@ -104,6 +108,7 @@ export class Session<Owner> {
     this.#init = init
     this.#nextId = init.isClient ? 1 : 2
     this.#allowance = new Allowance(init.monotonicMs())
+    this.#crumbs = new Crumbs((owner, bytes) => init.events.data(owner, bytes))
     this.#reader = new FrameReader({
       onFrame: (...frame) => this.#onFrame(...frame),
       onPayload: (piece) => this.#onPayload(piece),
@@ -130,7 +135,11 @@ export class Session<Owner> {
 
   /** Bytes from the peer. @throws NZ_MUXER_FRAME_INVALID, NZ_MUXER_WINDOW_EXCEEDED, NZ_MUXER_FLOODED */
   push(bytes: Uint8Array): void {
-    this.#reader.push(bytes)
+    try {
+      this.#reader.push(bytes)
+    } finally {
+      this.#crumbs.flush()
+    }
   }
 
   /** A stream of this side; its first frame, or `greet`, tells the peer. @throws NZ_MUXER_EXHAUSTED */
@@ -204,6 +213,8 @@ export class Session<Owner> {
 
   #onFrame(type: number, flags: number, streamId: number, length: number): void {
     this.rxFrames += 1
+    // Whatever else is told comes behind the bytes before it.
+    if (type !== FRAME.data || flags !== 0) this.#crumbs.flush()
     if (type === FRAME.ping || type === FRAME.goAway) {
       if (streamId !== SESSION_ID) throw invalid('it sent a message of the session on a stream')
       if (type === FRAME.ping) this.#onPing(flags, length)
@@ -226,12 +237,16 @@ export class Session<Owner> {
 
   #onPayload(piece: Uint8Array): void {
     const owner = this.#receiving?.owner
-    if (owner !== null && owner !== undefined) this.#init.events.data(owner, piece)
+    if (owner !== null && owner !== undefined) {
+      if (this.#init.mergesPieces === false) this.#init.events.data(owner, piece)
+      else this.#crumbs.push(owner, piece)
+    }
     const finishing = this.#finishing
     if (finishing === null) return
     finishing.byteLength -= piece.byteLength
     if (finishing.byteLength > 0) return
     this.#finishing = null
+    this.#crumbs.flush()
     this.#onFinished(finishing.channel)
   }
 

@@ -6,6 +6,7 @@ import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { after, before, describe, it } from 'node:test'
 import { multiaddr } from '@multiformats/multiaddr'
+import { muxerOf } from '../../modules/network/muxer/backend.ts'
 import { exchange, PROTOCOLS, readAll, stacks, startStack, writeAll } from './stacks.ts'
 import type { Connection } from '@libp2p/interface'
 import type { InteropNode } from './stacks.ts'
@@ -66,6 +67,14 @@ for (const from of names)
       test('negotiates the muxer inside the handshake when both do', async () => {
         const isEarly = !from.includes('late') && !to.includes('late')
         assert.equal(!steps.includes('upgrader:multiplex-outbound-connection'), isEarly)
+      })
+
+      test('is moved by the stack it is named for', async (connection) => {
+        const { backend } = muxerOf(connection)
+        const [kind = ''] = from.split(',')
+        assert.ok(
+          { native: ['io_uring', 'epoll'], typescript: ['typescript'], stock: ['libp2p'] }[kind]?.includes(backend),
+        )
       })
 
       test('identifies and pings', async ({ remotePeer }) => {

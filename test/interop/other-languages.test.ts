@@ -106,13 +106,13 @@ for (const language of [go, rust])
       for (const [title, task] of tasks)
         test(`is dialled and ${title}`, async (to, from) => {
           const address = String(to.getMultiaddrs()[0])
-          const { ok, why: reason } = await from.ask({ ...task, address }, { signal: AbortSignal.timeout(60_000) })
+          const { ok, why: reason } = await from.ask({ ...task, address }, { signal: AbortSignal.timeout(300_000) })
           assert.ok(ok, reason)
         })
 
       test('is dialled and said goodbye to', async (to, from) => {
         const address = String(to.getMultiaddrs()[0])
-        const { ok, why: reason } = await from.ask({ do: 'ping', address }, { signal: AbortSignal.timeout(60_000) })
+        const { ok, why: reason } = await from.ask({ do: 'ping', address }, { signal: AbortSignal.timeout(300_000) })
         assert.ok(ok, reason)
         const ended = to.getConnections().map(async (each) => {
           const [{ error }] = (await once(each as unknown as EventTarget, 'close')) as [Event & { error?: Error }]
@@ -121,7 +121,7 @@ for (const language of [go, rust])
           assert.notEqual(each.status, 'open')
         })
         assert.ok(ended.length > 0)
-        const said = await from.ask({ do: 'close', address }, { signal: AbortSignal.timeout(60_000) })
+        const said = await from.ask({ do: 'close', address }, { signal: AbortSignal.timeout(300_000) })
         assert.ok(said.ok, said.why)
         await Promise.all(ended)
       })

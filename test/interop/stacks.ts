@@ -60,6 +60,13 @@ export const stacks: Readonly<Record<string, () => Promise<Security | string>>> 
   ...Object.fromEntries(
     (['auto', 'epoll'] as const).map((asked) => [`native, ${asked}`, async () => await native(asked)]),
   ),
+  // The connection is taken over behind multistream-select in place of the handshake.
+  'native, muxer named late': async () => {
+    const security = await native('auto')
+    if (typeof security === 'string') return security
+    const { streamMuxers = [] } = security
+    return { connectionEncrypters: [late(noiseEncrypter())], streamMuxers }
+  },
 }
 
 /** The native stack, or why there is none. */

@@ -4,6 +4,7 @@ import { describe, it } from 'node:test'
 import fc from 'fast-check'
 import { isNzError } from '../../kernel/index.ts'
 import { BURST_UNITS, COST } from '../../protocols/yamux/allowance.ts'
+import { Crumbs, MAX_CRUMB_BYTES } from '../../protocols/yamux/crumbs.ts'
 import { FLAG, FRAME, HEADER_BYTES, INITIAL_WINDOW_BYTES } from '../../protocols/yamux/constants.ts'
 import { FrameReader } from '../../protocols/yamux/frame-reader.ts'
 import { writeHeader } from '../../protocols/yamux/header.ts'
@@ -124,6 +125,30 @@ describe('a session', () => {
     assert.deepEqual([streams[0]?.heard, streams[0]?.isFinished], [[10], false])
     session.push(bytesOf('0b'))
     assert.deepEqual([streams[0]?.heard, streams[0]?.isFinished], [[10, 11], true])
+  })
+
+  it('puts single bytes of a stream together, in order, and copies nothing that comes alone', () => {
+    const told: Array<readonly [owner: string, bytes: Uint8Array]> = []
+    const crumbs = new Crumbs<string>((owner, bytes) => void told.push([owner, bytes]))
+    const alone = Uint8Array.of(1)
+    const large = new Uint8Array(MAX_CRUMB_BYTES + 1).fill(2)
+    for (const [owner, piece] of [
+      ['a', alone],
+      ['b', large],
+    ] as const)
+      crumbs.push(owner, piece)
+    for (let i = 0; i < 10_000; i++) crumbs.push('b', Uint8Array.of(i))
+    for (let i = 0; i < 10; i++) crumbs.push(i % 2 === 0 ? 'a' : 'b', Uint8Array.of(i))
+    crumbs.flush()
+    crumbs.flush()
+    assert.equal(told[0]?.[1], alone)
+    assert.equal(told[1]?.[1], large)
+    assert.equal(told.length, 2 + Math.ceil(10_000 / (4_096 - MAX_CRUMB_BYTES)) + 10)
+    const bytesTo = (wanted: string): Buffer =>
+      Buffer.concat(told.flatMap(([owner, bytes]) => (owner === wanted ? [bytes] : [])))
+    assert.deepEqual(bytesTo('a'), Buffer.from([1, 0, 2, 4, 6, 8]))
+    const many = Uint8Array.from({ length: 10_000 }, (_, i) => i)
+    assert.deepEqual(bytesTo('b'), Buffer.concat([large, many, Uint8Array.of(1, 3, 5, 7, 9)]))
   })
 
   it('sends one window and no more, and goes on when half of it was taken: not with every frame', () => {

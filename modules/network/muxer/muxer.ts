@@ -85,6 +85,7 @@ class Muxer extends AbstractStreamMuxer<MuxedStream> {
       maxInboundStreams: options.maxInboundStreams,
       maxStreamWindowBytes: options.maxStreamWindowBytes,
       monotonicMs: () => clock.monotonicMs(),
+      mergesPieces: isDirect(connection),
       output: this.#outbox,
       events: {
         opened: (channel) => this.#accept(channel),
