@@ -1,9 +1,8 @@
 /** Frames of an endpoint over a stream: what comes is read one frame at a time, what goes keeps its order. */
+import { MAX_PURPOSE_BYTES } from '../../protocols/handshake/limits.ts'
 import { FrameReader } from '../../protocols/wire/frame-reader.ts'
 import { wireErrors } from './service.ts'
 import type { PeerStream } from '../network/service.ts'
-
-const MAX_PURPOSE_BYTES = 64
 
 /** What of a stream a channel uses. */
 export type CarrierStream = Pick<PeerStream, 'peerId' | 'signal' | 'read' | 'write' | 'closeWrite' | 'close' | 'reset'>

@@ -7,7 +7,7 @@ import { decodeAnnouncements, decodeHello, decodeRequest } from '../../protocols
 import { readAnswer } from '../../protocols/routing/answer.ts'
 import { decodeClosed } from '../../protocols/routing/closed.ts'
 import { joinMessages, MessageSplitter } from '../../protocols/routing/link-frames.ts'
-import { decodeOpen, messageTypes, unseal } from '../../protocols/routing/link-message.ts'
+import { decodeConfirmation, decodeOpen, messageTypes, unseal } from '../../protocols/routing/link-message.ts'
 import { MAX_MESSAGE_BYTES } from '../../protocols/routing/limits.ts'
 import { readSetup } from '../../protocols/routing/setup.ts'
 import { keyOfName, verifyFake } from '../fake/routing.ts'
@@ -65,6 +65,7 @@ const readers: Readonly<Record<string, (bytes: Uint8Array) => unknown>> = {
   setup: readSetup,
   answer: readAnswer,
   closed: decodeClosed,
+  confirmation: decodeConfirmation,
 }
 
 describe('every reader of the routing protocol', () => {

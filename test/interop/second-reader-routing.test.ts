@@ -14,7 +14,7 @@ const NEEDED = 'import sys; assert sys.version_info >= (3, 9); import cryptograp
 const interpreter = ['python3', '/usr/bin/python3'].find((each) => spawnSync(each, ['-c', NEEDED]).status === 0)
 
 interface Vectors {
-  readonly link: { send: string; readonly sealed: { message: string }[] }
+  readonly link: { send: string; readonly sealed: { message: string }[]; confirmation: { counter: number } }
   readonly setup: { readonly hops: { ttl: number }[]; sequence: number }
   readonly refused: { code: string }[]
   readonly answer: { readonly hops: { roundTripUs: number }[] }
@@ -51,6 +51,7 @@ const flipped = (hex: string): string => (hex.startsWith('0') ? '1' : '0') + hex
 const corruptions: Readonly<Record<string, (set: Vectors) => unknown>> = {
   'a key of a link': ({ link }) => (link.send = flipped(link.send)),
   'a sealed message': ({ link }) => (nth(link.sealed, 1).message = flipped(nth(link.sealed, 1).message)),
+  'a confirmation': ({ link }) => (link.confirmation.counter += 1),
   'a hop': ({ setup }) => (nth(setup.hops, 1).ttl += 1),
   'a refusal': ({ refused }) => (nth(refused, 6).code = 'NZ_ROUTE_FORGED'),
   'a delay': ({ answer }) => (nth(answer.hops, 1).roundTripUs += 1),

@@ -213,6 +213,8 @@ def check_link(link: Dict[str, Any], report: Report) -> None:
         body = bytes.fromhex(item["body"])
         code = hmac.new(send, start + body, sha256).digest()[:16]
         report.same(f"sealed[{at}]", item["message"], (start + code + body).hex())
+    confirmation = link["confirmation"]
+    report.same("link.confirmation", confirmation["body"], confirmation["counter"].to_bytes(8, "big").hex())
 
 
 def check_spoken(vectors: Dict[str, Any], report: Report) -> None:
