@@ -73,7 +73,7 @@ export interface AddonAreas {
   /** Plaintext lies in `slabs` from `offset` on, for the time of the call, or in `overflow`. */
   readonly onBatch: (eventCount: number, offset: number, overflow: ArrayBuffer | undefined) => void
   readonly keepAliveMs: number
-  /** A connection that moves as much within `busyMs` is busy; one that moves less in each of `calmTicks` seconds, calm. */
+  /** When all move as much within `busyMs`, those with a part in it are busy; who moves less a second, `calmTicks` times, is calm. */
   readonly busyBytes: number
 }
 

@@ -20,7 +20,7 @@ const INLINE_RING_BYTES = 512 * 1024
 /** What all receive windows together may have grown by. */
 const WINDOW_BUDGET_BYTES = 256 * 1024 * 1024
 const KEEP_ALIVE_MS = 30_000
-/** About 25 MB/s: less costs this thread a few hundredths of its time. */
+/** About 25 MB/s of all connections: less costs this thread a few hundredths of its time. */
 const BUSY_BYTES = 256 * 1024
 const BUSY_MS = 10
 /** Seconds. */
@@ -33,7 +33,10 @@ const ESHUTDOWN = 108
 export interface EngineInit {
   readonly mayUseUring: boolean
   readonly windowBudgetBytes?: number
-  /** A connection that moves `busyBytes` within `busyMs` is promoted; one that moves less a second, `calmTicks` times, released. */
+  /**
+   * When connections move `busyBytes` within `busyMs`, those with a part in it are promoted; one that moves less a second,
+   * `calmTicks` times, is released.
+   */
   readonly busyBytes?: number
   readonly busyMs?: number
   readonly calmTicks?: number

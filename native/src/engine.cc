@@ -353,29 +353,6 @@ void Engine::close_all() {
   driver_ = nullptr;
 }
 
-// Connections the driver has let go of. Not earlier: calls further up may still speak of them.
-void Engine::bury() {
-  for (const uint32_t id : removed_) {
-    const auto found = connections_.find(id);
-    if (found == connections_.end()) continue;
-    Connection& connection = *found->second;
-    forget(connection);
-    out_pool_.give(std::move(connection.sending));
-    ::close(connection.fd);
-    batches_.event(EventType::closed, id, 0, static_cast<uint32_t>(connection.failure),
-                   static_cast<uint32_t>(connection.error));
-    connections_.erase(found);
-  }
-  if (removed_.empty()) return;
-  removed_.clear();
-  if (!is_stopping_.load(std::memory_order_acquire)) publish();
-}
-
-void Engine::forget(Connection& connection) {
-  std::erase(dirty_, &connection);
-  if (last_ == &connection) last_ = nullptr;
-}
-
 void Engine::on_woken() { now_us_ = monotonic_us(); }
 
 void Engine::on_received(Socket& socket, const uint8_t* bytes, size_t size) {

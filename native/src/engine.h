@@ -38,7 +38,8 @@ struct EngineInit {
   uint64_t window_budget_bytes = 0;
   std::shared_ptr<WindowBudget> budget;
   uint32_t keep_alive_ms = 30'000;
-  // Without a thread: with epoll, in turns. A connection that moves `busy_bytes` within `busy_us` is said to be busy.
+  // Without a thread: with epoll, in turns. When all connections move `busy_bytes` within `busy_us`, those that have part
+  // in it are said to be busy.
   bool is_inline = false;
   uint64_t busy_bytes = 256 * 1024;
   uint64_t busy_us = 10'000;
@@ -188,6 +189,9 @@ class Engine final : private DriverEvents {
   std::vector<uint32_t> removed_;
   std::vector<uint32_t> detached_;
   size_t turn_bytes_ = 0;
+  // Of all connections.
+  uint64_t moved_bytes_ = 0;
+  uint64_t moved_since_us_ = 0;
   bool is_quiet_ = false;
   std::unique_ptr<Driver> driver_;
 };

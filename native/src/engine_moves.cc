@@ -1,10 +1,19 @@
-// Connections on their way from one engine to the other, and what sends them there.
+// Connections on their way from one engine to the other or to their end, and what sends them there.
+#include <unistd.h>
+
 #include <algorithm>
 #include <utility>
 
 #include "engine.h"
 
 namespace nz {
+
+namespace {
+
+// Of what makes a thread busy, the part from which on a connection has to do with it.
+constexpr uint64_t kBusyShare = 16;
+
+}  // namespace
 
 bool Engine::hand_over(uint32_t id, Engine& to) {
   const auto found = connections_.find(id);
@@ -41,13 +50,20 @@ void Engine::settle(std::unique_ptr<Connection> moved) {
 void Engine::note_moved(Connection& connection, size_t size) {
   if (!init_.is_inline) return;
   turn_bytes_ += size;
+  if (now_us_ - moved_since_us_ > init_.busy_us) {
+    moved_since_us_ = now_us_;
+    moved_bytes_ = 0;
+  }
   if (now_us_ - connection.moved_since_us > init_.busy_us) {
     connection.moved_since_us = now_us_;
     connection.moved_bytes = 0;
     connection.is_busy = false;
   }
+  moved_bytes_ += size;
   connection.moved_bytes += size;
-  if (connection.moved_bytes < init_.busy_bytes || connection.is_busy) return;
+  // Many that move a little each keep this thread as busy as one that moves much.
+  if (moved_bytes_ < init_.busy_bytes || connection.moved_bytes < init_.busy_bytes / kBusyShare) return;
+  if (connection.is_busy) return;
   connection.is_busy = true;
   batches_.event(EventType::busy, connection.session.id(), 0, 0, 0);
 }
@@ -106,6 +122,29 @@ bool Engine::adopt(uint32_t id, Engine& from) {
   settle(std::move(connection));
   run_commands_now();
   return true;
+}
+
+// Connections the driver has let go of. Not earlier: calls further up may still speak of them.
+void Engine::bury() {
+  for (const uint32_t id : removed_) {
+    const auto found = connections_.find(id);
+    if (found == connections_.end()) continue;
+    Connection& connection = *found->second;
+    forget(connection);
+    out_pool_.give(std::move(connection.sending));
+    ::close(connection.fd);
+    batches_.event(EventType::closed, id, 0, static_cast<uint32_t>(connection.failure),
+                   static_cast<uint32_t>(connection.error));
+    connections_.erase(found);
+  }
+  if (removed_.empty()) return;
+  removed_.clear();
+  if (!is_stopping_.load(std::memory_order_acquire)) publish();
+}
+
+void Engine::forget(Connection& connection) {
+  std::erase(dirty_, &connection);
+  if (last_ == &connection) last_ = nullptr;
 }
 
 }  // namespace nz
