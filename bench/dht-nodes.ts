@@ -48,7 +48,8 @@ async function startOwn(bootstrap: readonly string[]): Promise<DhtNode> {
       network: {
         listen: ['/ip4/127.0.0.1/tcp/0'],
         native: 'off',
-        limits: localLimits,
+        // All come from one address, of which a node would let in 64.
+        limits: { ...localLimits, maxConnectionsPerAddress: MANY },
         // Stock nodes ping nobody.
         keepAliveIntervalMs: 60_000,
         keepAliveTimeoutMs: PATIENT_QUERY_MS,
