@@ -11,6 +11,7 @@ import { connect } from 'node:net'
 import { join } from 'node:path'
 import { it } from 'node:test'
 import { multiaddr } from '@multiformats/multiaddr'
+import { NODE_FLAGS } from '../../cli/node-flags.ts'
 import { startNetworkNode } from '../fake/network-node.ts'
 import { stockLibp2p } from '../fake/stock-libp2p.ts'
 import { Conversation } from '../net/conversation.ts'
@@ -98,6 +99,7 @@ it(
   { timeout: 300_000, skip },
   async (t) => {
     const child = fork(join(import.meta.dirname, '../net/peer-process.ts'), {
+      execArgv: [...NODE_FLAGS],
       stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
     })
     await once(child, 'message')

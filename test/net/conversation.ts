@@ -7,7 +7,7 @@ interface Answered {
   readonly error?: string
 }
 
-const ANSWER_TIMEOUT_MS = 90_000
+const ANSWER_TIMEOUT_MS = 180_000
 
 export class Conversation<Question extends Serializable> {
   readonly child: ChildProcess

@@ -15,6 +15,16 @@ export const LOSS_BURST = 3
 const ROUND_TRIPS = 12
 const LEAST_MS = 3_000
 
+/**
+ * A datagram each 20 ms, either way: the traffic of others. The box counts a burst in frames; on a cable with nothing but
+ * one stalled connection it would last as long as TCP waits, and end with nothing else than what TCP sends again.
+ */
+const OTHERS = `
+  const socket = require('node:dgram').createSocket('udp4')
+  socket.on('error', () => undefined)
+  setInterval(() => socket.send('x', 9, process.argv[1]), 20)
+`
+
 export type Way = 'nzcore' | 'tcp'
 
 /** Two machines, the cable of one bad. */
@@ -38,6 +48,11 @@ export class Ladder implements AsyncDisposable {
       const [near, far] = await Promise.all(['near', 'far'].map(async (name) => await LabPeer.start(lab, name, config)))
       if (near === undefined || far === undefined) throw new Error('two peers were asked for')
       await far.listenRaw()
+      for (const [from, to] of [
+        ['near', 'far'],
+        ['far', 'near'],
+      ] as const)
+        lab.spawn(from, process.execPath, ['-e', OTHERS, lab.address(to)], { stdio: 'ignore' })
       return new Ladder(lab, near, far)
     } catch (error) {
       await lab[Symbol.asyncDispose]()

@@ -9,7 +9,7 @@ let node: NetworkNode
 let pour: Pour
 
 async function answer(question: PeerQuestion): Promise<unknown> {
-  const signal = AbortSignal.timeout(60_000)
+  const signal = AbortSignal.timeout(170_000)
   switch (question.ask) {
     case 'start': {
       node = await startNetworkNode({ config: question.config as NodeConfig })
