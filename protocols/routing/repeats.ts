@@ -17,10 +17,6 @@ export class Repeats {
     return this.#kept.size
   }
 
-  has(counter: number): boolean {
-    return this.#kept.has(counter)
-  }
-
   /** What finds no room is not sent again. */
   keep(counter: number, message: Uint8Array): void {
     if (this.#kept.size >= MAX_UNCONFIRMED || this.#bytes + message.length > MAX_UNCONFIRMED_BYTES) return
