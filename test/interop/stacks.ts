@@ -45,6 +45,12 @@ function late(encrypter: EncrypterOf): EncrypterOf {
   }
 }
 
+/**
+ * With the window that the node's own `stock` has: one of 16 MiB, as it grows to by itself, fills the 4 MiB that libp2p keeps
+ * for a reader that pauses, and the stream is reset.
+ */
+const stockYamux = yamux({ streamOptions: { maxStreamWindowSize: 2 * 1024 * 1024 } })
+
 export const stacks: Readonly<Record<string, () => Promise<Security | string>>> = {
   typescript: async (): Promise<Security> => ({
     ...joined,
@@ -55,8 +61,8 @@ export const stacks: Readonly<Record<string, () => Promise<Security | string>>> 
     connectionEncrypters: [late(noiseEncrypter())],
     streamMuxers: [typescriptMuxer()],
   }),
-  stock: async () => ({ connectionEncrypters: [noise()], streamMuxers: [yamux()] }),
-  'stock, muxer named late': async () => ({ connectionEncrypters: [late(noise())], streamMuxers: [yamux()] }),
+  stock: async () => ({ connectionEncrypters: [noise()], streamMuxers: [stockYamux] }),
+  'stock, muxer named late': async () => ({ connectionEncrypters: [late(noise())], streamMuxers: [stockYamux] }),
   ...Object.fromEntries(
     (['auto', 'epoll'] as const).map((asked) => [`native, ${asked}`, async () => await native(asked)]),
   ),
