@@ -9,7 +9,7 @@ const [rounds = '1', ...rungs] = process.argv.slice(2)
 const WAYS: readonly Way[] = ['tcp', 'nzcore']
 
 process.on('disconnect', () => process.exit(0))
-await using ladder = await Ladder.open()
+const ladder = await Ladder.open()
 await ladder.connect()
 for (let round = 0; round < Number(rounds); round += 1)
   for (const rung of rungs) {
@@ -23,4 +23,6 @@ for (let round = 0; round < Number(rounds); round += 1)
       process.stdout.write(`${JSON.stringify({ rung, way, round, bytesPerSecond })}\n`)
     }
   }
+// An exit waits for nothing: the network is taken down before it.
+await ladder[Symbol.asyncDispose]()
 process.exit(0)
