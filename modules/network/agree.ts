@@ -1,5 +1,5 @@
 /** multistream-select on a libp2p stream, without a promise and an event for each line. */
-import { orAbort } from './or-abort.ts'
+import { orAbort } from '../../kernel/index.ts'
 import { multistreamErrors } from '../../protocols/multistream/errors.ts'
 import { Offer } from '../../protocols/multistream/negotiation.ts'
 import type { MessageStream, StreamMessageEvent } from '@libp2p/interface'

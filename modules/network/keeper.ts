@@ -1,7 +1,6 @@
 /** Keeps connections to chosen peers: dials again, with growing pauses, as long as somebody holds on. */
-import { isNzError, sleep } from '../../kernel/index.ts'
+import { isNzError, orAbort, sleep } from '../../kernel/index.ts'
 import { BackOff } from './back-off.ts'
-import { orAbort } from './or-abort.ts'
 import type { Clock, Logger, Random } from '../../kernel/index.ts'
 
 export const FIRST_DELAY_MS = 1_000

@@ -1,22 +1,22 @@
 /** `NetworkService` over a libp2p swarm: puts the parts of this folder together. */
-import { deadline } from '../../kernel/index.ts'
+import { deadline, orAbort } from '../../kernel/index.ts'
 import { RPC_PROTOCOL } from '../../protocols/rpc/frame.ts'
 import { mostReachableFirst, relayOf } from './address.ts'
 import { NOT_STARTED } from './backend-choice.ts'
-import { orAbort } from './or-abort.ts'
 import { connectionEvents } from './connection-events.ts'
 import { Connector } from './connector.ts'
 import { Identification } from './identification.ts'
 import { Detours } from './detours.ts'
 import { Keeper } from './keeper.ts'
-import { openError } from './open-error.ts'
 import { PeerBook } from './peer-book.ts'
-import { describePath, Paths } from './paths.ts'
+import { Paths } from './paths.ts'
 import { answerPings, PING_PROTOCOL, pingOver } from './ping.ts'
 import { Reach } from './reach/reach.ts'
 import { forgetPeer, recall } from './recall.ts'
 import { Requests } from './requests.ts'
+import { Roster } from './roster.ts'
 import { networkErrors, networkEvents } from './service.ts'
+import { StreamOpener } from './stream-opener.ts'
 import { StreamServer } from './stream-server.ts'
 import type { Swarm } from './transport-dials.ts'
 import type { OpenPath } from './paths.ts'
@@ -36,15 +36,12 @@ import type {
   NetworkCounters,
   NetworkService,
   Peer,
-  PeerPath,
   PeerStream,
   Reachability,
   RequestHandler,
   StreamHandler,
 } from './service.ts'
 
-/** For opening a stream on a connection that is there. */
-const OPEN_STREAM_TIMEOUT_MS = 30_000
 /** For closing the connections of one peer in order. */
 const DISCONNECT_TIMEOUT_MS = 2_000
 
@@ -76,6 +73,8 @@ export class Network implements NetworkService {
   readonly #streams: StreamServer
   readonly reach: Reach
   readonly #detours: Detours
+  readonly #opener: StreamOpener
+  readonly #roster: Roster
   #swarm: Swarm | null = null
   #identification: Identification | null = null
   #backend: BackendChoice = NOT_STARTED
@@ -94,6 +93,11 @@ export class Network implements NetworkService {
       },
       onLimitNear: (peerId, path) => this.reach.limitNear(peerId, path),
     })
+    this.#opener = new StreamOpener({
+      clock,
+      paths: this.paths,
+      maxStreamsPerConnection: services.config.limits.maxStreamsPerConnection,
+    })
     this.#connector = new Connector({ ...services, paths: this.paths, book: this.#book })
     this.#keeper = new Keeper({
       clock,
@@ -110,7 +114,7 @@ export class Network implements NetworkService {
       paths: this.paths,
       connector: this.#connector,
       openStream: async (...args) => await this.openStream(...args),
-      openStreamOn: async (...args) => await this.#openOn(...args),
+      openStreamOn: async (...args) => await this.#opener.openOn(...args),
       handleStreams: (...args) => this.handleStreams(...args),
       handleRequests: (...args) => this.handleRequests(...args),
       isKept: (peerId) => this.#keeper.isKept(peerId),
@@ -123,6 +127,7 @@ export class Network implements NetworkService {
       isRefused: (peerId) => this.isRefused(peerId),
       serve: (stream) => this.#streams.takeDetoured(stream),
     })
+    this.#roster = new Roster({ paths: this.paths, book: this.#book, keeper: this.#keeper, detours: this.#detours })
     const forever = new AbortController().signal
     this.handleStreams(PING_PROTOCOL, answerPings, { signal: forever, maxStreamsPerPeer: 4 })
     this.handleStreams(RPC_PROTOCOL, async (stream, options) => await this.#requests.serve(stream, options), {
@@ -189,15 +194,11 @@ export class Network implements NetworkService {
   }
 
   peers(): readonly Peer[] {
-    const reached = [...this.paths.peerIds(), ...this.#detours.peerIds()]
-    const ids = new Set([...reached, ...this.#keeper.peerIds(), ...this.#book.peerIds()])
-    return [...ids].map((peerId) => this.#describe(peerId))
+    return this.#roster.peers()
   }
 
   peer(peerId: string): Peer | undefined {
-    const isKnown =
-      this.#pathsOf(peerId).length > 0 || this.#keeper.isKept(peerId) || this.#book.peerIds().includes(peerId)
-    return isKnown ? this.#describe(peerId) : undefined
+    return this.#roster.peer(peerId)
   }
 
   async connect(
@@ -212,7 +213,7 @@ export class Network implements NetworkService {
     const path = isDirect ? await dial() : await this.#detours.orDirect(peerId, dial, { signal })
     // Nobody knows of a route that it is still there: a ping does.
     if (path === undefined && !isDirect && this.#detours.reaches(peerId)) await this.ping(peerId, { signal })
-    return this.#describe(peerId)
+    return this.#roster.describe(peerId)
   }
 
   async findByName(name: string, { signal }: { readonly signal: AbortSignal }): Promise<FoundNodes> {
@@ -243,7 +244,7 @@ export class Network implements NetworkService {
 
   /** Round-trip time of one connection in milliseconds. */
   async pingOver(path: OpenPath, { signal }: { readonly signal: AbortSignal }): Promise<number> {
-    return await this.#pingOn(await this.#openOn(path, PING_PROTOCOL, signal), signal)
+    return await this.#pingOn(await this.#opener.openOn(path, PING_PROTOCOL, signal), signal)
   }
 
   async #pingOn(stream: PeerStream, signal: AbortSignal): Promise<number> {
@@ -269,29 +270,7 @@ export class Network implements NetworkService {
     const dial = async (): Promise<OpenPath> => await this.#connector.connectKnown(peerId, signal)
     const path = this.paths.best(peerId) ?? (await this.#detours.orDirect(peerId, dial, { protocol, signal }))
     if (path === undefined) return await this.#detours.openStream(peerId, protocol, { signal })
-    return await this.#openOn(path, protocol, signal)
-  }
-
-  async #openOn({ connection }: OpenPath, protocol: string, signal: AbortSignal): Promise<PeerStream> {
-    const peerId = connection.remotePeer.toString()
-    const { maxStreamsPerConnection: maxOutboundStreams } = this.#services.config.limits
-    using limit = deadline(this.#services.clock, OPEN_STREAM_TIMEOUT_MS, {
-      signal,
-      reason: () => networkErrors.NZ_NETWORK_TIMEOUT({ data: { peerId, protocol } }),
-    })
-    try {
-      const stream = await connection.newStream(protocol, {
-        signal: limit.signal,
-        maxOutboundStreams,
-        runOnLimitedConnection: true,
-      })
-      const adopted = this.paths.adopt(connection, stream)
-      if (adopted !== null) return adopted
-      stream.abort(new Error('the connection is gone'))
-    } catch (cause) {
-      throw openError(cause, { peerId, protocol, signal: limit.signal })
-    }
-    throw networkErrors.NZ_NETWORK_STREAM_RESET({ data: { peerId, protocol } })
+    return await this.#opener.openOn(path, protocol, signal)
   }
 
   handleStreams(
@@ -373,28 +352,6 @@ export class Network implements NetworkService {
       } catch (error) {
         connection.abort(error instanceof Error ? error : new Error(String(error)))
       }
-    }
-  }
-
-  /** Its connections, the one in use first; without any, the way around that is in use. */
-  #pathsOf(peerId: string): readonly PeerPath[] {
-    const best = this.paths.best(peerId)
-    const others = this.paths.of(peerId).filter((path) => path !== best)
-    const paths = best === undefined ? others : [best, ...others]
-    return paths.length > 0 ? paths.map(describePath) : this.#detours.paths(peerId)
-  }
-
-  #describe(peerId: string): Peer {
-    const paths = this.#pathsOf(peerId)
-    const isKept = this.#keeper.isKept(peerId)
-    return {
-      peerId,
-      state: paths.length > 0 ? 'connected' : isKept ? 'reconnecting' : 'disconnected',
-      rttMs: this.#book.rttMs(peerId) ?? this.#detours.rttMs(peerId),
-      connectedAtMs: paths[0]?.openedAtMs ?? null,
-      paths,
-      agent: this.#book.agent(peerId),
-      isKept,
     }
   }
 }

@@ -7,7 +7,7 @@
  * another muxer the stream is paused, and holds what is unread here besides its window.
  */
 import { isDirectlyReadable, readDirectly } from './muxer/directly-readable.ts'
-import { orAbort } from './or-abort.ts'
+import { orAbort } from '../../kernel/index.ts'
 import { networkErrors } from './service.ts'
 import { StreamWriter } from './stream-writer.ts'
 import { UnreadBytes } from './unread-bytes.ts'

@@ -1,5 +1,5 @@
 /** Requests between peers: one framed stream a peer and direction, many calls in flight (spec/NZ-RPC-01.md). */
-import { deadline, isNzError, knownErrors, NzError } from '../../kernel/index.ts'
+import { deadline, isNzError, knownErrors, NzError, orAbort } from '../../kernel/index.ts'
 import { AnswererCalls, CallerCalls } from '../../protocols/rpc/calls.ts'
 import {
   encodeFrame,
@@ -8,7 +8,6 @@ import {
   MAX_TIMEOUT_MS,
   RPC_PROTOCOL,
 } from '../../protocols/rpc/frame.ts'
-import { orAbort } from './or-abort.ts'
 import { networkErrors } from './service.ts'
 import { WaitingLine } from './waiting-line.ts'
 import type { Clock, Logger } from '../../kernel/index.ts'

@@ -3,7 +3,7 @@
  * Peers are named by libp2p peer id (base58btc), addresses are multiaddr strings.
  */
 import { z } from 'zod'
-import { defineErrors, defineEvents, defineService } from '../../kernel/index.ts'
+import { defineEvents, defineService } from '../../kernel/index.ts'
 
 import type { BackendChoice } from './backend-choice.ts'
 import type { Detour, DetourEnd } from './detour.ts'
@@ -19,6 +19,7 @@ export type { DirectTries, Reachability, RelayInUse, RelayServing } from './reac
 export { noiseErrors } from '../../protocols/noise/errors.ts'
 export { muxerErrors } from '../../protocols/yamux/errors.ts'
 export { dnsErrors } from './dns/errors.ts'
+export { networkErrors } from './errors.ts'
 export type { FoundNodes } from './dns/node-names.ts'
 export { pathErrors } from './path-errors.ts'
 
@@ -69,10 +70,10 @@ export interface DialAttempt {
   readonly isPunch: boolean
 }
 
-/** A stream of bytes to one peer with true back-pressure. Half-close is supported. */
 /** What is done with bytes of a stream; they are another's once the call returns. A promise makes the peer wait. */
 export type UseBytes = (bytes: Uint8Array) => Promise<void> | void
 
+/** A stream of bytes to one peer with true back-pressure. Half-close is supported. */
 export interface PeerStream {
   readonly peerId: string
   readonly protocol: string
@@ -226,175 +227,4 @@ export const networkEvents = defineEvents('network', {
     secondsLeft: z.number().nullable(),
   }),
   connectionRefused: z.strictObject({ address: z.string(), reason: z.string() }),
-})
-
-export const networkErrors = defineErrors({
-  NZ_NETWORK_UNREACHABLE: {
-    message: 'the peer cannot be reached',
-    fix: ['nzcore doctor', 'check that the peer runs: nzcore status (on its machine)'],
-    status: 502,
-    exit: 'unreachable',
-    retryable: true,
-  },
-  NZ_NETWORK_NOT_CONNECTED: {
-    message: 'the peer is not connected',
-    fix: ['nzcore connect <peer>'],
-    status: 409,
-    exit: 'unreachable',
-    retryable: true,
-  },
-  NZ_NETWORK_PROTOCOL_UNKNOWN: {
-    message: 'the peer does not speak this protocol',
-    fix: ['update the node on the other machine: nzcore version'],
-    status: 502,
-    exit: 'incompatible',
-    retryable: false,
-  },
-  NZ_NETWORK_METHOD_UNKNOWN: {
-    message: 'the peer does not answer this request',
-    fix: ['update the node on the other machine: nzcore version'],
-    status: 502,
-    exit: 'incompatible',
-    retryable: false,
-  },
-  NZ_NETWORK_REQUEST_FAILED: {
-    message: 'the peer could not answer the request',
-    fix: ['try again', 'look at the log of the other machine: nzcore logs'],
-    status: 502,
-    exit: 'failed',
-    retryable: true,
-  },
-  NZ_NETWORK_REQUEST_TOO_LARGE: {
-    message: 'a request or its answer is larger than it may be',
-    fix: ['send large data over a stream'],
-    status: 413,
-    exit: 'failed',
-    retryable: false,
-  },
-  NZ_NETWORK_BLOCKED: {
-    message: 'the peer or its address is blocked',
-    fix: ['nzcore blocked', 'nzcore unblock <peer|address>'],
-    status: 403,
-    exit: 'refusedByTrust',
-    retryable: false,
-  },
-  NZ_NETWORK_REFUSED: {
-    message: 'the host answered that nothing listens there',
-    fix: ['start the node on the other machine: nzcore up', 'check the port of the address'],
-    status: 502,
-    exit: 'unreachable',
-    retryable: true,
-  },
-  NZ_NETWORK_NO_ROUTE: {
-    message: 'there is no way to the address',
-    fix: ['check this machine’s network connection', 'nzcore doctor'],
-    status: 502,
-    exit: 'unreachable',
-    retryable: true,
-  },
-  NZ_NETWORK_TIMEOUT: {
-    message: 'the peer did not answer in time',
-    fix: ['try again', 'check that no firewall drops packets to the address: nzcore doctor'],
-    status: 504,
-    exit: 'timedOut',
-    retryable: true,
-  },
-  NZ_NETWORK_CONNECT_FAILED: {
-    message: 'the connection to the address could not be opened',
-    fix: ['nzcore doctor', 'check the address'],
-    status: 502,
-    exit: 'unreachable',
-    retryable: true,
-  },
-  NZ_NETWORK_WRONG_PEER: {
-    message: 'another peer answered at the address',
-    fix: ['ask the peer for its present addresses', 'remove the old contact and join again if its identity is new'],
-    status: 502,
-    exit: 'unreachable',
-    retryable: false,
-  },
-  NZ_NETWORK_HANDSHAKE_FAILED: {
-    message: 'the host answered, but no secure connection came about',
-    fix: ['check that the address belongs to a node', 'a node with a cluster secret answers only nodes that have it'],
-    status: 502,
-    exit: 'unreachable',
-    retryable: true,
-  },
-  NZ_NETWORK_PNET_MISMATCH: {
-    message: 'the host does not seem to have this node’s cluster secret',
-    fix: ['give both nodes the same cluster secret: nzcore config explain network.clusterSecretFile'],
-    status: 502,
-    exit: 'unreachable',
-    retryable: false,
-  },
-  NZ_NETWORK_RELAY_REFUSED: {
-    message: 'the relay did not pass the connection on',
-    fix: ['check that the peer runs and has a place at the relay: nzcore reachability (on its machine)', 'try again'],
-    status: 502,
-    exit: 'unreachable',
-    retryable: true,
-  },
-  NZ_NETWORK_LIMITED: {
-    message: 'a limit on connections or streams was reached',
-    fix: ['close connections that are not needed', 'nzcore config explain network.limits'],
-    status: 503,
-    exit: 'unreachable',
-    retryable: true,
-  },
-  NZ_NETWORK_PEER_INVALID: {
-    message: 'that is not a peer one can connect to',
-    fix: ['copy the id again: nzcore id (on the other machine)'],
-    status: 400,
-    exit: 'usage',
-    retryable: false,
-  },
-  NZ_NETWORK_ADDRESS_INVALID: {
-    message: 'that is not an address this node can use',
-    fix: ['addresses look like /ip4/192.0.2.7/tcp/4001 or /dns4/example.org/tcp/4002/ws'],
-    status: 400,
-    exit: 'usage',
-    retryable: false,
-  },
-  NZ_NETWORK_NOT_BLOCKED: {
-    message: 'that peer or address is not blocked',
-    fix: ['nzcore blocked'],
-    status: 404,
-    exit: 'notFound',
-    retryable: false,
-  },
-  NZ_NETWORK_BLOCKLIST_DAMAGED: {
-    message: 'the list of blocked peers cannot be read',
-    fix: ['restore network-blocklist.json in the state folder from a backup, or remove it to block nobody'],
-    status: 500,
-    exit: 'damaged',
-    retryable: false,
-  },
-  NZ_NETWORK_CLUSTER_SECRET: {
-    message: 'the cluster secret cannot be used',
-    fix: ['chmod 600 data.path', 'use at least 16 characters that nobody can guess'],
-    status: 500,
-    exit: 'permission',
-    retryable: false,
-  },
-  NZ_NETWORK_LISTEN_FAILED: {
-    message: 'the node cannot listen at its addresses',
-    fix: ['nzcore config show --origin', 'choose other addresses: nzcore config set network.listen'],
-    status: 500,
-    exit: 'conflict',
-    retryable: true,
-  },
-  NZ_NETWORK_STOPPED: {
-    message: 'the network is not running',
-    fix: ['nzcore status'],
-    status: 503,
-    exit: 'unreachable',
-    retryable: true,
-  },
-  NZ_NETWORK_STREAM_RESET: {
-    message: 'the stream was cut by the peer or the network',
-    fix: ['try again; the node reconnects by itself'],
-    status: 502,
-    exit: 'unreachable',
-    retryable: true,
-  },
 })

@@ -2,7 +2,7 @@
  * The writing half of a `PeerStream`: writes in the order of their calls, small ones collected, all of them within the
  * peer's byte budget. Our native muxer collects and bounds by itself; over it a write goes straight through.
  */
-import { orAbort } from './or-abort.ts'
+import { orAbort } from '../../kernel/index.ts'
 import type { Stream } from '@libp2p/interface'
 import type { ByteAccount } from './byte-budget.ts'
 

@@ -1,5 +1,5 @@
 /** Waiters in line, woken one at a time: waking all for each free place makes a thousand waiters cost a million. */
-import { orAbort } from './or-abort.ts'
+import { orAbort } from '../../kernel/index.ts'
 
 export class WaitingLine {
   readonly #line = new Set<() => void>()

@@ -1,6 +1,5 @@
 /** Two ends of an in-memory `PeerStream`: back-pressure by a window, half-close, reset. */
-import { deadline } from '../../kernel/index.ts'
-import { orAbort } from '../../modules/network/or-abort.ts'
+import { deadline, orAbort } from '../../kernel/index.ts'
 import { networkErrors } from '../../modules/network/service.ts'
 import type { Clock } from '../../kernel/index.ts'
 import type { PeerStream } from '../../modules/network/service.ts'

@@ -8,7 +8,7 @@ import { cpSync, existsSync, globSync, mkdirSync, mkdtempSync, readFileSync, ren
 import { homedir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import { createInterface } from 'node:readline'
-import { orAbort } from '../../modules/network/or-abort.ts'
+import { orAbort } from '../../kernel/index.ts'
 
 const BUILD_TIMEOUT_MS = 300_000
 

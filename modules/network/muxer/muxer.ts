@@ -4,11 +4,10 @@
  */
 import { MuxerClosedError, serviceCapabilities, TooManyOutboundProtocolStreamsError } from '@libp2p/interface'
 import { AbstractStreamMuxer } from '@libp2p/utils'
-import { systemClock } from '../../../kernel/index.ts'
+import { orAbort, systemClock } from '../../../kernel/index.ts'
 import { GO_AWAY, PROTOCOL } from '../../../protocols/yamux/constants.ts'
 import { muxerErrors } from '../../../protocols/yamux/errors.ts'
 import { Session } from '../../../protocols/yamux/session.ts'
-import { orAbort } from '../or-abort.ts'
 import { direct, isDirect } from '../noise/direct.ts'
 import { describeMuxer } from './backend.ts'
 import { MessagePort } from './message-port.ts'

@@ -1,6 +1,6 @@
 /** A libp2p stream of the native session: bytes go straight into the ring and come straight out of batches. */
 import { DirectStream } from '../muxer/direct-stream.ts'
-import { orAbort } from '../or-abort.ts'
+import { orAbort } from '../../../kernel/index.ts'
 import type { AbortOptions } from '@libp2p/interface'
 import type { AbstractStreamInit, SendResult } from '@libp2p/utils'
 import type { Uint8ArrayList } from 'uint8arraylist'

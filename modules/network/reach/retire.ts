@@ -1,6 +1,5 @@
 /** Closes a relayed connection beside which there is a direct one, once nothing that would notice moves over it. */
-import { sleep } from '../../../kernel/index.ts'
-import { orAbort } from '../or-abort.ts'
+import { orAbort, sleep } from '../../../kernel/index.ts'
 import type { Clock } from '../../../kernel/index.ts'
 import type { OpenPath } from '../paths.ts'
 

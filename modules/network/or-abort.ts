@@ -1,2 +1,0 @@
-/** For this module's files: see kernel/or-abort.ts. */
-export { orAbort } from '../../kernel/index.ts'
