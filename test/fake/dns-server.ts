@@ -25,7 +25,7 @@ export interface FakeDnsServer extends AsyncDisposable {
   readonly asked: Asked[]
 }
 
-/** Each message in the list is sent as one datagram; over TCP only the last. */
+/** Each message in the list is sent as one datagram; over TCP only the last, and none resets the connection. */
 export async function fakeDnsServer(answer: (asked: Asked) => readonly Uint8Array[]): Promise<FakeDnsServer> {
   const asked: Asked[] = []
   const answers = (bytes: Uint8Array, transport: Asked['transport']): readonly Uint8Array[] => {
@@ -39,7 +39,8 @@ export async function fakeDnsServer(answer: (asked: Asked) => readonly Uint8Arra
     socket.on('error', () => undefined)
     socket.once('data', (bytes) => {
       const last = answers(bytes.subarray(2), 'tcp').at(-1)
-      if (last !== undefined) socket.write(Buffer.concat([u16(last.length), last]))
+      if (last === undefined) socket.resetAndDestroy()
+      else socket.write(Buffer.concat([u16(last.length), last]))
     })
   })
   const udp = createSocket('udp4')

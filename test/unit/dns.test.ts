@@ -128,6 +128,21 @@ describe('asking a resolver', () => {
       assert.equal((await resolver.resolve('example.org', 'txt', signal)).isAuthenticated, false),
     )
   })
+  it('asks the next resolver when one cuts its answer and the connection on which the rest would come', async () => {
+    await using cutting = await fakeDnsServer((asked) =>
+      asked.transport === 'udp' ? [dnsAnswer(asked, { isTruncated: true })] : [],
+    )
+    await using next = await fakeDnsServer(one({ records: [txt('a')] }))
+    const resolver = new DnsResolver(
+      { clock: systemClock, random: systemRandom },
+      { servers: [cutting.address, next.address], https: null, timeoutMs: 20_000 },
+    )
+    assert.equal((await resolver.resolve('example.org', 'txt', signal)).resources.length, 1)
+    assert.deepEqual(
+      cutting.asked.map(({ transport }) => transport),
+      ['udp', 'tcp'],
+    )
+  })
   it('passes over forged datagrams: of another number, another name, another type, or none at all', async () => {
     const forged = txt('forged')
     const forge = (asked: Asked): readonly Uint8Array[] => [

@@ -17,6 +17,8 @@ import type { Answer, Question, Resource } from '../../../protocols/dns/message.
 /** Of one server over UDP, before it is asked again, and then the next one. */
 const ANSWER_WAIT_MS = 1_500
 const TRIES = 2
+/** Of one server over TCP, the connection included. */
+const TCP_WAIT_MS = 3_000
 const MAX_SERVERS = 3
 const NO_SUCH_NAME = 3
 
@@ -102,7 +104,10 @@ export class DnsResolver {
       const id = Buffer.from(this.#services.random.bytes(2)).readUInt16BE()
       const question: Question = { id, name, type: TYPE[type] }
       const answer = await this.#byUdp(question, server, signal)
-      if (answer?.isTruncated === true) return await byTcp(question, server, signal)
+      if (answer?.isTruncated === true) {
+        using limit = deadline(this.#services.clock, TCP_WAIT_MS, { signal })
+        return await byTcp(question, server, limit.signal)
+      }
       if (answer !== null) return answer
     }
     return null
@@ -163,16 +168,16 @@ export class DnsResolver {
   }
 }
 
-/** Two bytes of length before each message (RFC 7766 §8). `null` when what comes answers something else. */
+/** Two bytes of length before each message (RFC 7766 §8). `null` when nothing comes, or what answers something else. */
 async function byTcp(
   question: Question,
   { host, port }: { readonly host: string; readonly port: number },
   signal: AbortSignal,
 ): Promise<Answer | null> {
   const socket = connect({ host, port })
-  const { promise, resolve, reject } = Promise.withResolvers<Answer | null>()
+  const { promise, resolve } = Promise.withResolvers<Answer | null>()
   let received = Buffer.alloc(0)
-  socket.on('error', reject)
+  socket.on('error', () => resolve(null))
   socket.on('end', () => resolve(null))
   socket.on('data', (part: Buffer) => {
     received = Buffer.concat([received, part])
@@ -182,7 +187,7 @@ async function byTcp(
   const asked = encodeQuestion(question)
   socket.write(Buffer.concat([Uint8Array.of(asked.length >> 8, asked.length & 0xff), asked]))
   try {
-    return await orAbort(promise, signal)
+    return await orAbort(promise, signal).catch(() => null)
   } finally {
     socket.destroy()
   }
