@@ -4,8 +4,9 @@
  *
  * LevelDB names its manifest in the file CURRENT by a rename that it does not sync, and removes what the manifest
  * before needed. A power cut may keep the removals and lose the rename. The last edit of a manifest may be torn, and
- * LevelDB refuses to open one that is; what that edit did was not acted upon yet. Tables that a crash left half-written
- * are in no manifest, and LevelDB removes them.
+ * LevelDB refuses to open one that is; what that edit did was not acted upon yet. Nor was an edit that is whole and
+ * names a table that is not there: LevelDB writes the edit, then makes the names of tables durable, then syncs the edit.
+ * Tables that a crash left half-written are in no manifest, and LevelDB removes them.
  */
 import { open, readdir, readFile, rename } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -36,6 +37,8 @@ export interface Manifest {
   readonly log: number
   /** Where the last edit that is whole ends. */
   readonly wholeBytes: number
+  /** Where it begins, or a little before: where the edit before it ends. */
+  readonly lastEditAt: number
 }
 
 /**
@@ -53,16 +56,19 @@ export async function settleManifest(dir: string): Promise<ReadonlyMap<number, T
     const bytes = await readFile(join(dir, name))
     const manifest = readManifest(bytes)
     const isCurrent = name === current
-    if (
-      manifest !== null &&
-      (await isFit(dir, manifest, { isCurrent, isCut: manifest.wholeBytes < bytes.byteLength }))
-    ) {
-      if (manifest.wholeBytes < bytes.byteLength) await truncateFile(join(dir, name), manifest.wholeBytes)
+    const isWhole = manifest?.wholeBytes === bytes.byteLength
+    // Such a one is not doubted.
+    if (isCurrent && isWhole && hasTables(names, manifest)) return manifest.tables
+    // One edit is left out at most: the one that is torn, or the last.
+    const before = isWhole ? readManifest(bytes.subarray(0, manifest.lastEditAt)) : null
+    for (const state of [manifest, before]) {
+      if (state === null || !(await isFit(dir, state))) continue
+      if (state.wholeBytes < bytes.byteLength) await truncateFile(join(dir, name), state.wholeBytes)
       if (!isCurrent) await nameCurrent(dir, name)
-      return manifest.tables
+      return state.tables
     }
     // Those before the current one are older than what was acknowledged.
-    if (isCurrent) return null
+    if (isCurrent) return isWhole ? manifest.tables : null
   }
   return null
 }
@@ -72,13 +78,15 @@ export function readManifest(bytes: Uint8Array): Manifest | null {
   const tables = new Map<number, TableNote>()
   const known = new Map<number, number>()
   let wholeBytes = 0
+  let lastEditAt = 0
   for (const { edit, end } of logRecords(bytes)) {
     if (!applyEdit(edit, tables, known)) break
+    lastEditAt = wholeBytes
     wholeBytes = end
   }
   const log = known.get(TAG.log)
   const isState = log !== undefined && known.has(TAG.nextFile) && known.has(TAG.sequence)
-  return isState ? { tables, log, wholeBytes } : null
+  return isState ? { tables, log, wholeBytes, lastEditAt } : null
 }
 
 /** Whole records of a log up to the first that is not. */
@@ -140,13 +148,16 @@ function applyEdit(edit: Uint8Array, tables: Map<number, TableNote>, known: Map<
   return true
 }
 
-/** Whether a database can be opened by this manifest. The one that is current and whole is not doubted. */
-async function isFit(
-  dir: string,
-  { tables, log }: Manifest,
-  { isCurrent, isCut }: { readonly isCurrent: boolean; readonly isCut: boolean },
-): Promise<boolean> {
-  if (isCurrent && !isCut) return true
+/** Whether the files of the tables in use are there, whatever is in them. */
+function hasTables(names: readonly string[], { tables }: Manifest): boolean {
+  const present = new Set(
+    names.filter((name) => /^\d+\.(?:ldb|sst)$/.test(name)).map((name) => Number.parseInt(name, 10)),
+  )
+  return [...tables.keys()].every((number) => present.has(number))
+}
+
+/** Whether a database can be opened by this state without losing what it held. */
+async function isFit(dir: string, { tables, log }: Manifest): Promise<boolean> {
   const hasLog = log === 0 || (await readdir(dir)).includes(`${String(log).padStart(6, '0')}.log`)
   return hasLog && (await damagedTables(dir, tables)).length === 0
 }
@@ -158,6 +169,11 @@ async function truncateFile(path: string, bytes: number): Promise<void> {
 }
 
 async function nameCurrent(dir: string, name: string): Promise<void> {
+  {
+    // Who wrote it may have been killed before its sync.
+    await using manifest = await open(join(dir, name), 'r+')
+    await manifest.sync()
+  }
   // LevelDB removes files of this ending that a crash leaves behind.
   const aside = join(dir, '000000.dbtmp')
   {

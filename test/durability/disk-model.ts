@@ -89,8 +89,9 @@ export class DiskModel {
     fill(this.#root, this.#options.root)
   }
 
-  /** Another process begins: it has no descriptors of the last one. */
+  /** Another process begins: it has no descriptors of the last one, whose calls are over, and sees what they did. */
   newProcess(): void {
+    for (const changes of this.#changes.values()) for (const change of changes) change.isDone = true
     this.#descriptors.clear()
     this.#changes.clear()
     this.#syncs.clear()

@@ -14,7 +14,7 @@ import { seededRandom } from '../../kernel/index.ts'
 import { NAMESPACE } from './lean-node.ts'
 import { CUT_KINDS, DiskModel, kindOfSync } from './disk-model.ts'
 import { NodeProcess } from './node-process.ts'
-import { needsTracing, readCalls, recording } from './system-calls.ts'
+import { needsTracing, readCalls, recording, textOf } from './system-calls.ts'
 import { SealedHeaders } from './sealed-headers.ts'
 import { lossIn, openStoreOf, storeRootOf } from './store-folder.ts'
 import { WritePlan } from './write-plan.ts'
@@ -27,6 +27,8 @@ const MAX_TEETH_CUTS = 400
 const WRITERS = 3
 const RUNS = 6
 const STEPS_PER_RUN = 120
+/** So many events before and after a change of names, where cuts are made on purpose. */
+const NEAR_EVENTS = 40
 
 const seed = Number(process.env['NZ_SEED'] ?? Math.floor(Math.random() * 2 ** 31))
 
@@ -133,10 +135,17 @@ describe('a power cut', { timeout: 3_600_000, ...needsTracing() }, () => {
     return null
   }
 
+  /** Half of them anywhere; half close to where names of LevelDB's tables, manifests and logs change, which is rare. */
   function placesOf(count: number, placeSeed: number): readonly number[] {
-    const total = lives.reduce((sum, life) => sum + life.length, 0)
+    const events = lives.flat()
+    const changes = events.flatMap((event, at) => (isNameChange(event) ? [at] : []))
     const random = seededRandom(placeSeed)
-    return Array.from({ length: count }, () => 1 + Math.floor(random.unit() * total)).toSorted((a, b) => a - b)
+    const below = (end: number): number => Math.floor(random.unit() * end)
+    const place = (n: number): number =>
+      n % 2 === 0 ? below(events.length) : (changes[below(changes.length)] ?? 0) + below(2 * NEAR_EVENTS) - NEAR_EVENTS
+    return Array.from({ length: count }, (_, n) => Math.min(Math.max(1 + place(n), 1), events.length)).toSorted(
+      (a, b) => a - b,
+    )
   }
 
   it('was recorded in full: what was recorded makes the files that are there', async () => {
@@ -214,3 +223,8 @@ describe('a power cut', { timeout: 3_600_000, ...needsTracing() }, () => {
     })
   }
 })
+
+function isNameChange({ call: { name, args } }: CallEvent): boolean {
+  const isChange = /rename|unlink/.test(name) || (name === 'openat' && (args[2] ?? '').includes('O_CREAT'))
+  return isChange && args.some((text) => /(?:\.ldb|\.log|\.dbtmp|MANIFEST-\d+)$/.test(textOf(text)))
+}

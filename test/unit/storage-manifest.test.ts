@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { appendFile, copyFile, cp, mkdtemp, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { after, before, it } from 'node:test'
+import { after, before, describe, it } from 'node:test'
 import fc from 'fast-check'
 import { LevelEngine } from '../../modules/storage/level-engine.ts'
 import { readManifest } from '../../modules/storage/manifest.ts'
@@ -117,6 +117,47 @@ it('does not go back by an edit whose effects are there', async () => {
   const { wholeBytes = 0 } = readManifest(await readFile(manifest)) ?? {}
   await truncate(manifest, wholeBytes - 1)
   await assert.rejects(found(dir))
+})
+
+describe('a table that an edit names and that is not there', () => {
+  /** A database before a table was written for its log, and its manifest with the edit that says so. */
+  async function cutInEdit(): Promise<string> {
+    const dir = await copyOf(newer)
+    const engine = new LevelEngine(dir)
+    await engine.open({ exists: true })
+    await engine.batch([{ type: 'put', key: Uint8Array.of(KEYS), value: Uint8Array.of(KEYS) }])
+    const cut = await copyOf(dir)
+    const { wholeBytes: before = 0 } = readManifest(await readFile(await manifestOf(dir))) ?? {}
+    await engine.compact()
+    await engine.close()
+    const edited = await readFile(await manifestOf(dir))
+    let end = edited.byteLength
+    // Edits are taken off until only the first is left.
+    for (;;) {
+      const { lastEditAt = 0 } = readManifest(edited.subarray(0, end)) ?? {}
+      if (lastEditAt <= before) break
+      end = lastEditAt
+    }
+    assert.ok(end > before)
+    await writeFile(await manifestOf(cut), edited.subarray(0, end))
+    const [table] = [...(readManifest(edited.subarray(0, end))?.tables.keys() ?? [])].toSorted((a, b) => b - a)
+    assert.ok(!(await readdir(cut)).includes(`${String(table).padStart(6, '0')}.ldb`))
+    return cut
+  }
+
+  it('is no damage when nothing was done upon that edit, the last one', async () => {
+    const dir = await cutInEdit()
+    assert.equal(await found(dir), KEYS)
+    assert.equal(await found(dir), KEYS)
+    const [kept] = [...(readManifest(await readFile(await manifestOf(dir)))?.tables.keys() ?? [])]
+    assert.notEqual(kept, undefined)
+  })
+
+  it('is damage when the log that it was made of is gone', async () => {
+    const dir = await cutInEdit()
+    for (const name of await readdir(dir)) if (name.endsWith('.log')) await rm(join(dir, name))
+    await assert.rejects(found(dir), /missing/)
+  })
 })
 
 it('reads no manifest into bytes that are none', async () => {
