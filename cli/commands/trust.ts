@@ -84,11 +84,13 @@ export const trustPresenters: Presenters = {
   },
   trustResume: ({ ownLog }: ResultOf<(typeof trustContract)['trustResume']>) =>
     ownLog === 'ready' ? '✔ this node states again' : '! this identity has signed two histories: nzcore trust log',
-  trustStatus({ trust: { root, issuers, updates, forked, ownLog } }: StatusAnswer) {
+  trustStatus({ trust: { root, issuers, updates, forked, ownLog, refused } }: StatusAnswer) {
     const lines = [`✔ ${updates} updates of ${issuers} issuers · root ${root.slice(0, 16)}`]
     for (const peer of forked) lines.push(`! ${nameOf(peer)} has signed two histories: nzcore trust log ${peer.peerId}`)
     if (ownLog === 'unsure')
       lines.push('! restored: waits for a contact to tell what this node stated since the backup')
+    const counts = Object.entries(refused).map(([code, times]) => `${escapeText(code)} ${times}`)
+    if (counts.length > 0) lines.push(`  refused since the start: ${counts.join(', ')}`)
     return lines.join('\n')
   },
   trustExplain: ({ trust }: TrustAnswer) => explainText(trust),

@@ -4,6 +4,7 @@ import { TrustExchange } from '../../protocols/trust/exchange.ts'
 import { RECONCILE_METHOD } from '../../protocols/trust/reconcile-messages.ts'
 import { networkEvents } from '../network/service.ts'
 import { peerIdOfKey } from './peer-key.ts'
+import { Refusals } from './refusals.ts'
 import { trustErrors, trustEvents, trustLevels } from './service.ts'
 import type { Clock, EventBus, Logger, Random, Timer } from '../../kernel/index.ts'
 import type { Asking } from '../../protocols/trust/exchange.ts'
@@ -34,6 +35,7 @@ export class Replication {
   readonly #exchange: TrustExchange
   /** Who waits for the end of a reconciliation, by peer. */
   readonly #waiting = new Map<string, PromiseWithResolvers<Reconciled>>()
+  readonly #refusals = new Refusals()
   #timer: Timer | null = null
 
   constructor(services: ReplicationServices, { signal }: { readonly signal: AbortSignal }) {
@@ -70,6 +72,11 @@ export class Replication {
   /** Tells connected peers of an update that is durable here. */
   announce(update: TrustUpdate): void {
     this.#drive(() => this.#exchange.announce(update, null))
+  }
+
+  /** How often each code was told to peers, or found in what they answered, since the start. */
+  refused(): Readonly<Record<string, number>> {
+    return this.#refusals.counts()
   }
 
   /** @throws NZ_TRUST_NOT_ALLOWED, NZ_TRUST_PROTOCOL, NZ_NETWORK_… */
@@ -142,7 +149,10 @@ export class Replication {
 
   async #answer(payload: Uint8Array, peerId: string): Promise<Uint8Array> {
     const answered = this.#exchange.answer(peerId, payload)
-    if (answered.code !== null) throw trustErrors[answered.code]()
+    if (answered.code !== null) {
+      this.#refusals.add(answered.code)
+      throw trustErrors[answered.code]()
+    }
     await this.#keep(answered.receipts, peerId)
     // What the peer is told to be taken is durable.
     this.#drive(() => this.#exchange.taken(answered.receipts, peerId))
@@ -160,7 +170,10 @@ export class Replication {
         log.warn('trust.forked', { issuer: peerIdOfKey(update.issuer) })
       }
       for (const one of added) events.emit(trustEvents.changed, changeOf(one))
-      if (code !== null && added.length === 0) refusals.set(code, (refusals.get(code) ?? 0) + 1)
+      if (code === null) continue
+      this.#refusals.add(code)
+      const hasNoEffect = added.length === 0 || code === 'NZ_TRUST_EXPIRED'
+      if (hasNoEffect) refusals.set(code, (refusals.get(code) ?? 0) + 1)
     }
     // A known update is what two ways to one peer give all the time.
     refusals.delete('NZ_TRUST_REPLAYED')

@@ -61,6 +61,8 @@ export interface TrustStatus {
   readonly forked: readonly string[]
   /** `unsure`: restored from a backup; this node signs nothing until a peer has told what it said since. */
   readonly ownLog: 'ready' | 'unsure' | 'forked'
+  /** Updates and requests of peers that were refused since the start, by code (NZ-TRUST-01 §8). */
+  readonly refused: Readonly<Record<string, number>>
 }
 
 export interface TrustUpdateView {

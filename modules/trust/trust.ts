@@ -16,7 +16,7 @@ const DEFAULT_LIMIT = 1_000
 
 export interface TrustParts {
   readonly ledger: TrustLedger
-  readonly replication: Pick<Replication, 'announce' | 'reconcile'>
+  readonly replication: Pick<Replication, 'announce' | 'reconcile' | 'refused'>
   readonly events: EventBus
   readonly policy: Policy
   /** The doubt about this node's own log is over: to be remembered. */
@@ -40,6 +40,7 @@ export function createTrust({ ledger, replication, events, policy, ownLogHeard }
       updates: replica.size,
       forked: forked.map(peerIdOfKey),
       ownLog: ledger.standpoint.ownLog,
+      refused: replication.refused(),
     }
   }
   const ownWord = (subject: Key): boolean => ledger.replica.log(ledger.self)?.trustIn(subject) !== undefined

@@ -27,6 +27,10 @@ export const TURN_MS = 2_000
 export const MAX_TO_PUSH = 1_024
 /** Updates of one push. */
 export const MAX_IN_PUSH = MAX_PUSHED / 4
+/** Pushes to a peer that go at once; behind them one goes in PUSH_EVERY_MS, with all that is new by then. */
+export const PUSH_BURST = 16
+/** With the burst two thirds of what a peer answers (MAX_REQUESTS): reconciliations have the rest. */
+export const PUSH_EVERY_MS = 400
 /** Issuers whose updates a peer does not follow that are remembered, of each peer. */
 export const MAX_REFUSED_BY_PEER = 1_024
 
@@ -82,6 +86,8 @@ interface PeerState {
   run: Run | null
   isPushing: boolean
   toPush: TrustUpdate[]
+  /** The next push goes then, at the earliest. */
+  pushFromMs: number
   /** Issuers that the peer does not follow. */
   readonly refused: Set<Key>
   /** Whether its word on this node's own log was heard to the end, or will not be. */
@@ -144,7 +150,7 @@ export class TrustExchange {
     if (interest.takeGrowth()) for (const state of this.#peers.values()) this.#soon(state)
     const asked: Asking[] = []
     for (const state of this.#peers.values()) {
-      if (state.toPush.length > 0 && !state.isPushing) this.#push(state, asked)
+      if (this.#pushDueMs(state) <= this.#nowMs()) this.#push(state, asked)
       if (state.run === null && state.dueMs <= this.#nowMs() && this.#turnsTaken().length < MAX_RECONCILING)
         this.#begin(state)
       const request = state.run?.request ?? null
@@ -159,9 +165,14 @@ export class TrustExchange {
   /** When `poll` has more without anything else happening, in monotonic time; `Infinity` for never. */
   get wakeAtMs(): number {
     let dueMs = Infinity
-    for (const state of this.#peers.values()) if (state.run === null) dueMs = Math.min(dueMs, state.dueMs)
+    let pushMs = Infinity
+    for (const state of this.#peers.values()) {
+      if (state.run === null) dueMs = Math.min(dueMs, state.dueMs)
+      pushMs = Math.min(pushMs, this.#pushDueMs(state))
+    }
     const taken = this.#turnsTaken()
-    return taken.length < MAX_RECONCILING ? dueMs : Math.max(dueMs, Math.min(...taken) + TURN_MS)
+    const turnMs = taken.length < MAX_RECONCILING ? dueMs : Math.max(dueMs, Math.min(...taken) + TURN_MS)
+    return Math.min(turnMs, pushMs)
   }
 
   /** @returns `null` when nobody waits for the answer any more */
@@ -246,17 +257,31 @@ export class TrustExchange {
       run: null,
       isPushing: false,
       toPush: [],
+      pushFromMs: -Infinity,
       refused: new Set(),
       ownLog: 'unheard',
     }
     this.#peers.set(peer, state)
   }
 
+  #pushDueMs({ toPush, isPushing, pushFromMs }: PeerState): number {
+    return toPush.length === 0 || isPushing ? Infinity : pushFromMs
+  }
+
   #push(state: PeerState, asked: Asking[]): void {
-    const updates = state.toPush.splice(0, MAX_IN_PUSH)
-    const pushed = updates.filter(({ issuer }) => !state.refused.has(issuer))
-    if (pushed.length === 0 || !this.#options.may(state.peer)) return
+    if (!this.#options.may(state.peer)) {
+      // A reconciliation carries them when it may again.
+      state.toPush = []
+      state.isHeldBack = true
+      return
+    }
+    const wanted = state.toPush.filter(({ issuer }) => !state.refused.has(issuer))
+    state.toPush = wanted.slice(MAX_IN_PUSH)
+    const pushed = wanted.slice(0, MAX_IN_PUSH)
+    if (pushed.length === 0) return
     state.isPushing = true
+    const fullBurstMs = this.#nowMs() - (PUSH_BURST - 1) * PUSH_EVERY_MS
+    state.pushFromMs = Math.max(state.pushFromMs, fullBurstMs) + PUSH_EVERY_MS
     asked.push(this.#asking(state, { kind: 'push', updates: pushed.map(({ bytes }) => bytes) }, pushed))
   }
 

@@ -61,8 +61,10 @@ export class Interest {
   refresh(): void {
     if (!this.#isStale && Math.abs(this.#options.nowS() - this.#computedS) < REFRESH_EVERY_S) return
     const before = this.#depths
+    const hadGrown = this.#hasGrown
     this.#depths = this.#compute()
-    for (const key of this.#depths.keys()) if (!before.has(key)) this.#hasGrown = true
+    // Everybody is new to an empty map: what counts is who was not in the last one.
+    this.#hasGrown = hadGrown || [...this.#depths.keys()].some((key) => !before.has(key))
   }
 
   /** Whether anybody came in since the last call. */

@@ -4,10 +4,11 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
+import { connect } from '../../sdk/index.ts'
 import { lastDocument, Machine } from './story/machine.ts'
 import { freePort } from './story/loopback-port.ts'
 
-const WAIT_MS = 20_000
+const WAIT_MS = 60_000
 const POLL_MS = 50
 
 interface Explained {
@@ -77,14 +78,45 @@ describe('trust between daemons', () => {
     }
   })
 
-  it('tells the laptop what the desk says of the tablet', async (test) => {
-    await run('desk', 'trust', 'set', 'tablet', 'high')
-    const tookMs = await until('a path to the tablet', async () => {
-      const { because, paths } = await explain('laptop', 'tablet')
-      const last = paths[0]?.at(-1)
-      return because === 'path' && last?.issuer.name === 'desk' && last.level === 'HIGH'
-    })
-    test.diagnostic(`known on the laptop after ${tookMs.toFixed(0)} ms, the commands that ask included`)
+  it('tells the laptop what the desk says of the tablet, within a second', async (test) => {
+    const [{ api: desk }, { api: laptop }] = await Promise.all([
+      connect({ env: machines.desk.env }),
+      connect({ env: machines.laptop.env }),
+    ])
+    const signal = AbortSignal.timeout(WAIT_MS)
+    const events = laptop.eventsFollow({ names: ['trust.changed'] }, { signal })[Symbol.asyncIterator]()
+    let isHeard = false
+    const heard = events.next().then(() => (isHeard = true))
+    while (!isHeard) {
+      await laptop.trustSet({ peer: 'desk', level: 'MEDIUM', vouchDepth: 1 }, { signal })
+      await Promise.race([heard, new Promise((resolve) => setImmediate(resolve))])
+    }
+    const arrival = async (level: string): Promise<void> => {
+      for (;;) {
+        const { value, done } = await events.next()
+        assert.ok(done !== true)
+        const {
+          issuer,
+          subject,
+          level: said,
+        } = (value.kind === 'event' ? value.payload : {}) as Record<string, unknown>
+        if (issuer === ids['desk'] && subject === ids['tablet'] && said === level) return
+      }
+    }
+    // Another process may have the cores for a second: what lay in a timer of ours would be there each time.
+    const tookMs: number[] = []
+    for (const level of ['LOW', 'MEDIUM', 'LOW', 'MEDIUM', 'HIGH'] as const) {
+      const startMs = performance.now()
+      await desk.trustSet({ peer: 'tablet', level })
+      await arrival(level)
+      tookMs.push(performance.now() - startMs)
+    }
+    await events.return?.()
+    test.diagnostic(`known on the laptop after ${tookMs.map((ms) => ms.toFixed(0)).join(', ')} ms`)
+    assert.ok(Math.min(...tookMs) < 1_000, `${tookMs.join(', ')} ms`)
+    const { because, paths } = await explain('laptop', 'tablet')
+    const last = paths[0]?.at(-1)
+    assert.deepEqual([because, last?.issuer.name, last?.level], ['path', 'desk', 'HIGH'])
     assert.match(await run('laptop', 'trust', 'explain', ids['tablet'] ?? ''), /desk says HIGH/)
   })
 

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { isNzError } from '../../kernel/index.ts'
+import { isNzError, SimulatedClock, systemClock } from '../../kernel/index.ts'
 import { RESTORED_FILE } from '../../modules/home/service.ts'
-import { TrustService } from '../../modules/trust/service.ts'
+import { trustEvents, TrustService } from '../../modules/trust/service.ts'
 import { decodeAnswer, encodeRequest, RECONCILE_METHOD } from '../../protocols/trust/reconcile-messages.ts'
 import { trustCodes } from '../../protocols/trust/errors.ts'
 import { createUpdate, keyOf, NO_PREVIOUS } from '../../protocols/trust/update.ts'
@@ -11,6 +11,7 @@ import { createFakeNetwork } from '../fake/network.ts'
 import { startApiNode } from '../fake/node.ts'
 import { copyOfDisk } from '../fake/storage.ts'
 import { trusting } from '../fake/trust.ts'
+import type { Clock } from '../../kernel/index.ts'
 import type { ApiNode } from '../fake/node.ts'
 import type { Statement, TrustUpdate } from '../../protocols/trust/update.ts'
 import type { FakeNetwork } from '../fake/network.ts'
@@ -27,9 +28,12 @@ async function eventually(isTrue: () => boolean): Promise<void> {
 const trustOf = (node: ApiNode): TrustService => node.kernel.get(TrustService)
 
 /** Two connected nodes that trust each other `MEDIUM`. */
-async function pair(mesh: FakeNetwork): Promise<{ readonly one: ApiNode; readonly other: ApiNode } & AsyncDisposable> {
-  const one = await startApiNode({ mesh, seed: 1 })
-  const other = await startApiNode({ mesh, seed: 2 })
+async function pair(
+  mesh: FakeNetwork,
+  clocked: { readonly clock?: Clock } = {},
+): Promise<{ readonly one: ApiNode; readonly other: ApiNode } & AsyncDisposable> {
+  const one = await startApiNode({ mesh, seed: 1, ...clocked })
+  const other = await startApiNode({ mesh, seed: 2, ...clocked })
   await trustOf(one).set(other.network.peerId, { level: 'MEDIUM', vouchDepth: 1 })
   await trustOf(other).set(one.network.peerId, { level: 'MEDIUM', vouchDepth: 1 })
   await one.network.connect(other.network.peerId, { addresses: other.network.addresses(), signal })
@@ -61,8 +65,10 @@ async function push(as: ApiNode, node: ApiNode, updates: readonly Uint8Array[]):
 }
 
 describe('the module trust', () => {
-  it('tells a connected peer at once what was stated', async () => {
-    await using nodes = await pair(createFakeNetwork())
+  it('tells a connected peer at once what was stated: no time passes', async () => {
+    // Nobody moves this clock: whatever waited for a timer would wait for ever.
+    const clock = new SimulatedClock()
+    await using nodes = await pair(createFakeNetwork({ clock }), { clock })
     const { one, other } = nodes
     await trustOf(one).reconcile(other.network.peerId, { signal })
     assert.equal(trustOf(one).status().root, trustOf(other).status().root)
@@ -124,8 +130,39 @@ describe('the module trust', () => {
       ],
     )
     assert.deepEqual(await push(other, one, [fork.bytes]), ['NZ_TRUST_FORKED'])
-    assert.deepEqual(trustOf(one).status().forked, [third])
+    const { forked, refused } = trustOf(one).status()
+    assert.deepEqual(forked, [third])
+    assert.deepEqual(refused, {
+      NZ_TRUST_REPLAYED: 1,
+      NZ_TRUST_GAP: 1,
+      NZ_TRUST_FORKED: 2,
+      NZ_TRUST_FORGED: 1,
+      NZ_TRUST_PURPOSE: 1,
+      NZ_TRUST_MALFORMED: 1,
+      NZ_TRUST_NOT_INTERESTED: 1,
+    })
     assert.deepEqual(trustOf(one).explain(third).level, 'LOW')
+  })
+
+  it('says of an update whose time is over that it is, counts it, and keeps it without effect', async () => {
+    await using nodes = await pair(createFakeNetwork())
+    const { one, other } = nodes
+    await trustOf(one).set(third, { level: 'HIGH', vouchDepth: 1 })
+    const told: unknown[] = []
+    one.kernel.events.on(trustEvents.refused, (event) => void told.push(event), { signal })
+    const subject = fakeIdentity(4).self
+    const key = keyOf(subject.nodePublicKey)
+    const nowS = Math.floor(systemClock.nowMs() / 1_000)
+    const over = updateBy(3, 1, NO_PREVIOUS, trusting(key, 3, { expiresS: nowS - 1 }))
+    const lasting = updateBy(3, 2, over.id, trusting(key, 2, { expiresS: nowS + 3_600 }))
+    assert.deepEqual(await push(other, one, [over.bytes]), ['NZ_TRUST_EXPIRED'])
+    assert.equal(trustOf(one).explain(subject.peerId).because, 'none')
+    assert.equal(trustOf(one).updates(third).length, 1, 'the next one follows it')
+    assert.deepEqual(await push(other, one, [lasting.bytes]), [null])
+    assert.equal(trustOf(one).explain(subject.peerId).because, 'path')
+    await eventually(() => told.length > 0)
+    assert.deepEqual(told, [{ peerId: other.network.peerId, code: 'NZ_TRUST_EXPIRED', count: 1 }])
+    assert.deepEqual(trustOf(one).status().refused, { NZ_TRUST_EXPIRED: 1 })
   })
 
   it('answers only peers that its policy lets replicate', async () => {

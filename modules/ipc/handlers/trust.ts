@@ -63,8 +63,8 @@ export function trustHandlers({
       })),
     }),
     async trustStatus() {
-      const { forked, ...status } = trust.status()
-      return { trust: { ...status, forked: forked.map(named) } }
+      const { forked, refused, ...status } = trust.status()
+      return { trust: { ...status, forked: forked.map(named), refused: { ...refused } } }
     },
     async trustResume() {
       const { ownLog } = await trust.resume()

@@ -92,6 +92,9 @@ export const trustContract = defineContract({
         updates: count,
         forked: z.array(PeerView).describe('issuers that have signed two histories'),
         ownLog,
+        refused: z
+          .record(z.string(), count)
+          .describe('updates and requests of peers that were refused since the start, by code'),
       }),
     }),
     capability: 'trust.read',
