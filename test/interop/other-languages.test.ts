@@ -1,6 +1,5 @@
 /**
  * Our stacks with go-libp2p and rust-libp2p, both directions. Skipped, with the reason, where the language is not there.
- * NZ_FULL=1 moves 100 MiB in place of 8.
  */
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
@@ -13,7 +12,7 @@ import type { ForeignPeer, Task } from './foreign-peer.ts'
 import type { InteropNode } from './stacks.ts'
 
 const MEBIBYTE = 1024 * 1024
-const BULK_BYTES = (process.env['NZ_FULL'] === '1' ? 100 : 8) * MEBIBYTE
+const BULK_BYTES = 100 * MEBIBYTE
 const OURS = Object.keys(stacks).filter((name) => !name.startsWith('stock'))
 
 for (const language of [go, rust])

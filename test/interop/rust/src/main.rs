@@ -21,6 +21,7 @@ mod serve;
 const TASK_TIMEOUT: Duration = Duration::from_secs(60);
 const IDLE_TIMEOUT: Duration = Duration::from_secs(600);
 const PING_INTERVAL: Duration = Duration::from_millis(100);
+const READ_BYTES: usize = 64 * 1024;
 
 type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
@@ -192,18 +193,32 @@ async fn ask<T>(wishes: &mpsc::Sender<Wish>, wish: impl FnOnce(oneshot::Sender<O
     outcome.await?
 }
 
-/// Sends bytes while it receives them back, and compares.
+/// Sends bytes while it receives them back, and compares them as they come. Not by `read_to_end`: that one fills all the
+/// memory it has left with zeros each time it wakes up, so that its time grows with the square of the size.
 async fn exchange(control: &mut Control, peer: PeerId, count: usize) -> Outcome<()> {
     let (mut reader, mut writer) = control.open_stream(peer, ECHO).await?.split();
     let sent = pattern(count);
-    let mut heard = Vec::with_capacity(count);
     let write = async {
         writer.write_all(&sent).await?;
         writer.close().await
     };
-    try_join(write, reader.read_to_end(&mut heard)).await?;
-    if heard != sent {
-        return Err(format!("{} bytes came back of {count}, or others", heard.len()).into());
+    let read = async {
+        let mut piece = vec![0; READ_BYTES];
+        let mut heard = 0;
+        loop {
+            let length = reader.read(&mut piece).await?;
+            if length == 0 {
+                return Ok(heard);
+            }
+            if sent.get(heard..heard + length) != Some(&piece[..length]) {
+                return Err(std::io::Error::other(format!("other bytes came back after {heard} of {count}")));
+            }
+            heard += length;
+        }
+    };
+    let (_, heard) = try_join(write, read).await?;
+    if heard != count {
+        return Err(format!("{heard} bytes came back of {count}").into());
     }
     Ok(())
 }
