@@ -4,7 +4,7 @@
  * under the Node that was installed beside nzcore, or says what is needed.
  */
 import { spawn } from 'node:child_process'
-import { existsSync } from 'node:fs'
+import { existsSync, mkdirSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import * as nodeModule from 'node:module'
 import { homedir } from 'node:os'
@@ -29,9 +29,23 @@ async function start() {
       ? join(process.env.NZ_HOME, 'cache')
       : join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'nzcore')
   // Only speeds up the start; a folder that cannot be written is reported in the result, not thrown.
-  if (process.env.NODE_COMPILE_CACHE === undefined) nodeModule.enableCompileCache(join(cache, 'compiled'))
+  const compiled = join(cache, 'compiled')
+  if (process.env.NODE_COMPILE_CACHE === undefined && hasFolder(compiled)) nodeModule.enableCompileCache(compiled)
   const { run } = await import('../dist/cli/main.js')
   await run()
+}
+
+/** Whether the folder is there now. Node itself makes it by a recursion that never ends below /proc. */
+function hasFolder(path) {
+  if (existsSync(path)) return true
+  const above = dirname(path)
+  if (above === path || !hasFolder(above)) return false
+  try {
+    mkdirSync(path, { mode: 0o700 })
+  } catch {
+    // Also when another process was first.
+  }
+  return existsSync(path)
 }
 
 function runUnderBundledNode() {

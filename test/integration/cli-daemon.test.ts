@@ -24,6 +24,9 @@ function start(args: readonly string[], env: Record<string, string> = {}) {
   return spawn(process.execPath, [launcher, ...args], {
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { ...inherited, HOME: home, NZ_HOME: home, ...env },
+    // One that never ends would outlive the test.
+    timeout: 240_000,
+    killSignal: 'SIGKILL',
   })
 }
 
@@ -257,6 +260,16 @@ describe('a daemon that cannot start says why', { timeout: 300_000 }, () => {
     const { code, stderr } = await nzcore(['--profile', 'broken', 'up'])
     assert.notEqual(code, 0)
     assert.match(stderr, /^✖ .+\(NZ_\w+\)/)
+  })
+
+  it('when its folder cannot be made; below /proc, where whoever makes folders by recursion never ends, too', async (t) => {
+    if (process.platform !== 'linux') return t.skip('there is no /proc')
+    const nowhere = { NZ_HOME: '/proc/nzcore/home' }
+    const version = await nzcore(['version'], nowhere)
+    assert.deepEqual([version.code, version.stderr], [0, ''])
+    const { code, stdout, stderr } = await nzcore(['up'], nowhere)
+    assert.deepEqual([code, stdout], [4, ''])
+    assert.match(stderr, /NZ_CLI_HOME_UNWRITABLE/)
   })
 })
 
