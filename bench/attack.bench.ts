@@ -6,7 +6,6 @@ import { extname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { ATTACKS } from './attacks.ts'
 import { endProcesses, startPair } from './processes.ts'
-import { FULL_ROUNDS } from './scenario.ts'
 import { summaryOf } from './statistics.ts'
 import type { AttackOrder, AttackReply } from './attacker-process.ts'
 import type { Attack } from './attacks.ts'
@@ -15,14 +14,19 @@ import type { Figure, Scenario, VariantFailure } from './scenario.ts'
 import type { TransportName } from './transports/index.ts'
 import type { Work } from './work.ts'
 
+/** Many short rounds: what else the machine does meets both halves of most of them alike, and the median is of those. */
 const SIZES = {
   small: { clients: 4, rounds: 1, work: { kind: 'send', count: 40, size: 4_096 } },
-  full: { clients: 100, rounds: FULL_ROUNDS, work: { kind: 'send', count: 128, size: 4_096 } },
+  full: { clients: 100, rounds: 15, work: { kind: 'send', count: 64, size: 4_096 } },
 } as const satisfies Record<string, { clients: number; rounds: number; work: Work }>
+/** Quiet: a minute and a half for each of ours, and six for stock libp2p. */
+const LIMIT_MS = 2_400_000
 /** 100 Mbit/s: what a peer far away can have. One on this machine would need a processor for more. */
 const LINE_BYTES_PER_SECOND = 12_500_000
 /** So that what an attack begins with is over. */
 const LEAD_MS = 100
+/** As often as alone. */
+const UNDER_ATTACK = 2
 const REPLY_TIMEOUT_MS = 60_000
 
 interface Attacked {
@@ -31,13 +35,14 @@ interface Attacked {
   readonly attackerCpu: number[]
   /** Of a core: what both honest processes use more than without. */
   readonly ownCpu: number[]
-  /** Of both honest processes, in a round under attack. */
+  /** Of both honest processes, for the work once, under attack. */
   readonly cpuMs: number[]
   peakMb: number
 }
 
 export const attack: Scenario = {
   name: 'attack',
+  limitMs: LIMIT_MS,
   async run({ size, isCompared, signal }) {
     const { clients, rounds, work } = SIZES[size]
     const variants: readonly TransportName[] =
@@ -80,7 +85,7 @@ interface MeasureInit {
   readonly failures: VariantFailure[]
 }
 
-/** With and without the attacker by turns, the one or the other first. */
+/** With and without the attacker by turns. */
 async function measure(init: MeasureInit): Promise<ReadonlyMap<Attack, Attacked>> {
   const { variant, clients, rounds, work, signal, failures } = init
   const measured = new Map<Attack, Attacked>()
@@ -93,7 +98,7 @@ async function measure(init: MeasureInit): Promise<ReadonlyMap<Attack, Attacked>
       try {
         for (let round = 0; round < rounds; round++) {
           signal.throwIfAborted()
-          await runBoth(pair, attacker, what, work, round, attacked)
+          await runBoth(pair, attacker, what, work, attacked)
         }
         measured.set(what, attacked)
       } catch (error) {
@@ -109,32 +114,35 @@ async function measure(init: MeasureInit): Promise<ReadonlyMap<Attack, Attacked>
   }
 }
 
+/** The work alone, twice under attack and alone: a machine that gets slower or faster by and by counts for neither. */
 async function runBoth(
   pair: Pair,
   attacker: ChildProcess,
   what: Attack,
   work: Work,
-  round: number,
   attacked: Attacked,
 ): Promise<void> {
-  const under = async (): Promise<Costed> => {
+  const without: Costed[] = []
+  const beside: Costed[] = []
+  const alone = async (): Promise<unknown> => without.push(await pair.run(work))
+  const under = async (): Promise<void> => {
     await tell(attacker, { attack: what, address: pair.address, bytesPerSecond: LINE_BYTES_PER_SECOND })
     await sleep(LEAD_MS)
-    const costed = await pair.run(work)
+    for (let i = 0; i < UNDER_ATTACK; i++) beside.push(await pair.run(work))
     const done = await tell(attacker, 'stop')
     if (done.state !== 'stopped') throw new Error('the attacker does not stop')
     if (done.connections === 0) throw new Error('the attack did not take place')
     attacked.attackerCpu.push(done.cpuMs / done.ms)
-    attacked.cpuMs.push(costed.cpuMs)
-    attacked.peakMb = Math.max(attacked.peakMb, costed.peakMb)
-    return costed
   }
-  const isFirst = round % 2 === 0
-  const first = isFirst ? await pair.run(work) : await under()
-  const last = isFirst ? await under() : await pair.run(work)
-  const [without, beside] = isFirst ? [first, last] : [last, first]
-  attacked.shares.push(without.ms / beside.ms)
-  attacked.ownCpu.push((beside.cpuMs - without.cpuMs) / beside.ms)
+  await alone()
+  await under()
+  await alone()
+  const sum = (costed: readonly Costed[], key: 'ms' | 'cpuMs'): number => costed.reduce((all, one) => all + one[key], 0)
+  const besideMs = sum(beside, 'ms')
+  attacked.shares.push(sum(without, 'ms') / besideMs)
+  attacked.ownCpu.push((sum(beside, 'cpuMs') - sum(without, 'cpuMs')) / besideMs)
+  attacked.cpuMs.push(sum(beside, 'cpuMs') / beside.length)
+  attacked.peakMb = Math.max(attacked.peakMb, ...beside.map(({ peakMb }) => peakMb))
 }
 
 function startAttacker(): ChildProcess {
