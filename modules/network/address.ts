@@ -1,5 +1,6 @@
 /** Multiaddrs and IP addresses as this module needs them: as strings. */
 import { isIP, isIPv4, isIPv6 } from 'node:net'
+import { isPublic } from './public-hosts.ts'
 import type { Transport } from './service.ts'
 
 export function transportOf(address: string): Transport {
@@ -48,12 +49,6 @@ export function isLoopback(ip: string): boolean {
   return ip.startsWith('127.') || ip === '::1'
 }
 
-export function isPrivate(ip: string): boolean {
-  if (isLoopback(ip)) return true
-  if (isIPv6(ip)) return /^f[cd]|^fe[89ab]/i.test(ip)
-  return /^(10|192\.168|169\.254|172\.(1[6-9]|2\d|3[01])|100\.(6[4-9]|[7-9]\d|1[01]\d|12[0-7]))\./.test(ip)
-}
-
 /** The peer id of the relay in the address of a relayed path; `null` for other addresses. */
 export function relayOf(address: string): string | null {
   return /\/p2p\/([1-9A-HJ-NP-Za-km-z]+)\/p2p-circuit/.exec(address)?.[1] ?? null
@@ -64,7 +59,7 @@ export function mostReachableFirst(addresses: readonly string[]): string[] {
   const rank = (address: string): number => {
     if (transportOf(address) === 'relay') return 6
     const host = hostOf(address)
-    const distance = host === null || isIP(host) === 0 || !isPrivate(host) ? 0 : isLoopback(host) ? 2 : 1
+    const distance = host === null || isIP(host) === 0 || isPublic(host) ? 0 : isLoopback(host) ? 2 : 1
     return distance * 2 + (transportOf(address) === 'tcp' ? 0 : 1)
   }
   return addresses.toSorted((a, b) => rank(a) - rank(b))

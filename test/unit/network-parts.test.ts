@@ -55,7 +55,7 @@ describe('addresses', () => {
   })
 
   it('come most reachable first', () => {
-    const [loopback, lan, web, wide] = ['127.0.0.1', '192.168.1.2', '203.0.113.4', '203.0.113.4'].map(
+    const [loopback, lan, web, wide] = ['127.0.0.1', '192.168.1.2', '45.0.0.4', '45.0.0.4'].map(
       (ip, at) => `/ip4/${ip}/tcp/1${at === 2 ? '/ws' : ''}`,
     )
     assert.ok(loopback !== undefined && lan !== undefined && web !== undefined && wide !== undefined)

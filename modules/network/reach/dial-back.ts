@@ -14,7 +14,8 @@ import {
   encodeDialBackResponse,
   RESPONSE,
 } from '../../../protocols/autonat/messages.ts'
-import { hostOf, isPrivate, transportOf } from '../address.ts'
+import { hostOf, transportOf } from '../address.ts'
+import { isPublic } from '../public-hosts.ts'
 import { MessageStream } from '../relay/message-stream.ts'
 import { TokenBuckets } from '../token-buckets.ts'
 import type { Clock, Logger, Random } from '../../../kernel/index.ts'
@@ -264,6 +265,6 @@ export class DialBack {
 function isPublicTcp(address: string): boolean {
   const host = hostOf(address)
   return (
-    /^\/ip[46]\/[^/]+\/tcp\/\d+$/.test(address) && transportOf(address) === 'tcp' && host !== null && !isPrivate(host)
+    /^\/ip[46]\/[^/]+\/tcp\/\d+$/.test(address) && transportOf(address) === 'tcp' && host !== null && isPublic(host)
   )
 }

@@ -5,8 +5,9 @@
  */
 import { deadline, isNzError, sleep } from '../../../kernel/index.ts'
 import { decodePunch, encodePunch, PUNCH_PROTOCOL } from '../../../protocols/circuit/messages.ts'
-import { hostOf, isPrivate, transportOf } from '../address.ts'
+import { hostOf, transportOf } from '../address.ts'
 import { BackOff } from '../back-off.ts'
+import { isPublic } from '../public-hosts.ts'
 import { MessageStream } from '../relay/message-stream.ts'
 import type { Clock, Logger, Random } from '../../../kernel/index.ts'
 import type { OpenPath } from '../paths.ts'
@@ -168,5 +169,5 @@ export class HolePuncher {
 /** A peer's word must not make this node dial machines of its own network. */
 function isPublicTcp(address: string): boolean {
   const host = hostOf(address)
-  return /^\/ip[46]\//.test(address) && transportOf(address) === 'tcp' && host !== null && !isPrivate(host)
+  return /^\/ip[46]\//.test(address) && transportOf(address) === 'tcp' && host !== null && isPublic(host)
 }

@@ -1,5 +1,6 @@
 /** Under which addresses others see the connections from our listening port: what that says about a NAT between. */
-import { hostOf, isPrivate } from '../address.ts'
+import { hostOf } from '../address.ts'
+import { isPublic } from '../public-hosts.ts'
 
 /** Peers whose word is kept; the one heard longest ago goes first. */
 export const MAX_OBSERVERS = 32
@@ -46,14 +47,14 @@ export class ObservedAddresses {
     const counts = new Map<string, number>()
     for (const { address } of this.#byPeer.values()) counts.set(address, (counts.get(address) ?? 0) + 1)
     return [...counts]
-      .filter(([address]) => !isPrivate(hostOf(address) ?? ''))
+      .filter(([address]) => isPublic(hostOf(address) ?? ''))
       .toSorted(([, a], [, b]) => b - a)
       .map(([address]) => address)
   }
 
   /** `own` are the hosts of the addresses this machine has. Only what public observers said counts. */
   mapping(own: readonly string[]): Mapping {
-    const said = [...this.#byPeer.values()].filter(({ observerHost }) => !isPrivate(observerHost))
+    const said = [...this.#byPeer.values()].filter(({ observerHost }) => isPublic(observerHost))
     if (said.some(({ address }) => own.includes(hostOf(address) ?? ''))) return 'none'
     const seen = new Set(said.map(({ address }) => address))
     if (seen.size > 1) return 'endpoint-dependent'

@@ -1,6 +1,6 @@
 /** A port of the router for the listening port of this node: asked for, renewed at half its time, given back. */
 import { deadline, sleep } from '../../../kernel/index.ts'
-import { isPrivate } from '../address.ts'
+import { isPublic } from '../public-hosts.ts'
 import { addressTowards, defaultGateway } from './gateway.ts'
 import { natPmpMapper, pcpMapper } from './port-mapper.ts'
 import { UpnpMapper } from './upnp-mapper.ts'
@@ -89,8 +89,7 @@ export class PortMapping {
     const { port: portOf, gateway: gatewayOf = defaultGateway } = this.#services
     const [port, gateway] = [portOf(), await gatewayOf()]
     if (port === null) return this.#failed('this node listens at no TCP port of IPv4')
-    if (gateway === null || !isPrivate(gateway))
-      return this.#failed('this machine has no router with a private address')
+    if (gateway === null || isPublic(gateway)) return this.#failed('this machine has no router with a private address')
     const { lifetimeS } = this.#options
     const clientAddress = await addressTowards(gateway)
     const request: MapRequest = { gateway, clientAddress, port, outsidePort: port, lifetimeS }
@@ -117,7 +116,7 @@ export class PortMapping {
     this.#held = { mapper, request: { ...request, outsidePort } }
     // A router may name a longer time than it was asked for, and mean it; it is asked as often all the same.
     const renewableS = Math.min(lifetimeS, request.lifetimeS)
-    if (isPrivate(outsideAddress)) {
+    if (!isPublic(outsideAddress)) {
       this.#failed('the router is itself behind a NAT: its outside address is private')
       return renewableS
     }

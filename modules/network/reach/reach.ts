@@ -5,9 +5,10 @@ import { DIAL_REQUEST_PROTOCOL } from '../../../protocols/autonat/messages.ts'
 import { HOP_PROTOCOL } from '../../../protocols/circuit/messages.ts'
 import { encodeReachAnswer, REACH_METHOD } from '../../../protocols/reach/answer.ts'
 import { RPC_PROTOCOL } from '../../../protocols/rpc/frame.ts'
-import { hostOf, isPrivate, peerIdOf, relayOf, withPeerId } from '../address.ts'
+import { hostOf, peerIdOf, relayOf, withPeerId } from '../address.ts'
 import { orAbort } from '../../../kernel/index.ts'
 import { isRelayed, limitOf } from '../paths.ts'
+import { isPublic } from '../public-hosts.ts'
 import { RelayServer } from '../relay/server.ts'
 import { Reservations, RELAYS_OF_CONTACTS } from '../relay/reservations.ts'
 import { networkErrors, networkEvents } from '../service.ts'
@@ -136,8 +137,7 @@ export class Reach {
    */
   otherAddresses(): readonly string[] {
     const { peerId, config } = this.#services
-    const isPublic = (address: string): boolean => !isPrivate(hostOf(address) ?? '127.0.0.1')
-    const own = config.announce.length > 0 ? [] : this.#listening().filter(isPublic)
+    const own = config.announce.length > 0 ? [] : this.#listening().filter(isAtPublicHost)
     const mapped = this.#portMapping?.state.address ?? null
     const addresses = [...own, ...(mapped === null ? [] : [mapped]), ...this.#reservations.addresses()]
     return addresses.map((address) => withPeerId(address, peerId))
@@ -160,7 +160,7 @@ export class Reach {
       !this.ports.has(connection) &&
       !this.#pierced.has(address) &&
       !this.#hasSpokenTo(address)
-    if (isUnasked && !isPrivate(hostOf(address) ?? '')) this.#cameInAt = ownHosts()
+    if (isUnasked && isAtPublicHost(address)) this.#cameInAt = ownHosts()
     for (const relayed of this.#services.paths.of(peerId).filter(isRelayed)) this.#retire(relayed)
   }
 
@@ -205,7 +205,7 @@ export class Reach {
       cameIn: this.#cameInAt.some((host) => own.includes(host)),
       isOffline: own.length === 0,
       isPortMapped: this.#portMapping?.state.state === 'mapped',
-      hasPublicAddress: listening.some((address) => !isPrivate(hostOf(address) ?? '')),
+      hasPublicAddress: listening.some(isAtPublicHost),
       isServedByRelay: relays.some(({ state }) => state === 'reserved'),
       canPunch: this.ports.canShare,
     }
@@ -246,9 +246,12 @@ export class Reach {
 
   /** Addresses at which strangers should get in, that of the router first; what a NAT maps is asked about for its filter. */
   #candidates(): readonly string[] {
-    const isPublic = (address: string): boolean => !isPrivate(hostOf(address) ?? '')
     const mapped = this.#portMapping?.state.address ?? null
-    return [...(mapped === null ? [] : [mapped]), ...this.#listening().filter(isPublic), ...this.#observed.addresses()]
+    return [
+      ...(mapped === null ? [] : [mapped]),
+      ...this.#listening().filter(isAtPublicHost),
+      ...this.#observed.addresses(),
+    ]
   }
 
   /** Whether a NAT lets that host in because there is a connection to it from the listening port, however old. */
@@ -259,7 +262,7 @@ export class Reach {
 
   #publicHostOf(peerId: string): string | null {
     const host = hostOf(this.#directPath(peerId)?.connection.remoteAddr.toString() ?? '')
-    return host === null || isPrivate(host) ? null : host
+    return host !== null && isPublic(host) ? host : null
   }
 
   /** One connection more, from a port of its own: the peer wants to know whether it comes in. */
@@ -317,6 +320,10 @@ export class Reach {
 function ownHosts(): readonly string[] {
   const all = Object.values(networkInterfaces()).flatMap((list) => list ?? [])
   return all.filter(({ internal, address }) => !internal && !/^fe[89ab]/i.test(address)).map(({ address }) => address)
+}
+
+function isAtPublicHost(address: string): boolean {
+  return isPublic(hostOf(address) ?? '')
 }
 
 function plain(address: string): string {

@@ -17,7 +17,7 @@ import {
   TYPE,
   valueOf,
 } from '../../../protocols/stun/message.ts'
-import { isPrivate } from '../address.ts'
+import { isPublic } from '../public-hosts.ts'
 import { addressTowards } from './gateway.ts'
 import { MAX_STUN_SERVERS } from './stun-servers.ts'
 import type { Socket } from 'node:dgram'
@@ -114,7 +114,7 @@ export async function survey(
   const other = otherValue === undefined ? null : endpointOf(otherValue)
   // A server's word must not make this node send to machines of its own network.
   const isUsable =
-    other !== null && other.host !== host && other.port !== server.port && (!isPrivate(other.host) || isPrivate(host))
+    other !== null && other.host !== host && other.port !== server.port && (isPublic(other.host) || !isPublic(host))
   if (!isUsable) {
     const mapping = seen.host === own ? 'none' : 'unknown'
     return { server: text, state: 'answered', address, mapping, filtering: 'unknown' }
