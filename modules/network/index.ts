@@ -60,9 +60,12 @@ export default defineModule({
         },
         ping: async (path, options) => void (await network.pingOver(path, options)),
         heard: heardOn,
+        onAnswered: (path) => network.reach.answered(path),
+        onMissed: (path) => network.reach.missed(path),
       },
       { intervalMs: config.keepAliveIntervalMs, timeoutMs: config.keepAliveTimeoutMs },
     )
+    network.paths.whenBeside((older) => liveness.probe(older))
     scope.defer(() => liveness.stop())
     // libp2p takes a quarter of a second to load: the store opens meanwhile. What fails here fails again in `start`.
     import('./swarm.ts').catch(() => undefined)

@@ -25,6 +25,9 @@ export interface LivenessServices {
   readonly ping: (path: OpenPath, options: { readonly signal: AbortSignal }) => Promise<void>
   /** Grows whenever anything comes over the connection. */
   readonly heard: (path: OpenPath) => number
+  readonly onAnswered: (path: OpenPath) => void
+  /** A ping was not answered, and the connection is not given up yet. */
+  readonly onMissed: (path: OpenPath) => void
 }
 
 export class Liveness {
@@ -43,7 +46,7 @@ export class Liveness {
     this.#timer = clock.setTimer(
       this.#options.intervalMs,
       () => {
-        for (const path of paths()) void this.#probe(path)
+        this.probe(paths())
         if (!this.#stopped.signal.aborted) this.start()
       },
       { unref: true },
@@ -55,8 +58,13 @@ export class Liveness {
     this.#stopped.abort()
   }
 
+  /** Pings them now. */
+  probe(paths: readonly OpenPath[]): void {
+    if (!this.#stopped.signal.aborted) for (const path of paths) void this.#probe(path)
+  }
+
   async #probe(path: OpenPath): Promise<void> {
-    const { clock, log, ping, heard } = this.#services
+    const { clock, log, ping, heard, onMissed } = this.#services
     const { timeoutMs } = this.#options
     using limit = deadline(clock, timeoutMs, { signal: this.#stopped.signal })
     const heardBefore = heard(path)
@@ -68,7 +76,8 @@ export class Liveness {
       if (this.#stopped.signal.aborted) return
       if (heard(path) !== heardBefore) return this.#answered(path, timeoutMs)
       path.missedPings += 1
-      if (path.missedPings < this.#mayMiss(path)) return
+      path.heardAtMiss = heardBefore
+      if (path.missedPings < this.#mayMiss(path)) return onMissed(path)
       log.info('network.connectionDead', { peerId: path.connection.remotePeer.toString(), error })
       path.connection.abort(new Error('the peer no longer answers'))
     }
@@ -77,6 +86,7 @@ export class Liveness {
   #answered(path: OpenPath, tookMs: number): void {
     path.missedPings = 0
     path.slowestPingMs = Math.max(tookMs, (path.slowestPingMs ?? 0) * FADE)
+    this.#services.onAnswered(path)
   }
 
   #mayMiss({ slowestPingMs }: OpenPath): number {

@@ -15,6 +15,8 @@ export interface OpenPath {
   rxBytes: number
   /** Pings in a row that got no answer while nothing else came. */
   missedPings: number
+  /** What had been heard on it (`heardOn`) when the last of them was missed. */
+  heardAtMiss: number
   /** The slowest answer of late; `null` before the first. */
   slowestPingMs: number | null
   /** Whether the relay will cut it soon. */
@@ -49,6 +51,7 @@ export class Paths {
   readonly #peers = new Map<string, ConnectedPeer>()
   /** Whoever waits for a change of a peer's connections. */
   readonly #changes = new Map<string, PromiseWithResolvers<void>>()
+  #onBeside: (older: readonly OpenPath[]) => void = () => undefined
   readonly #totals = { opened: 0, txBytes: 0, rxBytes: 0 }
 
   constructor(init: PathsInit) {
@@ -72,10 +75,17 @@ export class Paths {
     return [...this.#peers.values()].flatMap(({ paths }) => paths)
   }
 
-  /** The connection new streams go over: of those that are open the oldest direct one, else the relayed one with most left. */
+  /**
+   * The connection new streams go over, of those that are open: one that answers rather than a silent one, a direct one
+   * rather than a relayed one, one the relay will not cut soon; the oldest of these.
+   */
   best(peerId: string): OpenPath | undefined {
-    const open = this.of(peerId).filter(({ connection }) => connection.status === 'open')
-    return open.find((path) => !isRelayed(path)) ?? open.find(({ isLimitNear }) => !isLimitNear) ?? open[0]
+    const worth = (path: OpenPath): number =>
+      (isSilent(path) ? 0 : 4) + (isRelayed(path) ? 0 : 2) + (path.isLimitNear ? 0 : 1)
+    let best: OpenPath | undefined
+    for (const path of this.#peers.get(peerId)?.paths ?? [])
+      if (path.connection.status === 'open' && (best === undefined || worth(path) > worth(best))) best = path
+    return best
   }
 
   /** Whether the peer has a connection that passes no relay. */
@@ -95,6 +105,14 @@ export class Paths {
     await waiting.promise
   }
 
+  /**
+   * `use` is called when a peer is connected once more, with the connections there were: one of them may be dead without
+   * being known to be.
+   */
+  whenBeside(use: (older: readonly OpenPath[]) => void): void {
+    this.#onBeside = use
+  }
+
   #tellChange(peerId: string): void {
     this.#changes.get(peerId)?.resolve()
     this.#changes.delete(peerId)
@@ -109,6 +127,7 @@ export class Paths {
       txBytes: 0,
       rxBytes: 0,
       missedPings: 0,
+      heardAtMiss: 0,
       slowestPingMs: null,
       isLimitNear: false,
       bytesAllowed: connection.limits?.bytes === undefined ? null : Number(connection.limits.bytes),
@@ -118,7 +137,9 @@ export class Paths {
     this.#totals.opened += 1
     this.#tellChange(peerId)
     if (known !== undefined) {
+      const older = [...known.paths]
       known.paths.push(path)
+      this.#onBeside(older)
       return path
     }
     const account = this.#init.budget.account()
@@ -200,6 +221,11 @@ export class Paths {
 export function heardOn({ connection, rxBytes }: OpenPath): number {
   const counters = muxerOf(connection).counters?.()
   return counters?.rxWireBytes ?? counters?.rxFrames ?? rxBytes
+}
+
+/** Whether the last ping got no answer, and nothing has come since. */
+export function isSilent(path: OpenPath): boolean {
+  return path.missedPings > 0 && heardOn(path) === path.heardAtMiss
 }
 
 export function isRelayed({ connection }: OpenPath): boolean {

@@ -41,7 +41,7 @@ export class Roster {
       peerId,
       state: paths.length > 0 ? 'connected' : isKept ? 'reconnecting' : 'disconnected',
       rttMs: book.rttMs(peerId) ?? detours.rttMs(peerId),
-      connectedAtMs: paths[0]?.openedAtMs ?? null,
+      connectedAtMs: paths.length === 0 ? null : Math.min(...paths.map(({ openedAtMs }) => openedAtMs)),
       paths,
       agent: book.agent(peerId),
       isKept,

@@ -89,6 +89,9 @@ describe('liveness', () => {
   function watched(...peerIds: readonly string[]) {
     const clock = new SimulatedClock()
     const aborted = new Map<string, number>()
+    const told: string[] = []
+    const tell = (what: string) => (path: OpenPath) =>
+      void told.push(`${path.connection.remotePeer.toString()} ${what}`)
     const state = new Map(peerIds.map((peerId) => [peerId, { answerMs: 0 as number | null, heard: 0, pings: 0 }]))
     const stateOf = (path: OpenPath) => state.get(path.connection.remotePeer.toString()) ?? assert.fail('who?')
     const paths = peerIds.map((peerId): OpenPath => ({
@@ -102,6 +105,7 @@ describe('liveness', () => {
       txBytes: 0,
       rxBytes: 0,
       missedPings: 0,
+      heardAtMiss: 0,
       slowestPingMs: null,
       isLimitNear: false,
       bytesAllowed: null,
@@ -113,6 +117,8 @@ describe('liveness', () => {
         log: silent,
         paths: () => paths.filter(({ connection }) => !aborted.has(connection.remotePeer.toString())),
         heard: (path) => stateOf(path).heard,
+        onAnswered: tell('answered'),
+        onMissed: tell('missed'),
         ping: async (path, { signal }) => {
           const one = stateOf(path)
           one.pings += 1
@@ -123,7 +129,7 @@ describe('liveness', () => {
     )
     liveness.start()
     const of = (peerId: string) => state.get(peerId) ?? assert.fail(peerId)
-    return { clock, aborted, liveness, of }
+    return { clock, aborted, liveness, of, told, paths }
   }
 
   it('ends a connection that leaves two pings in a row unanswered, and no other', async () => {
@@ -140,6 +146,18 @@ describe('liveness', () => {
     const before = of('well').pings
     await clock.advance(5 * INTERVAL_MS)
     assert.equal(of('well').pings, before)
+  })
+
+  it('tells what was answered and what was not, and pings at once when asked to', async () => {
+    const { clock, liveness, of, told, paths } = watched('one')
+    await clock.advance(INTERVAL_MS)
+    of('one').answerMs = null
+    liveness.probe(paths)
+    await clock.advance(500)
+    assert.deepEqual(told, ['one answered', 'one missed'])
+    liveness.stop()
+    liveness.probe(paths)
+    assert.equal(of('one').pings, 2)
   })
 
   it('takes whatever comes for an answer', async () => {

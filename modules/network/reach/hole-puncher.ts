@@ -41,25 +41,30 @@ export interface HolePuncherServices extends Pick<NetworkService, 'handleStreams
   readonly openStreamOn: (path: OpenPath, protocol: string, signal: AbortSignal) => Promise<PeerStream>
   /** Dials all addresses at once; whether a connection came about. Leaves its attempts in the ledger. */
   readonly dial: (peerId: string, addresses: readonly string[], options: PunchDial) => Promise<boolean>
-  readonly hasDirect: (peerId: string) => boolean
+  /** The relayed connection, opened by the peer, by which the two can agree; `null`: none, or a direct one is there. */
+  readonly pathToUpgrade: (peerId: string) => OpenPath | null
   /** Where this node is seen from outside. */
   readonly ownAddresses: () => readonly string[]
   readonly bytesOf: (addresses: readonly string[]) => readonly Uint8Array[]
   readonly textsOf: (addresses: readonly Uint8Array[]) => readonly string[]
 }
 
-type UpgradeState = Omit<DirectTries, 'peerId'>
+interface Upgrade {
+  state: Omit<DirectTries, 'peerId'>
+  /** Ends a pause between two tries. */
+  wake: () => void
+}
 
 export class HolePuncher {
   readonly #services: HolePuncherServices
-  readonly #upgrades = new Map<string, UpgradeState>()
+  readonly #upgrades = new Map<string, Upgrade>()
   #stopped: AbortSignal = AbortSignal.abort()
 
   constructor(services: HolePuncherServices) {
     this.#services = services
   }
 
-  /** Answers peers, and upgrades what `upgrade` is called for, until `signal` aborts. */
+  /** Answers peers, and tries to reach those directly that only relayed connections lead to, until `signal` aborts. */
   start(signal: AbortSignal): void {
     this.#stopped = signal
     this.#services.handleStreams(
@@ -74,34 +79,41 @@ export class HolePuncher {
 
   /** The relayed peers that a direct connection is tried to. */
   upgrades(): readonly DirectTries[] {
-    return [...this.#upgrades].map(([peerId, state]) => ({ peerId, ...state }))
+    return [...this.#upgrades].map(([peerId, { state }]) => ({ peerId, ...state }))
   }
 
-  /** Tries until there is a direct connection or the relayed one is gone. For connections the peer has opened. */
-  async upgrade(peerId: string, path: OpenPath): Promise<void> {
-    if (this.#upgrades.has(peerId) || this.#stopped.aborted) return
-    const { clock, random, log, hasDirect } = this.#services
+  /** A connection to the peer has come or gone: trying begins when only relayed ones are left, and ends when not. */
+  pathsChanged(peerId: string): void {
+    const isNeeded = !this.#stopped.aborted && this.#services.pathToUpgrade(peerId) !== null
+    const running = this.#upgrades.get(peerId)
+    if (running === undefined && isNeeded) void this.#upgrade(peerId)
+    if (!isNeeded) running?.wake()
+  }
+
+  async #upgrade(peerId: string): Promise<void> {
+    const { clock, random, log } = this.#services
     const backOff = new BackOff({ firstDelayMs: FIRST_RETRY_MS, maxDelayMs: MAX_RETRY_MS, unit: () => random.unit() })
-    const isNeeded = (): boolean => path.connection.status === 'open' && !hasDirect(peerId) && !this.#stopped.aborted
-    const gone = new AbortController()
-    path.connection.addEventListener('close', () => gone.abort(), { once: true })
-    const signal = AbortSignal.any([this.#stopped, gone.signal])
-    let tries = 0
+    const path = (): OpenPath | null => (this.#stopped.aborted ? null : this.#services.pathToUpgrade(peerId))
+    const upgrade: Upgrade = { state: { tries: 0, nextTryAtMs: null }, wake: () => undefined }
+    this.#upgrades.set(peerId, upgrade)
     try {
-      while (isNeeded()) {
-        for (let at = 0; at < PUNCHES_IN_A_ROW && isNeeded(); at += 1) {
+      for (let tries = 0; path() !== null;) {
+        for (let at = 0, over = path(); at < PUNCHES_IN_A_ROW && over !== null; at += 1, over = path()) {
+          upgrade.state = { tries, nextTryAtMs: null }
           tries += 1
-          this.#upgrades.set(peerId, { tries: tries - 1, nextTryAtMs: null })
           try {
-            await this.#lead(peerId, path)
+            await this.#lead(peerId, over)
           } catch (error) {
             log.debug('network.punchFailed', { peerId, tries, error })
             if (isNzError(error, 'NZ_NETWORK_PROTOCOL_UNKNOWN')) return
           }
         }
-        if (!isNeeded()) return
+        if (path() === null) return
         const delayMs = backOff.failed()
-        this.#upgrades.set(peerId, { tries, nextTryAtMs: clock.nowMs() + delayMs })
+        upgrade.state = { tries, nextTryAtMs: clock.nowMs() + delayMs }
+        const woken = new AbortController()
+        upgrade.wake = () => woken.abort()
+        const signal = AbortSignal.any([this.#stopped, woken.signal])
         await sleep(clock, delayMs, { signal }).catch(() => undefined)
       }
     } finally {

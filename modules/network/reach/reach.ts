@@ -7,7 +7,7 @@ import { encodeReachAnswer, REACH_METHOD } from '../../../protocols/reach/answer
 import { RPC_PROTOCOL } from '../../../protocols/rpc/frame.ts'
 import { hostOf, peerIdOf, relayOf, withPeerId } from '../address.ts'
 import { orAbort } from '../../../kernel/index.ts'
-import { isRelayed, limitOf } from '../paths.ts'
+import { isRelayed, isSilent, limitOf } from '../paths.ts'
 import { isPublic } from '../public-hosts.ts'
 import { RelayServer } from '../relay/server.ts'
 import { Reservations, RELAYS_OF_CONTACTS } from '../relay/reservations.ts'
@@ -54,6 +54,7 @@ export class Reach {
   readonly #portMapping: PortMapping | null
   readonly #pierced: PiercedHosts
   readonly #stopped = new AbortController()
+  readonly #retiring = new WeakSet<OpenPath>()
   #swarm: Swarm | null = null
   /** The addresses this machine had when somebody came in directly from a public address; none: nobody has. */
   #cameInAt: readonly string[] = []
@@ -74,7 +75,7 @@ export class Reach {
     })
     this.#puncher = new HolePuncher({
       ...services,
-      hasDirect: direct,
+      pathToUpgrade: (peerId) => this.#pathToUpgrade(peerId),
       dial: async (peerId, addresses, choice) => await this.#dialAtOnce(peerId, addresses, choice),
       ownAddresses: () => this.#outsideAddresses(),
       bytesOf,
@@ -83,7 +84,7 @@ export class Reach {
     this.#dialBack = new DialBack({
       ...services,
       dial: async (...args) => await this.#dialBackTo(...args),
-      retire: (path) => this.#retire(path),
+      retire: (path) => this.#retire(path, () => true),
       hostOfPeer: (peerId) => this.#publicHostOf(peerId),
       candidates: () => this.#candidates(),
       bytesOf,
@@ -107,6 +108,8 @@ export class Reach {
     this.#swarm = swarm
     const { signal } = this.#stopped
     this.#puncher.start(signal)
+    const changed = (peerId: string): void => this.#puncher.pathsChanged(peerId)
+    this.#services.events.on(networkEvents.connectionClosed, ({ peerId }) => changed(peerId), { signal })
     this.#dialBack.start(signal)
     this.#server?.start(signal)
     this.#services.handleRequests(REACH_METHOD, async (_payload, { peerId }) => this.#tell(peerId), { signal })
@@ -150,18 +153,32 @@ export class Reach {
   opened(peerId: string, path: OpenPath): void {
     const { connection } = path
     const address = connection.remoteAddr.toString()
-    if (isRelayed(path)) {
-      // The one that was dialled leads; the other answers.
-      if (connection.direction === 'inbound') void this.#puncher.upgrade(peerId, path)
-      return
-    }
+    this.#puncher.pathsChanged(peerId)
+    if (isRelayed(path)) return
     const isUnasked =
       connection.direction === 'inbound' &&
       !this.ports.has(connection) &&
       !this.#pierced.has(address) &&
       !this.#hasSpokenTo(address)
     if (isUnasked && isAtPublicHost(address)) this.#cameInAt = ownHosts()
-    for (const relayed of this.#services.paths.of(peerId).filter(isRelayed)) this.#retire(relayed)
+    this.#retireRelayed(peerId)
+  }
+
+  /** A ping over the path was answered: relayed connections beside it, also younger ones, have no use. */
+  answered(path: OpenPath): void {
+    if (!isRelayed(path)) this.#retireRelayed(path.connection.remotePeer.toString())
+  }
+
+  /** A ping over the path was not answered: another is looked for before it is given up. */
+  missed(path: OpenPath): void {
+    const { paths, connector, log, isKept } = this.#services
+    const peerId = path.connection.remotePeer.toString()
+    const others = paths.of(peerId).filter((each) => each !== path && !isSilent(each))
+    const isWanted = isKept(peerId) || path.streams.size > 0
+    if (path.connection.direction !== 'outbound' || !isWanted || others.length > 0) return
+    void connector.dialAnother(peerId, [], this.#stopped.signal).catch((error: unknown) => {
+      log.debug('network.noOtherPath', { peerId, error })
+    })
   }
 
   identified({ peerId: peer, observedAddr, protocols, connection }: IdentifyResult): void {
@@ -278,8 +295,30 @@ export class Reach {
     return paths.of(peerId).find((path) => path.connection === connection) ?? null
   }
 
-  #retire(path: OpenPath): void {
-    void retire(path, { clock: this.#services.clock, signal: this.#stopped.signal, movable: RPC_PROTOCOL })
+  #retire(path: OpenPath, isSpare: () => boolean): void {
+    if (this.#retiring.has(path)) return
+    this.#retiring.add(path)
+    const { clock } = this.#services
+    void retire(path, { clock, signal: this.#stopped.signal, movable: RPC_PROTOCOL, isSpare }).finally(() =>
+      this.#retiring.delete(path),
+    )
+  }
+
+  #retireRelayed(peerId: string): void {
+    const { paths } = this.#services
+    const isSpare = (): boolean =>
+      paths.of(peerId).some((path) => path.connection.status === 'open' && !isRelayed(path) && !isSilent(path))
+    for (const path of paths.of(peerId).filter(isRelayed)) this.#retire(path, isSpare)
+  }
+
+  /** The one that was dialled leads; the other answers. */
+  #pathToUpgrade(peerId: string): OpenPath | null {
+    const { paths } = this.#services
+    if (paths.hasDirect(peerId)) return null
+    const open = paths
+      .of(peerId)
+      .filter((path) => isRelayed(path) && path.connection.status === 'open' && path.connection.direction === 'inbound')
+    return open.find(({ isLimitNear }) => !isLimitNear) ?? open[0] ?? null
   }
 
   #directPath(peerId: string): OpenPath | undefined {
