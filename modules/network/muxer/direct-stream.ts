@@ -4,11 +4,14 @@
  */
 import { StreamMessageEvent } from '@libp2p/interface'
 import { AbstractStream } from '@libp2p/utils'
+import { youngCollection } from '../young-collection.ts'
 import { readDirectly } from './directly-readable.ts'
 import type { DirectlyReadable } from './directly-readable.ts'
 
 /** Pieces that wait for a reader; more are put together, so that single bytes do not cost hundreds. */
 const MAX_WAITING_PIECES = 1_024
+/** From here on filling memory with zeros costs more than asking for memory that is not filled. */
+const UNFILLED_FROM_BYTES = 4_096
 
 export abstract class DirectStream extends AbstractStream implements DirectlyReadable {
   abstract readonly lendsBytes: boolean
@@ -23,13 +26,16 @@ export abstract class DirectStream extends AbstractStream implements DirectlyRea
     if (this.readStatus === 'closing' || this.readStatus === 'closed') return this.took(bytes.byteLength)
     const isWanted = this.readStatus === 'readable' && this.listenerCount('message') > 0
     if (isWanted && this.readBuffer.byteLength === 0) {
-      this.dispatchEvent(new StreamMessageEvent(this.lendsBytes ? bytes.slice() : bytes))
+      this.dispatchEvent(new StreamMessageEvent(this.lendsBytes ? own(bytes) : bytes))
       this.took(bytes.byteLength)
+      // Behind the event: what it brought is garbage by now, unless somebody keeps it.
+      if (this.lendsBytes) youngCollection.note(bytes.byteLength)
       return
     }
     // A view keeps all that it was cut from.
     const isMostOfIt = !this.lendsBytes && bytes.byteLength * 2 >= bytes.buffer.byteLength
-    this.readBuffer.append(isMostOfIt ? bytes : bytes.slice())
+    this.readBuffer.append(isMostOfIt ? bytes : own(bytes))
+    if (!isMostOfIt) youngCollection.note(bytes.byteLength)
     this.#waitingPieces += 1
     if (this.#waitingPieces > MAX_WAITING_PIECES) this.#putTogether()
     this.dispatchReadBuffer()
@@ -63,4 +69,12 @@ export abstract class DirectStream extends AbstractStream implements DirectlyRea
     this.readBuffer.append(whole)
     this.#waitingPieces = 1
   }
+}
+
+/** A copy in memory of its own, which nobody fills with zeros before when it is large. */
+function own(bytes: Uint8Array): Uint8Array {
+  if (bytes.byteLength < UNFILLED_FROM_BYTES) return bytes.slice()
+  const memory = Buffer.allocUnsafeSlow(bytes.byteLength)
+  memory.set(bytes)
+  return new Uint8Array(memory.buffer, memory.byteOffset, memory.byteLength)
 }

@@ -8,6 +8,7 @@ import { AbstractMessageStream } from '@libp2p/utils'
 import { TAG_BYTES } from '../../../protocols/noise/cipher-state.ts'
 import { MAX_MESSAGE_BYTES } from '../../../protocols/noise/handshake.ts'
 import { LENGTH_BYTES } from '../../../protocols/noise/record.ts'
+import { youngCollection } from '../young-collection.ts'
 import { direct } from './direct.ts'
 import { recordSocketOf } from './record-socket.ts'
 import { below, takeOver } from './take-over.ts'
@@ -211,6 +212,7 @@ export class SecuredStream extends AbstractMessageStream implements DirectSource
           this.#passOn(this.#sink)
           this.#sink.onPlaintext(plaintext)
         }
+        youngCollection.note(plaintext.byteLength)
       }
     } catch (error) {
       this.abort(error as Error)
