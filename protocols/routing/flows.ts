@@ -287,8 +287,8 @@ export class Flows {
     const mostMs = Math.floor(wallClockMs()) + MAX_SEQUENCE_LEAD_MS
     if (flow.upstream !== null || downstream === null || flow.isOpen) return false
     if (latest >= mostMs || renewals >= MAX_RENEWALS) return false
-    // Whose clocks are right may be many on the way: not each of them shall have to tell.
-    const leadMs = renewals === 0 ? 1 : RENEWAL_LEAD_MS * 4 ** (renewals - 1)
+    // Nodes behind the one that refused have clocks of their own: each refusal costs the whole way there and back.
+    const leadMs = RENEWAL_LEAD_MS * 4 ** renewals
     this.#sequence = Math.max(this.#sequence + 1, Math.min(latest + leadMs, mostMs))
     const { source, destination, hops } = flow.setup
     const body = { source, destination, flow: id, sequence: this.#sequence }

@@ -51,7 +51,7 @@ export const SETUP_TIMEOUT_MS = 5_000
 export const CLOCK_TOLERANCE_MS = 300_000
 /** How often a source sets a path up again with a later sequence before it gives up. */
 export const MAX_RENEWALS = 6
-/** How far above what it was told, from the second time on; four times as far each time. */
-export const RENEWAL_LEAD_MS = 900_000
+/** How far above what it was told the first time; then four times as far each time. Two clocks may each be an hour wrong. */
+export const RENEWAL_LEAD_MS = 7_200_000
 /** How far above its own clock a source lets its sequence be moved by what others remember. */
 export const MAX_SEQUENCE_LEAD_MS = 604_800_000

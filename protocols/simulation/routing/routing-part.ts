@@ -17,6 +17,8 @@ export interface RoutingPlan {
 
 /** Packets on each path. */
 const PACKETS = 3
+/** On a path that is tried until one arrives: as the ends of paths do, it sends again before it gives the path up. */
+const MAX_PROBE_PACKETS = 10
 const PACKET_EVERY_MS = 200
 /** Share of the paths that are given few hops. */
 const SHORT_SHARE = 0.3
@@ -154,7 +156,7 @@ export class RoutingPart implements Part {
   #open(path: Path): void {
     const { source, destination, ttl, isProbe } = path
     const { nowMs, at } = this.#world
-    if (isProbe && !this.#unreached.has(`${source}>${destination}`)) return
+    if (isProbe && this.#hasArrived(path)) return
     const running = this.#running.get(source)
     const opening = running?.open(this.#keyOf(destination), { ttl })
     if (isProbe) this.#world.note(`probe ${source}>${destination} ${opening?.code ?? 'sent'}`)
@@ -168,16 +170,17 @@ export class RoutingPart implements Part {
     if (path === undefined || path.source !== node) return
     this.#world.count('paths opened')
     if (relays > path.ttl + 1) this.#violate(`a path of ${relays} hops was opened with ttl ${path.ttl}`)
-    for (let count = 0; count < PACKETS; count++) this.#send(flow, path, count)
+    const packets = path.isProbe ? MAX_PROBE_PACKETS : PACKETS
+    for (let count = 0; count < packets; count++) this.#send(flow, path, { count, isLast: count === packets - 1 })
   }
 
-  #send(flow: FlowId, path: Path, count: number): void {
+  #send(flow: FlowId, path: Path, { count, isLast }: { readonly count: number; readonly isLast: boolean }): void {
     const { nowMs, at } = this.#world
     const text = `${path.source}>${path.destination} ${flow} ${count}`
     this.#packets.set(text, 0)
     at(nowMs() + count * PACKET_EVERY_MS, () => {
+      if (!this.#paths.has(flow) || (path.isProbe && this.#hasArrived(path))) return
       this.#running.get(path.source)?.sendPacket(flow, Buffer.from(text))
-      const isLast = count === PACKETS - 1
       if (path.isProbe && isLast) at(nowMs() + RETRY_MS, () => this.#open(path))
     })
   }
@@ -191,6 +194,10 @@ export class RoutingPart implements Part {
     if (!path.isProbe) return
     note(`probe ${path.source}>${path.destination} ${code}`)
     at(nowMs() + RETRY_MS, () => this.#open(path))
+  }
+
+  #hasArrived({ source, destination }: Path): boolean {
+    return !this.#unreached.has(`${source}>${destination}`)
   }
 
   #arrived(node: number, text: string): void {
