@@ -2,7 +2,7 @@
  * Test vectors. The short ones of RFCs lie in spec/vectors; the large published sets are not copied into the project:
  * they are looked for in `NZ_VECTORS`, else in ../shared/vectors beside the repository.
  */
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 
 const root = resolve(import.meta.dirname, '..')
@@ -35,4 +35,15 @@ export function fromHex(text: string): Uint8Array {
 
 export function toHex(bytes: Uint8Array): string {
   return Buffer.from(bytes).toString('hex')
+}
+
+/**
+ * The set `name` of spec/vectors as a test has made it: written when `NZ_WRITE_VECTORS` is set. Both are as JSON has them,
+ * so they can be compared.
+ */
+export function madeVectors<Shape>(name: string, made: Shape): { readonly made: Shape; readonly written: Shape } {
+  if (process.env['NZ_WRITE_VECTORS'] !== undefined) {
+    writeFileSync(join(root, 'spec', 'vectors', name), `${JSON.stringify(made, null, 1)}\n`)
+  }
+  return { made: JSON.parse(JSON.stringify(made)) as Shape, written: specVectors<Shape>(name) }
 }

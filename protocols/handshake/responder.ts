@@ -115,8 +115,7 @@ export class Responder implements RunningHandshake {
     { noise, opened, ticket }: { noise: Handshake; opened: Uint8Array; ticket: Ticket | null },
   ): Step {
     const payload = decodePayload(opened)
-    if (payload === null) return { send: [], refused: 'NZ_HANDSHAKE_MALFORMED' }
-    if (payload.index !== hello.index) return refusal(hello, 'NZ_HANDSHAKE_MALFORMED')
+    if (payload === null || payload.index !== hello.index) return refusal(hello, 'NZ_HANDSHAKE_MALFORMED')
     const checked = this.#check(noise, payload, ticket)
     if ('code' in checked) return refusal(hello, checked.code)
     if (ticket !== null) this.#init.tickets?.redeem(hello.ticketId)
@@ -141,15 +140,16 @@ export class Responder implements RunningHandshake {
 
   #finish(noise: Handshake, opened: Uint8Array, index: number): Step {
     const payload = decodePayload(opened)
-    if (payload === null) return { send: [], refused: 'NZ_HANDSHAKE_MALFORMED' }
-    if (payload.index !== index) return { send: [], refused: 'NZ_HANDSHAKE_MALFORMED' }
+    if (payload === null || payload.index !== index) return this.#end(index, 'NZ_HANDSHAKE_MALFORMED')
     const checked = this.#check(noise, payload, null)
-    if ('code' in checked) {
-      // This was authentic: no other message can follow from the same ephemeral keys.
-      this.#isOver = true
-      return { send: [encodeRefuse(payload.index, checked.code)], failed: checked.code }
-    }
+    if ('code' in checked) return this.#end(index, checked.code)
     return this.#establish([], 'XX', { noise, payload, peerKey: checked.peerKey })
+  }
+
+  /** After a FINISH that was authentic: no other message can follow from the same ephemeral keys. */
+  #end(index: number, code: HandshakeCode): Step {
+    this.#isOver = true
+    return { send: [encodeRefuse(index, code)], failed: code }
   }
 
   #keep(answered: Answered): void {

@@ -6,6 +6,7 @@ import { signedBytes, verifyFor } from '../../protocols/identity/signature.ts'
 import { Channel } from '../../protocols/channel/channel.ts'
 import { localIdentity, startHandshake } from '../../protocols/handshake/handshake.ts'
 import { x25519KeyPairFromSeed } from '../../protocols/noise/x25519.ts'
+import type { Random } from '../../kernel/index.ts'
 import type { ChannelLimits } from '../../protocols/channel/limits.ts'
 import type {
   Established,
@@ -56,6 +57,20 @@ export function responderInit(changes: Partial<ResponderInit> = {}): ResponderIn
     random: seededRandom(2),
     nowMs: 0,
     ...changes,
+  }
+}
+
+/** Call k gives bytes of value `first` + k; what was given is written down, in hexadecimal. */
+export function plainRandom(first: number): Random & { readonly given: string[] } {
+  const given: string[] = []
+  return {
+    given,
+    unit: () => 0,
+    bytes(length) {
+      const bytes = new Uint8Array(length).fill(first + given.length)
+      given.push(Buffer.from(bytes).toString('hex'))
+      return bytes
+    },
   }
 }
 

@@ -21,17 +21,19 @@ const RUNS = Number(process.env['NZ_FUZZ_RUNS'] ?? 20_000)
 /** Packets sent twice, at least. */
 const REPLAYED = process.env['NZ_FULL'] === undefined ? 100_000 : 1_000_000
 
-interface Vectors {
+interface WireVectors {
   readonly frames: ReadonlyArray<{ hex: string }>
   readonly refusedFrames: ReadonlyArray<{ hex: string }>
-  readonly conversations: ReadonlyArray<{ readonly frames: readonly string[] }>
-  readonly handshakes: ReadonlyArray<{
-    readonly frames: readonly string[]
-    readonly packets: ReadonlyArray<{ hex: string }>
-  }>
+  readonly conversations: ReadonlyArray<ReadonlyArray<{ readonly peer?: string }>>
 }
 
-const vectors = specVectors<Vectors>('channel.json')
+const wire = specVectors<WireVectors>('wire.json')
+const { handshakes } = specVectors<{ readonly handshakes: ReadonlyArray<{ readonly frames: readonly string[] }> }>(
+  'handshake.json',
+)
+const { sessions } = specVectors<{
+  readonly sessions: ReadonlyArray<{ readonly packets: ReadonlyArray<{ hex: string }> }>
+}>('channel.json')
 
 function fuzz(name: string, run: (random: Random, below: (bound: number) => number) => void): void {
   it(name, (t) => {
@@ -54,7 +56,7 @@ const codes = /^NZ_(?:WIRE|HANDSHAKE|CHANNEL)_[A-Z_]+$/
 
 describe('what is mutated', () => {
   fuzz('frames on a stream are read whole or refused, and little is held', (_random, below) => {
-    const corpus = [...vectors.frames, ...vectors.refusedFrames].map(({ hex }) => fromHex(hex))
+    const corpus = [...wire.frames, ...wire.refusedFrames].map(({ hex }) => fromHex(hex))
     for (let run = 0; run < RUNS; run += 1) {
       const reader = new FrameReader()
       for (let parts = 1 + below(4); parts > 0; parts -= 1) {
@@ -72,8 +74,10 @@ describe('what is mutated', () => {
   })
 
   fuzz('messages are taken or refused; room is never above its bound', (_random, below) => {
-    // But the one of 65 frames.
-    const talks = vectors.conversations.map(({ frames }) => frames.slice(0, 6).map(fromHex))
+    // But those of 65 frames.
+    const talks = wire.conversations
+      .map((steps) => steps.flatMap(({ peer }) => (peer === undefined ? [] : [fromHex(peer)])).slice(0, 6))
+      .filter((frames) => frames.length > 0)
     let whole = 0
     for (let run = 0; run < RUNS; run += 1) {
       const messages = new Messages({ codec: 'none', reassemblyBytes: 200_000 })
@@ -99,7 +103,7 @@ describe('what is mutated', () => {
   })
 
   fuzz('handshakes of either role refuse what is not theirs and stay alive for what is', (_random, below) => {
-    const corpus = vectors.handshakes.flatMap(({ frames }) => frames.map(fromHex))
+    const corpus = handshakes.flatMap(({ frames }) => frames.map(fromHex))
     const answers = startHandshake(responderInit())
     const [hello = assert.fail()] = startHandshake(initiatorInit()).due(0).send
     const answer = answers.receive(hello, 0).send[0] ?? assert.fail()
@@ -127,7 +131,7 @@ describe('what is mutated', () => {
   fuzz('packets never open, but for those that are true', (_random, below) => {
     const ends = channels()
     const packet = sealed(ends.ann, 'the only true one')
-    const corpus = [packet, ...vectors.handshakes.flatMap(({ packets }) => packets.map(({ hex }) => fromHex(hex)))]
+    const corpus = [packet, ...sessions.flatMap(({ packets }) => packets.map(({ hex }) => fromHex(hex)))]
     for (let run = 0; run < RUNS; run += 1) {
       const bytes = mutated(corpus, below)
       if (Buffer.compare(bytes, packet) === 0) continue

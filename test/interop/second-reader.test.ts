@@ -1,4 +1,7 @@
-/** Second readers of our texts, written in another language from the texts alone, find their vectors true. */
+/**
+ * Second readers of our texts, written in another language from the texts alone, find their vectors true. Each reader says
+ * in its head what of its text it checks.
+ */
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
@@ -7,152 +10,72 @@ import { join, resolve } from 'node:path'
 import { after, describe, it } from 'node:test'
 
 const root = resolve(import.meta.dirname, '..', '..')
-const reader = join(root, 'test', 'second-reader', 'trust.py')
-const vectors = join(root, 'spec', 'vectors', 'trust.json')
+const NEEDED = 'import sys; assert sys.version_info >= (3, 9); import cryptography'
+/** The first that has what is needed; packages of the system are there for its own alone. */
+const interpreter = ['python3', '/usr/bin/python3'].find((each) => spawnSync(each, ['-c', NEEDED]).status === 0)
+const skip = interpreter === undefined ? 'needs python3 (3.9 or later) with its package "cryptography"' : false
 
-interface Vectors {
-  readonly updates: ReadonlyArray<{ id: string; issued: number }>
-  readonly refused: ReadonlyArray<{ code: string }>
-  readonly deliveries: ReadonlyArray<{ readonly codes: string[]; root: string }>
-  readonly questions: ReadonlyArray<{ weight: number; readonly revokedBy: string[] }>
+interface Reader {
+  readonly text: string
+  /** At least so many comparisons: a set that lost its vectors is no proof. */
+  readonly checks: number
+  /** So many things that were changed in what is signed, sealed or framed, and may not be taken for what it was. */
+  readonly mutations: number
+  /** Fields of the vectors that were each made untrue. */
+  readonly fields: number
+}
+
+const readers: Readonly<Record<string, Reader>> = {
+  trust: { text: 'NZ-TRUST-01', checks: 500, mutations: 10_000, fields: 30 },
+  discovery: { text: 'NZ-DISCOVERY-01', checks: 120, mutations: 8_000, fields: 30 },
+  wire: { text: 'NZ-WIRE-01', checks: 350, mutations: 10_000, fields: 20 },
+  handshake: { text: 'NZ-HANDSHAKE-01', checks: 370, mutations: 1_300, fields: 50 },
+  channel: { text: 'NZ-CHANNEL-01', checks: 230, mutations: 2_000, fields: 28 },
+  routing: { text: 'NZ-ROUTING-01', checks: 85, mutations: 1_500, fields: 70 },
 }
 
 interface Ran {
   readonly status: number | null
   readonly lines: readonly string[]
+  readonly errors: string
 }
 
-const NEEDED = 'import sys; assert sys.version_info >= (3, 9); import cryptography'
-/** The first that has what is needed; packages of the system are there for its own alone. */
-const interpreter = ['python3', '/usr/bin/python3'].find((each) => spawnSync(each, ['-c', NEEDED]).status === 0)
-
-function python(...args: readonly string[]): Ran & { readonly errors: string } {
-  const { status, stdout, stderr } = spawnSync(interpreter ?? 'python3', args, { encoding: 'utf8', timeout: 60_000 })
+function run(name: string, ...args: readonly string[]): Ran {
+  const reader = join(root, 'test', 'second-reader', `${name}.py`)
+  const options = { encoding: 'utf8', timeout: 300_000 } as const
+  const { status, stdout, stderr } = spawnSync(interpreter ?? 'python3', [reader, ...args], options)
   return { status, lines: (stdout ?? '').trimEnd().split('\n'), errors: stderr ?? '' }
 }
 
-function missing(): false | string {
-  return interpreter === undefined ? 'needs python3 (3.9 or later) with its package "cryptography"' : false
+/** A run that found nothing wrong, in at least so many comparisons. */
+function agrees({ status, lines, errors }: Ran, least: number): void {
+  assert.deepEqual([status, lines.length], [0, 1], [...lines, errors].join('\n'))
+  const [, checks, mismatches] = /^(\d+) checks, (\d+) mismatches$/.exec(lines[0] ?? '') ?? []
+  assert.ok(Number(checks) >= least && mismatches === '0', lines[0])
 }
 
-function counted({ lines }: Ran): readonly [checks: number, mismatches: number] {
-  const [, checks, mismatches] = /^(\d+) checks, (\d+) mismatches$/.exec(lines.at(-1) ?? '') ?? []
-  assert.ok(checks !== undefined && mismatches !== undefined, `no closing line: ${lines.join('\n')}`)
-  return [Number(checks), Number(mismatches)]
-}
+for (const [name, { text, checks, mutations, fields }] of Object.entries(readers)) {
+  describe(`a second reader of ${text}`, { skip }, () => {
+    const folder = mkdtempSync(join(tmpdir(), 'second-reader-'))
+    after(() => rmSync(folder, { recursive: true, force: true }))
+    const vectors = join(root, 'spec', 'vectors', `${name}.json`)
 
-const flipped = (hex: string): string => (hex.startsWith('0') ? '1' : '0') + hex.slice(1)
+    it('computes all that the vectors say', () => agrees(run(name, vectors), checks))
 
-function nth<Item>(list: readonly Item[], n: number): Item {
-  const item = list[n]
-  assert.ok(item !== undefined)
-  return item
-}
-
-/** One fact of the vectors each, made untrue. */
-const corruptions: Readonly<Record<string, (set: Vectors) => unknown>> = {
-  'an id': ({ updates }) => (nth(updates, 4).id = flipped(nth(updates, 4).id)),
-  'a field': ({ updates }) => (nth(updates, 4).issued += 1),
-  'a refusal': ({ refused }) => (nth(refused, 2).code = 'NZ_TRUST_FORGED'),
-  'a code': ({ deliveries }) => (nth(deliveries, 3).codes[0] = 'taken'),
-  'a root': ({ deliveries }) => (nth(deliveries, 2).root = flipped(nth(deliveries, 2).root)),
-  'a weight': ({ questions }) => (nth(questions, 3).weight -= 1),
-  'a revocation': ({ questions }) => nth(questions, 5).revokedBy.pop(),
-}
-
-describe('a second reader of NZ-TRUST-01', { skip: missing() }, () => {
-  const folder = mkdtempSync(join(tmpdir(), 'second-reader-'))
-  after(() => rmSync(folder, { recursive: true, force: true }))
-
-  it('computes all that the vectors say', () => {
-    const ran = python(reader, vectors)
-    assert.deepEqual([ran.status, ran.lines.length], [0, 1], [...ran.lines, ran.errors].join('\n'))
-    const [checks, mismatches] = counted(ran)
-    assert.ok(checks > 500 && mismatches === 0)
-  })
-
-  it('reads no update in which a bit is changed, and no CBOR that is not deterministic', () => {
-    const ran = python(reader, '--mutate')
-    assert.equal(ran.status, 0, [...ran.lines, ran.errors].join('\n'))
-    const [checks, mismatches] = counted(ran)
-    assert.ok(checks > 10_000 && mismatches === 0)
-  })
-
-  for (const [what, corrupt] of Object.entries(corruptions))
-    it(`notices ${what} of the vectors that is not true, and nothing else`, () => {
-      const set = JSON.parse(readFileSync(vectors, 'utf8')) as Vectors
-      corrupt(set)
-      const file = join(folder, 'trust.json')
-      writeFileSync(file, JSON.stringify(set))
-      const ran = python(reader, file)
-      assert.deepEqual([ran.status, counted(ran)[1], ran.lines.length], [1, 1, 2], ran.errors)
+    it('takes nothing in which a bit is changed for what it was', () => {
+      agrees(run(name, '--mutate', vectors), mutations)
     })
 
-  it('says nothing good of vectors that are none', () => {
-    const file = join(folder, 'none.json')
-    writeFileSync(file, '{}')
-    assert.notEqual(python(reader, file).status, 0)
-  })
-})
+    it('notices each field of the vectors that is not true', () => agrees(run(name, '--corrupt', vectors), fields))
 
-interface ChannelVectors {
-  readonly frames: ReadonlyArray<{ flags: number }>
-  readonly refusedFrames: ReadonlyArray<{ code: string }>
-  readonly chunks: ReadonlyArray<{ result: string }>
-  readonly conversations: ReadonlyArray<{ readonly answers: unknown[] }>
-  readonly handshakes: ReadonlyArray<{
-    readonly frames: string[]
-    secret: string
-    readonly packets: ReadonlyArray<{ plain?: string }>
-  }>
-  readonly refusals: ReadonlyArray<{ code: string }>
-  readonly windows: ReadonlyArray<{ readonly results: string[] }>
-}
-
-const channelReader = join(root, 'test', 'second-reader', 'channel.py')
-const channelVectors = join(root, 'spec', 'vectors', 'channel.json')
-
-/** One fact of the vectors each, made untrue. */
-const channelCorruptions: Readonly<Record<string, (set: ChannelVectors) => unknown>> = {
-  'a frame': ({ frames }) => (nth(frames, 2).flags = 1),
-  'the refusal of a frame': ({ refusedFrames }) => (nth(refusedFrames, 3).code = 'NZ_WIRE_FLAGS'),
-  'what was compressed': ({ chunks }) => (nth(chunks, 0).result = flipped(nth(chunks, 0).result)),
-  'an answer': ({ conversations }) => (nth(conversations, 4).answers[0] = 'none'),
-  'a handshake message': ({ handshakes }) => {
-    const { frames } = nth(handshakes, 1)
-    frames[1] = (frames[1] ?? '').replace(/.$/, (digit) => (digit === '0' ? '1' : '0'))
-  },
-  'a secret': ({ handshakes }) => (nth(handshakes, 2).secret = flipped(nth(handshakes, 2).secret)),
-  'a payload': ({ handshakes }) => (nth(nth(handshakes, 0).packets, 1).plain = 'something else'),
-  'the refusal of a handshake': ({ refusals }) => (nth(refusals, 6).code = 'NZ_HANDSHAKE_FORGED'),
-  'a replay window': ({ windows }) => (nth(windows, 1).results[1] = 'replayed'),
-}
-
-describe('a second reader of NZ-WIRE-01, NZ-HANDSHAKE-01 and NZ-CHANNEL-01', { skip: missing() }, () => {
-  const folder = mkdtempSync(join(tmpdir(), 'second-reader-'))
-  after(() => rmSync(folder, { recursive: true, force: true }))
-
-  it('computes all that the vectors say', () => {
-    const ran = python(channelReader, channelVectors)
-    assert.deepEqual([ran.status, ran.lines.length], [0, 1], [...ran.lines, ran.errors].join('\n'))
-    const [checks, mismatches] = counted(ran)
-    assert.ok(checks > 400 && mismatches === 0)
-  })
-
-  it('takes no packet and no handshake message in which a bit is changed', () => {
-    const ran = python(channelReader, '--mutate')
-    assert.equal(ran.status, 0, [...ran.lines, ran.errors].join('\n'))
-    const [checks, mismatches] = counted(ran)
-    assert.ok(checks > 1_500 && mismatches === 0)
-  })
-
-  for (const [what, corrupt] of Object.entries(channelCorruptions))
-    it(`notices ${what} of the vectors that is not true, and nothing else`, () => {
-      const set = JSON.parse(readFileSync(channelVectors, 'utf8')) as ChannelVectors
-      corrupt(set)
-      const file = join(folder, 'channel.json')
-      writeFileSync(file, JSON.stringify(set))
-      const ran = python(channelReader, file)
-      assert.deepEqual([ran.status, counted(ran)[1], ran.lines.length], [1, 1, 2], ran.errors)
+    it('says nothing good of vectors that are none, or that have a part it does not know', () => {
+      const file = join(folder, 'vectors.json')
+      writeFileSync(file, '{}')
+      assert.notEqual(run(name, file).status, 0)
+      const known = JSON.parse(readFileSync(vectors, 'utf8')) as object
+      writeFileSync(file, JSON.stringify({ ...known, unknown: [] }))
+      const { status, lines } = run(name, file)
+      assert.deepEqual([status, lines.length], [1, 2], lines.join('\n'))
     })
-})
+  })
+}
