@@ -20,6 +20,8 @@ import type { AcceptMessages, ChannelsService, MessageChannel, PacketChannel } f
 
 /** NZ-CHANNEL-01 §7. */
 export const CHANNEL_PROTOCOL = '/nz/channel/1'
+/** Channels of one peer at once, over streams that it has opened. */
+export const MAX_STREAMS_PER_PEER = 32
 const FEATURES = [...codecFeatures]
 
 export interface ChannelsParts {

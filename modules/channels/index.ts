@@ -4,12 +4,9 @@ import { defineModule } from '../../kernel/index.ts'
 import { IdentityService } from '../identity/service.ts'
 import { NetworkService } from '../network/service.ts'
 import { trustEvents, TrustService } from '../trust/service.ts'
-import { CHANNEL_PROTOCOL, Channels } from './channels.ts'
+import { CHANNEL_PROTOCOL, Channels, MAX_STREAMS_PER_PEER } from './channels.ts'
 import { ChannelKeys } from './keys.ts'
 import { channelsEvents, ChannelsService } from './service.ts'
-
-/** Channels of one peer at once, over streams. */
-const MAX_STREAMS_PER_PEER = 32
 
 export default defineModule({
   name: 'channels',

@@ -27,7 +27,7 @@ import type { Setup } from './setup.ts'
 import type { FlowId, Key } from './signing.ts'
 
 /** Setups whose signatures are verified, of a neighbour: nobody can use up the share of a source in its name. */
-const NEIGHBOUR_SETUP_RATE = { perSecond: 100, burst: 200, maxKeys: MAX_NEIGHBOURS }
+export const NEIGHBOUR_SETUP_RATE = { perSecond: 100, burst: 200, maxKeys: MAX_NEIGHBOURS }
 /** Setups that are taken, of a source. */
 const SOURCE_SETUP_RATE = { perSecond: 20, burst: 60, maxKeys: MAX_SOURCES }
 

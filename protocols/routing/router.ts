@@ -31,7 +31,7 @@ export const TICK_INTERVAL_MS = 200
 /** How often routes are looked at when nothing came. */
 const TABLE_INTERVAL_MS = 1_000
 /** Of a neighbour: hellos, announcements, requests, setups. */
-const CONTROL_RATE = { perSecond: 500, burst: 1_000, maxKeys: MAX_NEIGHBOURS }
+export const CONTROL_RATE = { perSecond: 500, burst: 1_000, maxKeys: MAX_NEIGHBOURS }
 
 /** What a node lets others do. Asked often: quick, without side effects. */
 export interface RouterPolicy {

@@ -5,7 +5,9 @@ import fc from 'fast-check'
 import {
   MAX_EARLY_PIECES,
   MAX_ENDED,
+  MAX_OFFSET,
   MAX_RANGES,
+  MAX_RESETS,
   MAX_SKIPPED,
   MAX_STREAMS,
   RECEIVE_WINDOW_BYTES,
@@ -133,6 +135,31 @@ describe('streams of a session', () => {
     assert.deepEqual(
       pair.bob.opened.map(({ id }) => id),
       [4, 0, 2],
+    )
+  })
+
+  it('are told to be reset so often while nothing is heard of it, later each time', () => {
+    const pair = new FlowPair()
+    const stream = opened(pair.ann.streams.open())
+    pair.ann.streams.reset(stream.id, 0)
+    const toldMs: number[] = []
+    for (let nowMs = 0; nowMs < 600_000; nowMs += 50)
+      for (const { type } of pair.ann.streams.take(nowMs)) if (type === 'reset') toldMs.push(nowMs)
+    assert.equal(toldMs.length, MAX_RESETS)
+    const gaps = toldMs.slice(1).map((atMs, at) => atMs - (toldMs[at] ?? 0))
+    assert.ok(
+      gaps.every((gap, at) => at === 0 || gap > (gaps[at - 1] ?? 0)),
+      gaps.join(),
+    )
+    assert.equal(pair.ann.streams.dueAtMs, Infinity)
+  })
+
+  it('take room up to the last byte that a segment can name, and no promise of more', () => {
+    const pair = new FlowPair()
+    const { sender } = opened(pair.ann.streams.open())
+    assert.deepEqual(
+      [sender.acknowledge(0, MAX_OFFSET, [], 0), sender.acknowledge(0, MAX_OFFSET + 1, [], 0)],
+      [true, false],
     )
   })
 

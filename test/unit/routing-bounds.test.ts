@@ -6,12 +6,31 @@ import { ChannelKeys, MAX_PINNED_KEYS } from '../../modules/channels/keys.ts'
 import { ChannelLedger, MAX_CHANNELS } from '../../modules/channels/ledger.ts'
 import { StreamCarrier } from '../../modules/channels/stream-carrier.ts'
 import { MAX_PURPOSE_BYTES } from '../../protocols/handshake/limits.ts'
-import { decodeAnnouncements, encodeAnnouncements, signOrigin } from '../../protocols/routing/announcement.ts'
+import {
+  decodeAnnouncements,
+  encodeAnnouncements,
+  encodeRequest,
+  signOrigin,
+} from '../../protocols/routing/announcement.ts'
+import { MessageSplitter } from '../../protocols/routing/link-frames.ts'
+import { messageTypes } from '../../protocols/routing/link-message.ts'
 import { FlowTable } from '../../protocols/routing/flow-table.ts'
-import { MAX_ANNOUNCED, MAX_FLOWS, MAX_FLOWS_PER_SOURCE, MAX_NEIGHBOURS } from '../../protocols/routing/limits.ts'
-import { createSetup } from '../../protocols/routing/setup.ts'
+import {
+  MAX_ANNOUNCED,
+  MAX_FLOWS,
+  MAX_FLOWS_PER_SOURCE,
+  MAX_MESSAGE_BYTES,
+  MAX_NEIGHBOURS,
+  MAX_PAYLOAD_BYTES,
+  MAX_REQUESTS,
+  SETUP_TIMEOUT_MS,
+} from '../../protocols/routing/limits.ts'
+import { NEIGHBOUR_SETUP_RATE } from '../../protocols/routing/flows.ts'
+import { CONTROL_RATE } from '../../protocols/routing/router.ts'
+import { createSetup, passOn } from '../../protocols/routing/setup.ts'
 import { fakeIdentity } from '../fake/identity.ts'
-import { keyOfName, Mesh, signAs } from '../fake/routing.ts'
+import { keyOfName, line, Mesh, signAs } from '../fake/routing.ts'
+import { Victim, WALL_MS } from '../fake/routing-liar.ts'
 import { fakeStreamPair } from '../fake/stream.ts'
 import type { Session } from '../../protocols/channel/endpoint.ts'
 
@@ -49,7 +68,77 @@ describe('a node routes with', () => {
     assert.equal(decodeAnnouncements(encodeAnnouncements(announced))?.length, MAX_ANNOUNCED)
     assert.equal(decodeAnnouncements(encodeAnnouncements([...announced, { origin, metric: 1 }])), null)
   })
+
+  it('so many messages of a neighbour at once: more are refused, and taken again with time', () => {
+    const victim = new Victim(keyOfName('victim'))
+    const liar = victim.meet(keyOfName('liar'))
+    const origin = signOrigin(liar.key, 1, signAs(liar.key))
+    const say = (): readonly string[] => {
+      liar.say(messageTypes.announce, encodeAnnouncements([{ origin, metric: 0 }]))
+      return victim.takeRefused()
+    }
+    let taken = 0
+    while (say().length === 0) assert.ok((taken += 1) <= CONTROL_RATE.burst)
+    assert.ok(taken > CONTROL_RATE.burst - 10, 'the link took the rest')
+    assert.deepEqual(say(), ['NZ_ROUTE_LIMITED'])
+    victim.nowMs += 1_000
+    for (let n = 0; n < CONTROL_RATE.perSecond; n++) assert.deepEqual(say(), [])
+    assert.deepEqual(say(), ['NZ_ROUTE_LIMITED'])
+  })
+
+  it('so many setups of a neighbour whose signatures are looked at, whoever they claim to be of', () => {
+    const victim = new Victim(keyOfName('victim'))
+    const liar = victim.meet(keyOfName('liar'))
+    const codes: string[] = []
+    for (let n = 0; n <= NEIGHBOUR_SETUP_RATE.burst; n++) {
+      const body = { source: keyOfName(`s ${n}`), destination: victim.key, flow: flowOf(n), sequence: WALL_MS }
+      const forged = createSetup(body, { ttl: 2, next: liar.key }, signAs(liar.key))
+      const passed = passOn(forged, { self: liar.key, next: victim.key }, signAs(liar.key))
+      liar.say(messageTypes.setup, passed.bytes)
+      codes.push(...victim.takeRefused())
+    }
+    assert.equal(codes.pop(), 'NZ_ROUTE_LIMITED')
+    assert.deepEqual([codes.length, ...new Set(codes)], [NEIGHBOUR_SETUP_RATE.burst, 'NZ_ROUTE_FORGED'])
+  })
+
+  it('so many requests for a newer sequence that it passes on in a while', () => {
+    const victim = new Victim(keyOfName('victim'))
+    const [asker, announcer] = [victim.meet(keyOfName('asker')), victim.meet(keyOfName('announcer'))]
+    const end = keyOfName('end')
+    announcer.say(messageTypes.announce, encodeAnnouncements([{ origin: signOrigin(end, 1, signAs(end)), metric: 1 }]))
+    for (let n = 0; n <= MAX_REQUESTS; n++) {
+      victim.nowMs += 2
+      asker.say(messageTypes.request, encodeRequest({ known: signOrigin(end, n + 1, signAs(end)), hopsLeft: 3 }))
+    }
+    assert.deepEqual(victim.takeRefused(), [])
+    assert.equal(announcer.heard.filter(({ type }) => type === messageTypes.request).length, MAX_REQUESTS)
+  })
+
+  it('packets and messages of so many bytes', () => {
+    const { mesh, keys } = line('abc')
+    const [a = '', , c = ''] = keys
+    mesh.advance(10_000)
+    const opening = mesh.router(a).openFlow(c, mesh.nowMs)
+    mesh.run(a, opening.effects)
+    mesh.advance(SETUP_TIMEOUT_MS)
+    for (const length of [MAX_PAYLOAD_BYTES, MAX_PAYLOAD_BYTES + 1])
+      mesh.run(a, mesh.router(a).sendPacket(opening.flow ?? assert.fail(), new Uint8Array(length), mesh.nowMs))
+    mesh.advance(1_000)
+    assert.deepEqual(
+      mesh.told(c, 'packet').map(({ payload }) => payload.length),
+      [MAX_PAYLOAD_BYTES],
+    )
+    const split = (length: number) => {
+      const head = Buffer.alloc(2)
+      head.writeUInt16BE(length)
+      return new MessageSplitter().push(Buffer.concat([head, new Uint8Array(length)]))
+    }
+    assert.equal(split(MAX_MESSAGE_BYTES)?.[0]?.length, MAX_MESSAGE_BYTES)
+    assert.equal(split(MAX_MESSAGE_BYTES + 1), null)
+  })
 })
+
+const flowOf = (n: number): string => n.toString(16).padStart(32, '0')
 
 describe('a node has', () => {
   it('so many channels that are open or being opened', () => {

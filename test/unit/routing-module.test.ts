@@ -7,10 +7,14 @@ import {
   MAX_WAITING_PACKET_BYTES,
   NeighbourStreams,
 } from '../../modules/routing/neighbour-streams.ts'
+import { MAX_TRACES } from '../../modules/routing/routing.ts'
+import { RoutingService } from '../../modules/routing/service.ts'
+import { TrustService } from '../../modules/trust/service.ts'
 import { POLICY_MEMORY_MS, RecentPolicy } from '../../modules/routing/recent-policy.ts'
 import { encodeHead, MAX_PROTOCOL_BYTES, readAnswerOf, readHead } from '../../modules/routing/stream-head.ts'
 import { MessageSplitter, ROUTE_PROTOCOL } from '../../protocols/routing/link-frames.ts'
 import { createFakeNetwork } from '../fake/network.ts'
+import { startApiNode } from '../fake/node.ts'
 import { fakeStreamPair } from '../fake/stream.ts'
 import type { PeerStream } from '../../modules/network/service.ts'
 
@@ -160,5 +164,34 @@ describe('the head of a stream', () => {
       assert.equal(error?.code, code)
       if (code === undefined) assert.ok(rest.length <= 1)
     }
+  })
+})
+
+describe('traces', () => {
+  it('are at most so many at once: one more is refused, and can be made when they are done', async () => {
+    const clock = new SimulatedClock()
+    const mesh = createFakeNetwork({ clock })
+    await using desk = await startApiNode({ mesh, clock, seed: 1 })
+    await using laptop = await startApiNode({ mesh, clock, seed: 2 })
+    const { peerId } = laptop.network
+    const [routing, far] = [desk, laptop].map((node) => node.kernel.get(RoutingService))
+    assert.ok(routing !== undefined && far !== undefined)
+    await desk.kernel.get(TrustService).set(peerId, { level: 'MEDIUM' })
+    await laptop.kernel.get(TrustService).set(desk.network.peerId, { level: 'MEDIUM' })
+    await desk.network.connect(peerId, { addresses: laptop.network.addresses(), signal })
+    for (let ms = 0; [routing, far].some((each) => each.routes().length === 0); ms += 200) {
+      assert.ok(ms < 30_000, 'no route')
+      await clock.advance(200)
+      await turn()
+    }
+    const traces = Array.from({ length: MAX_TRACES }, async () => await routing.trace(peerId, { signal }))
+    await assert.rejects(routing.trace(peerId, { signal }), { code: 'NZ_ROUTE_LIMITED' })
+    const settled = Promise.all(traces)
+    await clock.advance(10_000)
+    // The peer takes no more than its share of paths from one source; each trace says how it ended.
+    const codes = (await settled).map(({ failure }) => failure?.code ?? null)
+    assert.ok(codes.includes(null) && codes.every((code) => code === null || code === 'NZ_ROUTE_LIMITED'), codes.join())
+    const { failure } = await routing.trace(peerId, { signal })
+    assert.equal(failure, null)
   })
 })

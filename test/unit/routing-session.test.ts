@@ -1,13 +1,12 @@
 /** Sessions over paths through relays: what relays see, and what happens when one vanishes (NZ-ROUTING-01 §9). */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { Session } from '../../protocols/flow/session.ts'
+import { IDLE_MS, PROBE_AFTER_MS, Session, SILENCE_MS } from '../../protocols/flow/session.ts'
 import { localIdentity, startHandshake } from '../../protocols/handshake/handshake.ts'
 import { x25519KeyPairFromSeed } from '../../protocols/noise/x25519.ts'
 import { messageTypes } from '../../protocols/routing/link-message.ts'
 import { bytesOf } from '../../protocols/routing/signing.ts'
-import { diamond, signAs, verifyFake } from '../fake/routing.ts'
-import type { Mesh } from '../fake/routing.ts'
+import { diamond, Mesh, signAs, verifyFake } from '../fake/routing.ts'
 import type { Stream } from '../../protocols/flow/streams.ts'
 import type { Key } from '../../protocols/routing/signing.ts'
 
@@ -129,5 +128,46 @@ describe('a session over a path', () => {
     openPath()
     for (let at = 0; at < 400 && Buffer.concat(cid.received).length < said.length; at++) step(5)
     assert.ok(Buffer.concat(cid.received).equals(said))
+  })
+
+  /** Both ends after their handshake at time 0; `carry` brings each what the other has to say. */
+  function met() {
+    const mesh = new Mesh()
+    const [a, c] = [mesh.add('a'), mesh.add('c')]
+    const [ann, cid] = [new End(mesh, a, c, 'initiator').session, new End(mesh, c, a, 'responder').session]
+    const carry = (nowMs: number): void => {
+      for (let isQuiet = false; !isQuiet;) {
+        const [there, back] = [ann.take(nowMs), cid.take(nowMs)]
+        for (const packet of there) cid.receive(packet, nowMs)
+        for (const packet of back) ann.receive(packet, nowMs)
+        isQuiet = there.length + back.length === 0
+      }
+    }
+    carry(0)
+    assert.ok(ann.isOpen && cid.isOpen)
+    return { ann, cid, carry }
+  }
+
+  it('asks when nothing is heard for a while, and is over when that goes on for too long', () => {
+    const { ann } = met()
+    assert.equal(ann.dueAtMs, PROBE_AFTER_MS)
+    assert.deepEqual([ann.take(PROBE_AFTER_MS - 1).length, ann.take(PROBE_AFTER_MS).length], [0, 1])
+    ann.tick(SILENCE_MS)
+    assert.equal(ann.end, null)
+    ann.tick(SILENCE_MS + 1)
+    assert.equal(ann.end, 'NZ_ROUTE_TIMEOUT')
+  })
+
+  it('is over at both ends when nobody has used it for so long, though both are there', () => {
+    const { ann, cid, carry } = met()
+    for (let nowMs = 1_000; nowMs <= IDLE_MS; nowMs += 1_000) {
+      carry(nowMs)
+      ann.tick(nowMs)
+      assert.equal(ann.end, null)
+    }
+    ann.tick(IDLE_MS + 1)
+    assert.equal(ann.end, 'closed')
+    carry(IDLE_MS + 1)
+    assert.equal(cid.end, 'closed')
   })
 })

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { createEventBus, LifetimeScope, systemClock, systemRandom } from '../../../kernel/index.ts'
+import { MAX_STREAMS_PER_PEER } from '../../../modules/channels/channels.ts'
 import channelsModule from '../../../modules/channels/index.ts'
 import { channelsEvents } from '../../../modules/channels/service.ts'
 import { trustEvents } from '../../../modules/trust/service.ts'
@@ -166,6 +167,23 @@ describe('channels over streams', () => {
     mesh.cut(desk.peerId, laptop.peerId)
     await assert.rejects(waiting, { code: 'NZ_CHANNEL_CLOSED' })
     await until(() => atDesk?.signal.aborted === true && desk.channels.list().length === 0)
+  })
+
+  it('are at most so many that a peer has opened, until one of them ends', async () => {
+    await using nodes = await twoNodes()
+    const { desk, laptop } = nodes
+    desk.channels.accept(PURPOSE, echo, { signal, act: 'send' })
+    const open = async (): Promise<MessageChannel> =>
+      await laptop.channels.open(desk.peerId, { purpose: PURPOSE, signal })
+    const [first] = await Promise.all(Array.from({ length: MAX_STREAMS_PER_PEER }, open))
+    await until(() => desk.channels.list().length === MAX_STREAMS_PER_PEER)
+    await assert.rejects(open(), { code: 'NZ_NETWORK_STREAM_RESET' })
+    assert.equal(desk.channels.list().length, MAX_STREAMS_PER_PEER)
+    await first?.close()
+    await until(() => desk.channels.list().length < MAX_STREAMS_PER_PEER)
+    const again = await open()
+    await again.send(Uint8Array.of(7), { signal })
+    assert.deepEqual([...((await again.receive({ signal })) ?? [])], [7])
   })
 
   it('hold a sender back whose messages nobody takes', async () => {
