@@ -32,7 +32,7 @@ async function told(bytes: Uint8Array, over: 'tcp' | 'unix'): Promise<string> {
     if (answer.length > 100_000) socket.destroy()
   })
   socket.end(bytes)
-  const giveUp = setTimeout(() => socket.destroy(), 300)
+  const giveUp = setTimeout(() => socket.destroy(), 30_000)
   await once(socket, 'close')
   clearTimeout(giveUp)
   return answer

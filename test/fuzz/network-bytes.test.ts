@@ -16,9 +16,9 @@ let client: Awaited<ReturnType<typeof stockLibp2p>>
 
 before(async () => {
   process.on('unhandledRejection', note).on('uncaughtException', note)
-  node = await startNetworkNode({ config: { handshakeTimeoutMs: 800 } })
+  node = await startNetworkNode({ config: { handshakeTimeoutMs: 2_000 } })
   node.network.handleStreams('/echo/1', async (stream) => void (await stream.read()), {
-    signal: AbortSignal.timeout(60_000),
+    signal: AbortSignal.timeout(300_000),
   })
   client = await stockLibp2p()
 })
@@ -35,7 +35,7 @@ function portOf(transport: 'tcp' | 'ws'): number {
 
 async function expectHonest(): Promise<void> {
   for (const address of node.network.addresses()) {
-    const connection = await client.dial(multiaddr(address), { signal: AbortSignal.timeout(3_000) })
+    const connection = await client.dial(multiaddr(address), { signal: AbortSignal.timeout(30_000) })
     assert.ok((await client.services.ping.ping(connection.remotePeer)) >= 0)
     await connection.close()
   }
@@ -43,7 +43,7 @@ async function expectHonest(): Promise<void> {
   assert.deepEqual(node.failures, [])
 }
 
-/** Sends the parts one after the other and waits until the node has had enough, or a while. */
+/** Sends the parts one after the other; then waits until the node has had enough, or goes at once in one way or another. */
 async function send(port: number, parts: readonly Uint8Array[]): Promise<void> {
   const socket = connect({ host: '127.0.0.1', port })
   socket.on('error', () => undefined)
@@ -54,9 +54,10 @@ async function send(port: number, parts: readonly Uint8Array[]): Promise<void> {
     if (!socket.destroyed) socket.write(part)
     await new Promise((resolve) => setImmediate(resolve))
   }
-  await Promise.race([closed, new Promise((resolve) => setTimeout(resolve, 60))])
-  if (randomBytes(1)[0] === 0) socket.end()
-  else socket.resetAndDestroy()
+  const chance = randomBytes(1)[0] ?? 0
+  if (chance % 4 === 0) socket.end()
+  else if (chance % 4 === 1) socket.resetAndDestroy()
+  await closed
 }
 
 const text = (value: string): Buffer => Buffer.from(value)
@@ -68,7 +69,7 @@ const upgrade = text(
 )
 
 describe('bytes nobody should send', () => {
-  it('before and during the handshake over TCP', { timeout: 30_000 }, async () => {
+  it('before and during the handshake over TCP', { timeout: 120_000 }, async () => {
     const cases: Uint8Array[][] = [
       [randomBytes(1)],
       [randomBytes(70_000)],
@@ -88,7 +89,7 @@ describe('bytes nobody should send', () => {
     await expectHonest()
   })
 
-  it('before and during the handshake over WebSocket', { timeout: 30_000 }, async () => {
+  it('before and during the handshake over WebSocket', { timeout: 120_000 }, async () => {
     const frame = (opcode: number, length: number): Buffer => Buffer.from([0x80 | opcode, 0x80 | length, 1, 2, 3, 4])
     const huge = Buffer.from([0x82, 0xff, 0, 0, 0, 0, 0x7f, 0, 0, 0, 1, 2, 3, 4])
     const cases: Uint8Array[][] = [
@@ -109,14 +110,14 @@ describe('bytes nobody should send', () => {
     await expectHonest()
   })
 
-  it('on streams of an authenticated peer', { timeout: 40_000 }, async () => {
+  it('on streams of an authenticated peer', { timeout: 120_000 }, async () => {
     const address = multiaddr(node.network.addresses()[0] ?? '')
     const protocols = ['/ipfs/ping/1.0.0', '/ipfs/id/1.0.0', RPC_PROTOCOL, '/echo/1', '/none/1']
     for (let round = 0; round < 12; round += 1) {
-      const connection = await client.dial(address, { signal: AbortSignal.timeout(3_000) })
+      const connection = await client.dial(address, { signal: AbortSignal.timeout(30_000) })
       for (const protocol of protocols) {
         try {
-          const stream = await connection.newStream(protocol, { signal: AbortSignal.timeout(2_000) })
+          const stream = await connection.newStream(protocol, { signal: AbortSignal.timeout(30_000) })
           stream.addEventListener('message', () => undefined)
           stream.send(new Uint8Array(randomBytes(1 + round * 997)))
           if (round % 3 === 0) await stream.close({ signal: AbortSignal.timeout(200) })

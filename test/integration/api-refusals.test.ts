@@ -9,6 +9,7 @@ import {
   MAX_HEADER_BYTES,
   MAX_STREAMS_PER_CALLER,
 } from '../../protocols/ipc/limits.ts'
+import { fakeIdentity } from '../fake/identity.ts'
 import { createClient } from '../../sdk/client.ts'
 import { startApiNode } from '../fake/node.ts'
 import type { ApiNode } from '../fake/node.ts'
@@ -121,10 +122,22 @@ describe('over TCP', () => {
     await assert.rejects(brief.eventsFollow({})[Symbol.asyncIterator]().next(), { code: 'NZ_IPC_TOKEN_REFUSED' })
 
     const short = createClient({ url, token: await newToken('short', ['events.read']) })
-    const open = assert.rejects(short.eventsFollow({})[Symbol.asyncIterator]().next(), { code: 'NZ_IPC_TOKEN_REFUSED' })
-    await new Promise((resolve) => setTimeout(resolve, 50))
+    const events = short.eventsFollow({})[Symbol.asyncIterator]()
+    let isOpen = false
+    const first = events.next().then(() => (isOpen = true))
+    while (!isOpen) {
+      // Something that is told of, until it is: the stream is there then.
+      await node.client.trustSet({ peer: fakeIdentity(9).self.peerId, level: 'LOW' })
+      await Promise.race([first, new Promise((resolve) => setImmediate(resolve))])
+    }
+    const cut = assert.rejects(
+      async () => {
+        while ((await events.next()).done !== true);
+      },
+      { code: 'NZ_IPC_TOKEN_REFUSED' },
+    )
     await node.client.tokensRevoke({ token: 'short' })
-    await open
+    await cut
   })
 
   it('lets nobody grant more than they have', async () => {

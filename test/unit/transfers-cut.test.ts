@@ -101,16 +101,7 @@ describe('a transfer that is cut', () => {
   it('sends only what is missing when the same file is sent again', async () => {
     await using nodes = await pair()
     await nodes.inbox()
-    const bytes = content(20 * MIB)
-    const path = await nodes.file('big', bytes)
-    const first = new AbortController()
-    const sent = await nodes.desk.transfers.sendFile({ peer: 'laptop', name: 'big', path, signal: first.signal })
-    await until(() => (sent.snapshot().bytes > 0 ? true : undefined))
-    first.abort()
-    await assert.rejects(sent.result(), { code: 'NZ_TRANSFERS_CANCELLED' })
-    const waiting = await until(() =>
-      nodes.laptop.transfers.list().find(({ code }) => code === 'NZ_TRANSFERS_SOURCE_FAILED'),
-    )
+    const { bytes, path, waiting } = await interrupted(nodes)
     assert.ok(waiting.bytes > 0 && waiting.bytes < bytes.length)
     assert.match((await readdir(nodes.inboxDir)).join(), /^\.nzcore-[0-9a-f]{32}\.part$/)
     await nodes.restart()
@@ -126,13 +117,7 @@ describe('a transfer that is cut', () => {
   it('starts anew when what the receiver holds is not the beginning of the file', async () => {
     await using nodes = await pair()
     await nodes.inbox()
-    const bytes = content(20 * MIB)
-    const path = await nodes.file('big', bytes)
-    const first = new AbortController()
-    const sent = await nodes.desk.transfers.sendFile({ peer: 'laptop', name: 'big', path, signal: first.signal })
-    await until(() => (sent.snapshot().bytes > 0 ? true : undefined))
-    first.abort()
-    await until(() => nodes.laptop.transfers.list().find(({ code }) => code === 'NZ_TRANSFERS_SOURCE_FAILED'))
+    const { bytes, path } = await interrupted(nodes)
     await nodes.laptop.crash()
     const [part = ''] = await readdir(nodes.inboxDir)
     await writeFile(join(nodes.inboxDir, part), content(MIB, 99))
@@ -255,3 +240,18 @@ describe('a disk that fails', () => {
     assert.equal((storageError(broken) as { code?: string }).code, 'NZ_TRANSFERS_STORAGE_FAILED')
   })
 })
+
+/** A file `big` that its sender gives up in the middle: what of it waits at the receiver. */
+async function interrupted(nodes: Awaited<ReturnType<typeof pair>>) {
+  const bytes = content(20 * MIB)
+  const path = await nodes.file('big', bytes)
+  const stop = new AbortController()
+  const sent = await nodes.desk.transfers.sendFile({ peer: 'laptop', name: 'big', path, signal: stop.signal })
+  await until(() => (sent.snapshot().bytes > 0 ? true : undefined))
+  stop.abort()
+  await assert.rejects(sent.result(), { code: 'NZ_TRANSFERS_CANCELLED' })
+  const waiting = await until(() =>
+    nodes.laptop.transfers.list().find(({ code }) => code === 'NZ_TRANSFERS_SOURCE_FAILED'),
+  )
+  return { bytes, path, waiting }
+}

@@ -59,7 +59,7 @@ describe('a frame', () => {
     // RFC 8878: magic, no content size, window of 2^log, one last raw block of one byte.
     const asking = (log: number): Uint8Array =>
       Uint8Array.of(0x28, 0xb5, 0x2f, 0xfd, 0x00, (log - 10) << 3, (1 << 3) | 1, 0, 0, 0x41)
-    assert.deepEqual([...decompress('zstd', asking(MAX_WINDOW_LOG), 1)], [0x41])
+    assert.deepEqual(Buffer.from(decompress('zstd', asking(MAX_WINDOW_LOG), 1)), Buffer.from([0x41]))
     assert.equal(decompress('zstd', asking(MAX_WINDOW_LOG + 1), 1), 'NZ_WIRE_COMPRESSION')
   })
 })
