@@ -71,7 +71,7 @@ export async function attack(peer: HostilePeer, what: Attack): Promise<void> {
     case 'crumbs':
       return await crumble(peer)
     case 'deaf':
-      peer.stopReading()
+      await peer.stopReading()
       await open(peer, 'pour')
       await peer.send(frameOf(FRAME.windowUpdate, 0, STREAM, UNBOUNDED))
   }

@@ -3,6 +3,7 @@
  * its line. It opens what it is answered only to know how much it may send.
  */
 import { once } from 'node:events'
+import { setImmediate } from 'node:timers/promises'
 import { generateKeyPair } from '@libp2p/crypto/keys'
 import { tcp } from '@libp2p/tcp'
 import { multiaddr } from '@multiformats/multiaddr'
@@ -75,7 +76,10 @@ export class HostilePeer {
     return this.#socket.destroyed
   }
 
-  stopReading(): void {
+  /** For good. */
+  async stopReading(): Promise<void> {
+    // Whose listeners have changed is resumed by Node itself, a tick later.
+    await setImmediate()
     this.#socket.removeAllListeners('data')
     this.#socket.pause()
   }

@@ -18,6 +18,9 @@ import type { Attacker, Victim } from '../fake/attacker.ts'
 import type { MuxerPair } from '../fake/native-pair.ts'
 
 const MIB = 1024 * 1024
+/** The budget of a node, for attackers, victims and honest peers in this one process. */
+const MAX_GROWTH_BYTES = 256 * MIB
+const SILENT_PEERS = 64
 const LIMITS = { maxInboundStreams: 256, maxOutboundStreams: 256, maxStreamWindowBytes: 2 * MIB } as const
 
 const wait = async (ms: number): Promise<void> => await new Promise((settle) => setTimeout(settle, ms))
@@ -158,8 +161,8 @@ for (const stack of stacks)
     for (const [name, code, run] of attacks)
       it(`${name}: is cut with ${code}, alone`, { timeout: 120_000 }, async () => {
         const others = await honest(8)
-        const { attacker, victim } = await meet()
         const rssBefore = process.memoryUsage.rss()
+        const { attacker, victim } = await meet()
         const [error] = await Promise.all([
           victim.ended,
           run(attacker),
@@ -169,12 +172,12 @@ for (const stack of stacks)
         for (const { dialler, listener } of others)
           assert.deepEqual([dialler.status, listener.status], ['open', 'open'])
         await Promise.all(others.map(async ({ dialler }) => await roundTrip(dialler, 1_000)))
-        const grown = process.memoryUsage.rss() - rssBefore
-        assert.ok(grown < 256 * MIB, `${grown} bytes more`)
+        assertGrowth(rssBefore)
       })
 
     it('opens streams beyond the limit and reads the refusals: has its streams and no more', async () => {
       const others = await honest(8)
+      const rssBefore = process.memoryUsage.rss()
       const { attacker, victim } = await meet()
       let opened = 0
       victim.muxer.addEventListener('stream', () => (opened += 1))
@@ -187,6 +190,17 @@ for (const stack of stacks)
       while (refusedBytes < 500 * 12) await wait(2)
       assert.deepEqual([opened, victim.muxer.streams.length], [LIMITS.maxInboundStreams, LIMITS.maxInboundStreams])
       assert.equal(victim.muxer.status, 'open')
+      assertGrowth(rssBefore)
+    })
+
+    it(`says nothing, on ${SILENT_PEERS} connections: has them, and the others go on`, async () => {
+      const others = await honest(8)
+      const rssBefore = process.memoryUsage.rss()
+      const silent: Victim[] = []
+      for (let i = 0; i < SILENT_PEERS; i++) silent.push((await meet()).victim)
+      await Promise.all(others.map(async ({ dialler }) => await roundTrip(dialler, 256 * 1024)))
+      for (const { muxer } of silent) assert.equal(muxer.status, 'open')
+      assertGrowth(rssBefore)
     })
 
     it(
@@ -194,6 +208,7 @@ for (const stack of stacks)
       { timeout: 120_000 },
       async () => {
         const others = await honest(100)
+        const rssBefore = process.memoryUsage.rss()
         const { attacker, victim } = await meet()
         // All the room a stream can have: what stops the writer is that nobody takes its bytes.
         const appeared = once(victim.muxer as unknown as EventTarget, 'stream') as Promise<[{ detail: Stream }]>
@@ -211,6 +226,7 @@ for (const stack of stacks)
         // What the system takes for two sockets, and half a megabyte of ours.
         assert.ok(sentBytes < 48 * MIB, `${sentBytes} bytes were taken for one that reads nothing`)
         assert.equal(victim.muxer.status, 'open')
+        assertGrowth(rssBefore)
         attacker.socket.destroy()
         await victim.ended
       },
@@ -221,6 +237,11 @@ function start(stack: (typeof stacks)[number]): { factory: StreamMuxerFactory; s
   if (stack === 'typescript') return { factory: typescriptMuxer(LIMITS)(), stop: () => undefined }
   const engine = startTestEngine(stack)
   return { factory: nativeFactory(engine, { ...LIMITS, fallback: refusal }), stop: () => engine.stop() }
+}
+
+function assertGrowth(rssBefore: number): void {
+  const grown = process.memoryUsage.rss() - rssBefore
+  assert.ok(grown < MAX_GROWTH_BYTES, `${grown} bytes more`)
 }
 
 /** Sends back what comes. */
