@@ -31,6 +31,8 @@ export const dhtVariants = ['nzcore', 'kad-dht'] as const
 export type DhtVariant = (typeof dhtVariants)[number]
 
 const LOOKUP_TIMEOUT_MS = 60_000
+/** Both ping each connection. Stock nodes would do it every ten seconds, which alone is more than two processors can do. */
+const KEEP_ALIVE_MS = 60_000
 /** For connections of a hundred nodes that start on one machine. */
 const PATIENT_MS = 300_000
 /** For one request, connecting included, while the processors are busy with the others. */
@@ -50,8 +52,7 @@ async function startOwn(bootstrap: readonly string[]): Promise<DhtNode> {
         native: 'off',
         // All come from one address, of which a node would let in 64.
         limits: { ...localLimits, maxConnectionsPerAddress: MANY },
-        // Stock nodes ping nobody.
-        keepAliveIntervalMs: 60_000,
+        keepAliveIntervalMs: KEEP_ALIVE_MS,
         keepAliveTimeoutMs: PATIENT_QUERY_MS,
         handshakeTimeoutMs: PATIENT_QUERY_MS,
         dialTimeoutMs: PATIENT_QUERY_MS,
@@ -158,6 +159,7 @@ async function createStock() {
       inboundUpgradeTimeout: PATIENT_MS,
       dialTimeout: PATIENT_MS,
     },
+    connectionMonitor: { pingInterval: KEEP_ALIVE_MS, abortConnectionOnPingFailure: false },
     services: {
       identify: identify(),
       ping: ping(),

@@ -48,7 +48,7 @@ function find(services: AnsweringServices, payload: Uint8Array, peerId: string):
   const request = decodeFind(payload)
   if (request === null) throw discoveryErrors.NZ_DISCOVERY_PROTOCOL()
   if (request.own !== null) meet(services, peerId, request.own)
-  dht.table.asked(peerId, services.clock.monotonicMs())
+  dht.askedBy(peerId)
   const closer = dht.table
     .closest(placeOf(request.target), K * 2, { forOthers: true })
     .filter((entry) => entry.peerId !== peerId && typeof dht.contacts.read(entry.record.bytes) !== 'string')
@@ -76,6 +76,7 @@ function store(services: AnsweringServices, payload: Uint8Array, peerId: string)
   requireRate(services, peerId)
   const items = decodeStore(payload)
   if (items === null) throw discoveryErrors.NZ_DISCOVERY_PROTOCOL()
+  services.dht.askedBy(peerId)
   services.dht.answered += 1
   return encodeStored(items.map((item) => storeOne(services, item, peerId)))
 }

@@ -35,7 +35,11 @@ export const discoveryConfig = z.strictObject({
   queryTimeoutMs: milliseconds(4_000, 10, 'for one node that is asked, connecting included'),
   lookupTimeoutMs: milliseconds(15_000, 10, 'for one lookup'),
   intervalMs: milliseconds(60_000, 100, 'between two rounds of looking after the table'),
-  idleMs: milliseconds(300_000, 100, 'a node that was not heard of for this long is asked if it is there'),
+  idleMs: milliseconds(
+    300_000,
+    100,
+    'a node that was not heard of for this long is asked if it is there; one that has been there for long, after up to eight times as long',
+  ),
   serviceTtlMs: milliseconds(
     300_000,
     3_000,
@@ -43,6 +47,11 @@ export const discoveryConfig = z.strictObject({
   ),
   lan,
   maxConnections: z.int().min(4).max(512).default(48).describe('connections kept open for lookups alone'),
+  connectionIdleMs: milliseconds(
+    600_000,
+    100,
+    'a connection opened for lookups that was not used for this long is ended',
+  ),
   maxRecords: z.int().min(64).max(16_384).default(16_384).describe('records kept for others'),
 })
 

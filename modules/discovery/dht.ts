@@ -100,11 +100,12 @@ export class Dht {
   /**
    * Asks a peer for itself and for who is near `target`, which is this node's place unless given: the first words with a
    * peer, and whether it is still there.
+   * @returns the places of those it told of, nearest to `target` first; `null` when it did not answer
    */
   async greet(
     peer: Askable,
     { target = this.self, signal }: { readonly target?: Place; readonly signal: AbortSignal },
-  ): Promise<boolean> {
+  ): Promise<readonly Place[] | null> {
     const { clock } = this.#services
     const request = { target: bytesOfPlace(target), wantsRecords: false, wantsOwn: true }
     try {
@@ -114,13 +115,12 @@ export class Dht {
       if (typeof own === 'string') this.refuse(peer.peerId, own)
       else if (own !== null && own.peerId === peer.peerId) this.table.heard(own, { isProven })
       this.table.answered(peer.peerId, { atMs: clock.monotonicMs(), rttMs, isProven })
-      for (const bytes of answer.closer) this.#hearOf(bytes)
-      return true
+      return answer.closer.flatMap((bytes) => this.#hearOf(bytes) ?? [])
     } catch {
-      if (signal.aborted) return false
+      if (signal.aborted) return null
       this.#count(false)
       this.table.failed(peer.peerId)
-      return false
+      return null
     }
   }
 
@@ -189,10 +189,22 @@ export class Dht {
     return this.#services.network.peer(peerId)?.state === 'connected'
   }
 
-  /** The connection has ended: when the peer comes back it is told anew, and somebody should look whether it is there. */
+  /**
+   * The connection has ended: when the peer comes back it is told anew, and unless the end was to be expected, somebody
+   * should look whether it is there.
+   */
   disconnected(peerId: string): void {
     this.#told.delete(peerId)
-    this.table.doubted(peerId)
+    // Events come later than what they tell of.
+    if (this.isConnected(peerId)) return
+    const heardAtMs = this.table.get(peerId)?.answeredAtMs ?? null
+    if (!this.#services.opened.closed(peerId, heardAtMs)) this.table.doubted(peerId)
+  }
+
+  /** A peer has asked something: it is there. */
+  askedBy(peerId: string): void {
+    this.table.asked(peerId, this.#services.clock.monotonicMs())
+    this.#services.opened.asked(peerId)
   }
 
   counters(): DiscoveryCounters {
@@ -206,12 +218,16 @@ export class Dht {
     }
   }
 
-  #hearOf(bytes: Uint8Array): void {
+  /** @returns where the peer stands that the record speaks of, this node as well; `null` when nobody can be read from it */
+  #hearOf(bytes: Uint8Array): Place | null {
     const contact = this.contacts.read(bytes)
+    if (typeof contact === 'string') return null
+    const { peerId, place, addresses } = contact
     const { network } = this.#services
-    if (typeof contact === 'string' || contact.peerId === network.peerId || network.isRefused(contact.peerId)) return
-    if (contact.addresses.length === 0 || !this.table.wants(contact)) return
+    if (peerId === network.peerId || network.isRefused(peerId) || addresses.length === 0) return place
+    if (!this.table.wants(contact)) return place
     if (typeof this.contacts.readVerified(bytes) !== 'string') this.table.heard(contact, { isProven: false })
+    return place
   }
 
   #count(isAnswered: boolean): void {

@@ -82,7 +82,7 @@ export default defineModule({
           const ownRecord = () => own.peerRecord()
           answerRequests({ dht, network, clock, rate, verify: parts.verify, ownRecord }, { signal })
         }
-        events.on(networkEvents.peerDisconnected, ({ peerId }) => parts.gone(peerId), { signal })
+        events.on(networkEvents.peerDisconnected, ({ peerId }) => dht.disconnected(peerId), { signal })
         events.on(networkEvents.peerConnected, ({ peerId }) => parts.met(peerId), { signal })
         network.addAddressSource(
           async (peerId, limit) => {
@@ -134,7 +134,13 @@ function assemble(context: ModuleContext, required: Required, config: DiscoveryC
   const signer = Buffer.from(identity.self.nodePublicKey).toString('hex')
   const verify: Verify = (...args) => identity.verify(...args)
   const isWanted = (peerId: string): boolean => isContact(required.contacts, peerId)
-  const opened = new OpenedConnections({ network, clock, log, isWanted }, { max: config.maxConnections })
+  const opened = new OpenedConnections(
+    { network, clock, log, isWanted },
+    {
+      max: config.maxConnections,
+      idleMs: config.connectionIdleMs,
+    },
+  )
   const own = new OwnRecords({
     dht: () => dht,
     addresses: () => network.addresses(),
@@ -161,7 +167,7 @@ function assemble(context: ModuleContext, required: Required, config: DiscoveryC
   )
   const memory = new TableMemory({ storage, log })
   const introducers = (): readonly Askable[] => introducersOf(required, config)
-  const tending = new Tending({ dht, own, memory, introducers, clock, random, events, log }, config, { signal })
+  const tending = new Tending({ dht, own, memory, opened, introducers, clock, random, events, log }, config, { signal })
   const search = new PeerSearch({
     dht,
     clock,
@@ -170,16 +176,12 @@ function assemble(context: ModuleContext, required: Required, config: DiscoveryC
   })
   const services = servicesOf(context, required, { dht, own, search }, config)
   const discovery = createDiscovery({ mode: config.mode, dht, own, services, clock, onFound: () => undefined }, search)
-  const gone = (peerId: string): void => {
-    opened.closed(peerId)
-    dht.disconnected(peerId)
-  }
   /** Whoever is connected for another reason may know others, too; who asks introduces itself. */
   const met = (peerId: string): void => {
     if (dht.table.size >= K) return
     if (opened.has(peerId) || dht.table.get(peerId)?.answeredAtMs != null) return
-    void dht.greet({ peerId, addresses: [] }, { signal }).then((isThere) => {
-      if (isThere && dht.table.size > 0) tending.wake()
+    void dht.greet({ peerId, addresses: [] }, { signal }).then((told) => {
+      if (told !== null && dht.table.size > 0) tending.wake()
     })
   }
   const lan = lanOf(context, { dht, own, tending, peerId: network.peerId }, config)
@@ -189,7 +191,7 @@ function assemble(context: ModuleContext, required: Required, config: DiscoveryC
     onOffered: ({ id, introducer, peerId, name }) =>
       events.emit(discoveryEvents.introduced, { id, introducer, peerId, name }),
   })
-  return { introductions, dht, own, tending, search, lan, discovery, verify, gone, met }
+  return { introductions, dht, own, tending, search, lan, discovery, verify, met }
 }
 
 function lanOf(

@@ -1,11 +1,13 @@
-/** Keeps the table alive: joins by whoever is known, asks the silent, refreshes, renews what this node has published. */
+/** Keeps the table alive: joins by whoever is known, surveys who there is, asks the silent, renews what this node has published. */
 import { backoffDelayMs, isNzError } from '../../kernel/index.ts'
-import { commonBits, placeOf } from '../../protocols/discovery/distance.ts'
+import { commonBits } from '../../protocols/discovery/distance.ts'
+import { Survey } from '../../protocols/discovery/survey.ts'
 import { discoveryEvents } from './service.ts'
 import type { Clock, EventBus, Logger, Random, Timer } from '../../kernel/index.ts'
-import type { Place } from '../../protocols/discovery/distance.ts'
+import type { Part } from '../../protocols/discovery/survey.ts'
 import type { TableEntry } from '../../protocols/discovery/routing-table.ts'
 import type { Dht } from './dht.ts'
+import type { OpenedConnections } from './opened-connections.ts'
 import type { OwnRecords } from './own-records.ts'
 import type { Askable } from './query.ts'
 import type { TableMemory } from './table-memory.ts'
@@ -13,24 +15,25 @@ import type { TableMemory } from './table-memory.ts'
 /** Peers that are greeted at once when this node joins, and when it looks after the silent. */
 const GREETED_AT_ONCE = 8
 const MAX_INTRODUCERS = 64
-/** Peers whose silence is looked into in one round. */
-const CHECKED_PER_ROUND = 8
-/** Such batches in one round, as long as a quarter of them is silent. */
+/** Peers whose silence is looked into in a round that finds nobody gone. */
+export const CHECKED_PER_ROUND = 4
+/** Further batches of GREETED_AT_ONCE in one round, as long as a quarter of them is silent. */
 const MAX_BATCHES = 32
-/** Intervals between two lookups for somewhere. */
-const INTERVALS_PER_REFRESH = 5
-/** Buckets that are filled when a node joins, and when there is news. */
-const MAX_FILLED_BUCKETS = 8
-/** Requests for one of them; two that bring nobody end it. */
-const MAX_FILLING = 16
-/** Unknown peers in one answer that show how much is missing; fewer are somebody who has just come. */
-const MUCH_NEWS = 3
-/** How much sooner the next round comes while the table changes. */
+/** Rounds to the next survey: as many again after each that has brought nobody. */
+const MAX_ROUNDS_BETWEEN_SURVEYS = 32
+/** Rounds to the next lookup for its own place. */
+const ROUNDS_PER_LOOKUP = 32
+/** Peers of one part that are asked until one answers. */
+const ASKED_PER_PART = 2
+/** Entries near a place among which one is chosen to ask. */
+const NEAR = 8
+/** How much sooner the next round comes when somebody was found gone. */
 const HASTE = 6
 
 export interface TendingServices {
   readonly dht: Dht
   readonly own: OwnRecords
+  readonly opened: Pick<OpenedConnections, 'endIdle'>
   readonly memory: TableMemory
   /** Bootstrap nodes and contacts: who is asked when nobody else is known. */
   readonly introducers: () => readonly Askable[]
@@ -52,10 +55,12 @@ export class Tending {
   readonly #signal: AbortSignal
   #timer: Timer | null = null
   #lonelyRounds = 0
-  #checkedAtMs = -Infinity
-  #refreshedAtMs = -Infinity
-  #isChanging = true
-  #sizeBefore = 0
+  #roundsToSurvey = 0
+  #roundsBetweenSurveys = 1
+  #roundsToLookup = ROUNDS_PER_LOOKUP
+  /** Peers that came into the table before this round. */
+  #enteredBefore = 0
+  #isHasty = false
   #hasJoined = false
 
   constructor(services: TendingServices, options: TendingOptions, { signal }: { readonly signal: AbortSignal }) {
@@ -81,27 +86,25 @@ export class Tending {
   }
 
   async #round(): Promise<void> {
-    const { dht, own, memory, log } = this.#services
+    const { dht, own, opened, memory, clock, log } = this.#services
     const signal = this.#signal
     this.#timer = null
+    this.#isHasty = false
     try {
       if (dht.table.size === 0) await this.#greetIntroducers()
       if (dht.table.size > 0) {
-        if (!this.#hasJoined) await this.#join()
-        else if ((await this.#fill(this.#anyBucket(), 1)) >= MUCH_NEWS) await this.#fillAll()
-        if (this.#isDue(this.#checkedAtMs, 1)) await this.#checkSilent()
-        if (this.#isDue(this.#refreshedAtMs, INTERVALS_PER_REFRESH)) await this.#refreshOne()
+        if (this.#hasJoined) await this.#tend()
+        else await this.#join()
         await own.renew({ signal })
         await memory.keep(dht.table)
       }
-      dht.store.sweep(this.#services.clock.nowMs())
+      opened.endIdle()
+      dht.store.sweep(clock.nowMs())
     } catch (error) {
       if (signal.aborted) return
       if (!isNzError(error)) log.warn('discovery.roundFailed', { error })
       else log.debug('discovery.roundFailed', { error })
     }
-    this.#isChanging = dht.table.size !== this.#sizeBefore
-    this.#sizeBefore = dht.table.size
     this.#schedule(this.#delayMs())
   }
 
@@ -111,7 +114,7 @@ export class Tending {
     const { intervalMs } = this.#options
     if (dht.table.size > 0) {
       this.#lonelyRounds = 0
-      return (this.#isChanging ? intervalMs / HASTE : intervalMs) * (0.75 + random.unit() / 2)
+      return (this.#isHasty ? intervalMs / HASTE : intervalMs) * (0.75 + random.unit() / 2)
     }
     this.#lonelyRounds += 1
     return Math.min(
@@ -121,115 +124,115 @@ export class Tending {
   }
 
   async #greetIntroducers(): Promise<void> {
-    const { dht, introducers, memory } = this.#services
+    const { introducers, memory } = this.#services
     this.#hasJoined = false
     const known = [...introducers(), ...(await memory.read())].slice(0, MAX_INTRODUCERS)
-    await this.#greetAll(known)
-    if (dht.table.size === 0) return
-    await this.#join()
+    await this.#greetAll(known.map((peer) => ({ peer })))
   }
 
-  /** Finds its own neighbours, then, by asking those, others in each distance. */
+  /** Finds its own neighbours, then others in each distance. */
   async #join(): Promise<void> {
     const { dht, events } = this.#services
     const signal = this.#signal
     await dht.walk(dht.self, { wantsRecords: false, signal })
-    await this.#fillAll()
-    this.#checkedAtMs = this.#refreshedAtMs = this.#services.clock.monotonicMs()
+    await this.#survey()
+    this.#enteredBefore = dht.table.entered
+    this.#roundsToSurvey = this.#roundsBetweenSurveys = 1
+    this.#roundsToLookup = ROUNDS_PER_LOOKUP
     this.#hasJoined = true
     events.emit(discoveryEvents.joined, { tableSize: dht.table.size })
   }
 
-  /**
-   * Asks peers that are connected anyway who stands in a bucket: some requests, where a lookup would need connections to
-   * everybody near a place. @returns how many came
-   */
-  async #fill(bucket: number, requests: number): Promise<number> {
-    const { dht, random } = this.#services
-    const sizeAtFirst = dht.table.size
-    let inVain = 0
-    for (let sent = 0; sent < requests && inVain < 2; sent++) {
-      const proven = dht.table.entries().filter(({ state }) => state === 'proven')
-      const connected = proven.filter(({ peerId }) => dht.isConnected(peerId))
-      const able = connected.length > 0 ? connected : proven
-      const peer = able[Math.floor(random.unit() * able.length)]
-      if (peer === undefined || this.#signal.aborted) break
-      const sizeBefore = dht.table.size
-      await dht.greet(askableOf(peer), { target: this.#placeAt(bucket), signal: this.#signal })
-      if (dht.table.size <= sizeBefore) inVain += 1
+  async #tend(): Promise<void> {
+    const { dht } = this.#services
+    await this.#checkSilent()
+    if (this.#isHasty) return
+    this.#roundsToSurvey -= 1
+    this.#roundsToLookup -= 1
+    const isNews = dht.table.entered > this.#enteredBefore
+    if (isNews || this.#roundsToSurvey <= 0) {
+      await this.#survey()
+      const hasBrought = dht.table.entered > this.#enteredBefore
+      this.#roundsBetweenSurveys = hasBrought ? 1 : Math.min(this.#roundsBetweenSurveys * 2, MAX_ROUNDS_BETWEEN_SURVEYS)
+      this.#roundsToSurvey = this.#roundsBetweenSurveys
     }
-    return dht.table.size - sizeAtFirst
+    if (this.#roundsToLookup <= 0) {
+      this.#roundsToLookup = ROUNDS_PER_LOOKUP
+      await dht.walk(dht.self, { wantsRecords: false, signal: this.#signal })
+    }
+    this.#enteredBefore = dht.table.entered
   }
 
-  async #fillAll(): Promise<void> {
-    for (let at = Math.min(this.#services.dht.table.depth(), MAX_FILLED_BUCKETS) - 1; at >= 0; at--)
-      await this.#fill(at, MAX_FILLING)
+  /** Asks in each part of the space whoever stands there who else does: a lookup would ask everybody near its place. */
+  async #survey(): Promise<void> {
+    const { dht, random } = this.#services
+    const survey = new Survey(dht.self, dht.table.depth(), {
+      randomBytes: (count) => random.bytes(count),
+      hasRoom: (bucket) => dht.table.hasRoom(bucket),
+    })
+    for (let part = survey.next(); part !== null && !this.#signal.aborted; part = survey.next()) {
+      const tried = new Set<string>()
+      for (let left = ASKED_PER_PART; left > 0; left--) {
+        const peer = this.#oneOf(part, tried)
+        if (peer === null) break
+        tried.add(peer.peerId)
+        const told = await dht.greet(askableOf(peer), { target: part.place, signal: this.#signal })
+        if (told === null) continue
+        survey.answered(told)
+        break
+      }
+    }
+  }
+
+  /** Whom to ask of a part: one in it rather than a near one, one that is connected or proven rather than one unknown. */
+  #oneOf({ place, bits }: Part, tried: ReadonlySet<string>): TableEntry | null {
+    const { dht, random } = this.#services
+    const near = dht.table.closest(place, NEAR).filter(({ peerId }) => !tried.has(peerId))
+    const there = near.filter((entry) => commonBits(entry.place, place) >= bits)
+    const proven = there.filter(({ state }) => state === 'proven')
+    const connected = proven.filter(({ peerId }) => dht.isConnected(peerId))
+    const able = [connected, proven, there].find(({ length }) => length > 0)
+    return able?.[Math.floor(random.unit() * able.length)] ?? near[0] ?? null
   }
 
   /**
-   * Looks after the silent. Where many are gone, all are asked; but not while nobody at all is connected, when rather
-   * this node has lost its network.
+   * Looks after the silent, and hears of whoever is new beside them. Where many are gone, all are asked that were not
+   * heard of since the last round; but not while nobody at all is connected, when rather this node has lost its network.
    */
   async #checkSilent(): Promise<void> {
     const { dht, clock } = this.#services
+    const { idleMs, intervalMs } = this.#options
     const isConnected = (peerId: string): boolean => dht.isConnected(peerId)
-    this.#checkedAtMs = clock.monotonicMs()
-    for (let batch = 0; batch < MAX_BATCHES && !this.#signal.aborted; batch++) {
-      const { idleMs } = this.#options
-      const silent = dht.table.idle(clock.monotonicMs(), { idleMs, count: CHECKED_PER_ROUND, isConnected })
-      const answers = await this.#greetAll(silent.map(askableOf))
+    for (let batch = 0; batch <= MAX_BATCHES && !this.#signal.aborted; batch++) {
+      const isUrgent = batch > 0
+      const silent = dht.table.idle(clock.monotonicMs(), {
+        idleMs: isUrgent ? Math.min(intervalMs, idleMs) : idleMs,
+        count: isUrgent ? GREETED_AT_ONCE : CHECKED_PER_ROUND,
+        isConnected,
+        isUrgent,
+      })
+      const answers = await this.#greetAll(silent.map((entry) => ({ peer: askableOf(entry), target: entry.place })))
       const gone = answers.filter((isThere) => !isThere).length
-      if (gone === 0 || gone * 4 < answers.length) return
-      if (!dht.table.entries().some(({ peerId }) => isConnected(peerId))) return
+      if (gone > 0) this.#isHasty = dht.table.entries().some(({ peerId }) => isConnected(peerId))
+      if (gone === 0 || gone * 4 < answers.length || !this.#isHasty) return
     }
   }
 
-  async #refreshOne(): Promise<void> {
-    this.#refreshedAtMs = this.#services.clock.monotonicMs()
-    await this.#services.dht.walk(this.#placeAt(this.#anyBucket()), { wantsRecords: false, signal: this.#signal })
-  }
-
-  /** Whether `intervals` have passed, or nearly: rounds do not come to the millisecond. */
-  #isDue(sinceMs: number, intervals: number): boolean {
-    return this.#services.clock.monotonicMs() - sinceMs >= this.#options.intervalMs * (intervals - 0.5)
-  }
-
-  #anyBucket(): number {
-    const { dht, random } = this.#services
-    return Math.floor(random.unit() * (dht.table.depth() + 1))
-  }
-
-  async #greetAll(peers: readonly Askable[]): Promise<readonly boolean[]> {
+  async #greetAll(
+    greetings: readonly { readonly peer: Askable; readonly target?: TableEntry['place'] }[],
+  ): Promise<readonly boolean[]> {
+    const { dht } = this.#services
+    const signal = this.#signal
     const answers: boolean[] = []
-    for (let at = 0; at < peers.length && !this.#signal.aborted; at += GREETED_AT_ONCE)
+    for (let at = 0; at < greetings.length && !signal.aborted; at += GREETED_AT_ONCE) {
+      const some = greetings.slice(at, at + GREETED_AT_ONCE)
       answers.push(
         ...(await Promise.all(
-          peers
-            .slice(at, at + GREETED_AT_ONCE)
-            .map(async (peer) => await this.#services.dht.greet(peer, { signal: this.#signal })),
+          some.map(async ({ peer, target = dht.self }) => (await dht.greet(peer, { target, signal })) !== null),
         )),
       )
-    return answers
-  }
-
-  /** A random place that shares exactly `bits` leading bits with this node's. */
-  #placeAt(bits: number): Place {
-    const { dht, random } = this.#services
-    const place = placeOf(random.bytes(32))
-    for (let at = 0; at < 8; at++) {
-      const first = at * 32
-      if (first + 32 <= bits) place[at] = dht.self[at] ?? 0
-      else if (first <= bits) {
-        const own = dht.self[at] ?? 0
-        const kept = bits - first
-        const mask = kept === 0 ? 0 : (0xffff_ffff << (32 - kept)) >>> 0
-        const flipped = (1 << (31 - kept)) >>> 0
-        const rest = ((0xffff_ffff >>> kept) & ~flipped) >>> 0
-        place[at] = ((own & mask) | (~own & flipped) | ((place[at] ?? 0) & rest)) >>> 0
-      }
     }
-    if (commonBits(place, dht.self) !== bits) throw new RangeError('the place is elsewhere')
-    return place
+    return answers
   }
 }
 

@@ -45,3 +45,12 @@ export function fractionBetween(a: Place, b: Place): number {
   const low = ((a[1] ?? 0) ^ (b[1] ?? 0)) >>> 0
   return (high + low / 2 ** 32) / 2 ** 32
 }
+
+/** The bit at a position from the highest, 0. */
+export function bitOf(place: Place, bit: number): number {
+  return ((place[bit >> 5] ?? 0) >>> (31 - (bit & 31))) & 1
+}
+
+export function flipBit(place: Place, bit: number): void {
+  place[bit >> 5] = ((place[bit >> 5] ?? 0) ^ (1 << (31 - (bit & 31)))) >>> 0
+}

@@ -26,6 +26,10 @@ export const MAX_RANGE_PER_TABLE = 16
 export const MAX_FAILURES = 2
 /** How much longer a connected peer may be silent before it is asked: its record has to be renewed all the same. */
 export const CONNECTED_IDLE_FACTOR = 4
+/** How much longer one may be that has been there for long; its record is current for longer than that. */
+export const MAX_PATIENCE = 8
+/** Buckets that a survey asks for: those of the whole space but the 256th part around the node. */
+export const MAX_SURVEYED_BUCKETS = 8
 
 /** Ways of a lookup that share no node. */
 export const PATHS = 3

@@ -2,7 +2,7 @@
  * One iterative lookup (NZ-DISCOVERY-01 §6): several ways that share no node walk towards a target; then the nearest of
  * all are asked. Sans-I/O: `next` says whom to ask, `answered` and `failed` say what became of it.
  */
-import { commonBits, compareDistance, fractionBetween } from './distance.ts'
+import { bitOf, commonBits, compareDistance, flipBit, fractionBetween } from './distance.ts'
 import {
   CELLS,
   CROWDED_FACTOR,
@@ -244,12 +244,4 @@ export class Lookup<N extends Node> {
       this.#byPeer.delete(each.node.peerId)
     }
   }
-}
-
-function bitOf(place: Place, bit: number): number {
-  return ((place[bit >> 5] ?? 0) >>> (31 - (bit & 31))) & 1
-}
-
-function flipBit(place: Place, bit: number): void {
-  place[bit >> 5] = ((place[bit >> 5] ?? 0) ^ (1 << (31 - (bit & 31)))) >>> 0
 }

@@ -8,6 +8,7 @@ import {
   FIRST_BUCKET,
   K,
   MAX_FAILURES,
+  MAX_PATIENCE,
   MAX_RANGE_PER_BUCKET,
   MAX_RANGE_PER_TABLE,
   MAX_REPLACEMENTS,
@@ -30,6 +31,8 @@ export interface TableEntry extends Contact {
   readonly failures: number
   /** Monotonic, of its last answer or request; `null` before the first. */
   readonly answeredAtMs: number | null
+  /** Of the first answer after which it left none out; `null` before. */
+  readonly thereSinceMs: number | null
   /** Its connection has ended since: it may be gone. */
   readonly isDoubted: boolean
   readonly rttMs: number | null
@@ -48,6 +51,7 @@ export class RoutingTable {
   readonly #buckets = new Map<number, Bucket>()
   readonly #byPeer = new Map<string, Mutable>()
   readonly #ranges = new Map<string, number>()
+  #entered = 0
 
   constructor(self: Place) {
     this.#self = self
@@ -55,6 +59,11 @@ export class RoutingTable {
 
   get size(): number {
     return this.#byPeer.size
+  }
+
+  /** How many have ever become entries. */
+  get entered(): number {
+    return this.#entered
   }
 
   get(peerId: string): TableEntry | undefined {
@@ -80,6 +89,7 @@ export class RoutingTable {
       state: isProven ? 'proven' : 'heard',
       failures: 0,
       answeredAtMs: null,
+      thereSinceMs: null,
       isDoubted: false,
       rttMs: null,
     }
@@ -115,6 +125,7 @@ export class RoutingTable {
     if (entry === undefined) return
     entry.failures = 0
     entry.answeredAtMs = atMs
+    entry.thereSinceMs ??= atMs
     entry.isDoubted = false
     entry.rttMs = rttMs
     if (isProven) entry.state = 'proven'
@@ -125,10 +136,11 @@ export class RoutingTable {
     const entry = this.#byPeer.get(peerId)
     if (entry?.state !== 'proven') return
     entry.answeredAtMs = atMs
+    entry.thereSinceMs ??= atMs
     entry.isDoubted = false
   }
 
-  /** The connection to the peer has ended, which both mean: that it is gone, and that it had too many. */
+  /** The connection to the peer has ended without a reason that this node knows of: it may be gone. */
   doubted(peerId: string): void {
     const entry = this.#byPeer.get(peerId)
     if (entry !== undefined) entry.isDoubted = true
@@ -139,6 +151,7 @@ export class RoutingTable {
     const entry = this.#byPeer.get(peerId)
     if (entry === undefined) return
     entry.failures += 1
+    entry.thereSinceMs = null
     if (entry.failures < MAX_FAILURES && entry.answeredAtMs !== null) return
     const bucket = this.#bucket(commonBits(this.#self, entry.place))
     this.#leave(bucket, entry)
@@ -157,8 +170,9 @@ export class RoutingTable {
   }
 
   /**
-   * Up to `count` entries that were not heard of for `idleMs`, or whose connection has ended; connected ones, of which
-   * the network would know, after CONNECTED_IDLE_FACTOR times as long. The doubted and the longest silent come first.
+   * Up to `count` entries that were not heard of for `idleMs`, or that are doubted. Unless `isUrgent`, one that has been
+   * there for longer may be silent as long as it has been there, up to MAX_PATIENCE times `idleMs`. Who is connected, of
+   * whom the network would know, may be silent CONNECTED_IDLE_FACTOR times. The doubted and the longest silent come first.
    */
   idle(
     nowMs: number,
@@ -166,17 +180,29 @@ export class RoutingTable {
       idleMs,
       count,
       isConnected = () => false,
-    }: { readonly idleMs: number; readonly count: number; readonly isConnected?: (peerId: string) => boolean },
+      isUrgent = false,
+    }: {
+      readonly idleMs: number
+      readonly count: number
+      readonly isConnected?: (peerId: string) => boolean
+      readonly isUrgent?: boolean
+    },
   ): TableEntry[] {
     const since = ({ answeredAtMs, isDoubted }: TableEntry): number =>
       isDoubted ? -Infinity : (answeredAtMs ?? -Infinity)
     return [...this.#byPeer.values()]
       .filter((entry) => {
         const silentMs = nowMs - since(entry)
-        return silentMs >= idleMs * CONNECTED_IDLE_FACTOR || (silentMs >= idleMs && !isConnected(entry.peerId))
+        if (silentMs < (isUrgent ? idleMs : patienceMs(entry, idleMs))) return false
+        return silentMs >= idleMs * CONNECTED_IDLE_FACTOR || !isConnected(entry.peerId)
       })
       .toSorted((a, b) => byTime(since(a), since(b)))
       .slice(0, count)
+  }
+
+  /** Whether an unknown peer of this bucket would become an entry. */
+  hasRoom(bucket: number): boolean {
+    return (this.#buckets.get(bucket)?.entries.length ?? 0) < capacityOf(bucket)
   }
 
   /** How many nodes there seem to be, from how dense they stand around this one. */
@@ -199,6 +225,7 @@ export class RoutingTable {
   }
 
   #enter(bucket: Bucket, entry: Mutable): void {
+    this.#entered += 1
     bucket.entries.push(entry)
     this.#byPeer.set(entry.peerId, entry)
     if (entry.range !== null) this.#ranges.set(entry.range, (this.#ranges.get(entry.range) ?? 0) + 1)
@@ -233,11 +260,18 @@ export class RoutingTable {
   }
 }
 
+/** How long an entry may be silent: as long as it has been there without a break, within bounds. */
+function patienceMs({ answeredAtMs, thereSinceMs }: TableEntry, idleMs: number): number {
+  const thereMs = (answeredAtMs ?? 0) - (thereSinceMs ?? answeredAtMs ?? 0)
+  return Math.min(Math.max(thereMs, idleMs), idleMs * MAX_PATIENCE)
+}
+
 /** As `a - b`, also of two that are -Infinity. */
 function byTime(a: number, b: number): number {
   return a === b ? 0 : a - b
 }
 
-function capacityOf(at: number): number {
+/** How many entries the bucket with `at` shared bits holds. */
+export function capacityOf(at: number): number {
   return at > 8 ? K : Math.max(K, FIRST_BUCKET >> at)
 }

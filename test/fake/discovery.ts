@@ -11,7 +11,7 @@ import { fakeIdentity } from './identity.ts'
 import { createFakeNetwork } from './network.ts'
 import { memoryDisk, openStore } from './storage.ts'
 import { trustingAll } from './trust.ts'
-import type { Clock } from '../../kernel/index.ts'
+import type { Clock, EventBus } from '../../kernel/index.ts'
 import type { Contact } from '../../modules/contacts/service.ts'
 import type { FakeNetwork } from './network.ts'
 import type { FakeDisk } from './storage.ts'
@@ -46,13 +46,14 @@ export async function startDiscoveryNode(init: DiscoveryNodeInit): Promise<Disco
   const contacts = bookOf(known)
   const { peerId } = identity.self
   const storage = await openStore({ disk })
+  const events: Pick<EventBus, 'emit'> = { emit: (...args) => kernel.events.emit(...args) }
   const kernel: Kernel = new Kernel({
     modules: [discoveryModule],
     config: { discovery: { bootstrap: bootstrap.map(({ network }) => network.addresses()[0]), ...config } },
     services: [
       provide(ContactsService, contacts),
       provide(IdentityService, identity),
-      provide(NetworkService, mesh.add(peerId)),
+      provide(NetworkService, mesh.add(peerId, { events })),
       provide(StorageService, storage),
       provide(TrustService, { ...trustingAll, explain: (of) => unknownOf(of), ...trust }),
     ],

@@ -35,7 +35,7 @@ export class FakeNode implements NetworkService {
   readonly peerId: string
   readonly #mesh: FakeMesh
   readonly #address: string
-  readonly #events: EventBus | undefined
+  readonly #events: Pick<EventBus, 'emit'> | undefined
   readonly #links = new Map<string, Link>()
   readonly #known = new Map<string, string>()
   readonly #rttMs = new Map<string, number>()
@@ -48,7 +48,7 @@ export class FakeNode implements NetworkService {
   readonly #sources = new Set<AddressSource>()
   #opened = 0
 
-  constructor(mesh: FakeMesh, peerId: string, address: string, events: EventBus | undefined) {
+  constructor(mesh: FakeMesh, peerId: string, address: string, events: Pick<EventBus, 'emit'> | undefined) {
     this.#mesh = mesh
     this.peerId = peerId
     this.#address = address

@@ -24,7 +24,7 @@ export interface FakeNetworkInit {
 
 export interface FakeNetwork {
   /** A new node of the mesh, reachable by everyone who knows its address. Emits its events on `events`. */
-  add(peerId: string, options?: { readonly events?: EventBus }): NetworkService
+  add(peerId: string, options?: { readonly events?: Pick<EventBus, 'emit'> }): NetworkService
   /** Takes the node off the mesh; its connections break. */
   remove(peerId: string): void
   /** Breaks the connection of the two and refuses new ones until `heal`. */
@@ -57,7 +57,7 @@ class Mesh implements FakeMesh {
     this.windowBytes = windowBytes
   }
 
-  add(peerId: string, events?: EventBus): NetworkService {
+  add(peerId: string, events?: Pick<EventBus, 'emit'>): NetworkService {
     if (this.nodes.has(peerId)) throw new Error(`peer is in the mesh already: ${peerId}`)
     const node = new FakeNode(this, peerId, `/ip4/127.0.0.1/tcp/${this.#nextPort++}/p2p/${peerId}`, events)
     this.nodes.set(peerId, node)

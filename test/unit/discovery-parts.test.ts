@@ -7,6 +7,7 @@ import { commonBits, compareDistance, fractionBetween, placeOf } from '../../pro
 import {
   K,
   MAX_CANDIDATES,
+  MAX_PATIENCE,
   MAX_RANGE_ASKED,
   MAX_RANGE_PER_BUCKET,
   MAX_RECORDS_PER_KEY,
@@ -115,6 +116,32 @@ describe('the table', () => {
     table.asked('peer4', 1_300)
     assert.deepEqual(idle(4_099), ['peer3', 'peer2', 'peer4'])
     assert.deepEqual(idle(4_100), ['peer1', 'peer3', 'peer2', 'peer4'])
+  })
+
+  it('is patient with who has been there for long, until many are gone', () => {
+    const table = new RoutingTable(place('self'))
+    table.heard(contact(1), { isProven: true })
+    const idleMs = 1_000
+    const isDue = (nowMs: number, options: { readonly isUrgent?: boolean } = {}): boolean =>
+      table.idle(nowMs, { idleMs, count: 1, ...options }).length > 0
+    const answers = (atMs: number): void => table.answered('peer1', { atMs, rttMs: 1, isProven: true })
+    answers(0)
+    assert.deepEqual([isDue(999), isDue(1_000)], [false, true])
+    // Silent as long as it was there: twice as long with each answer, up to a bound.
+    for (const [atMs, patienceMs] of [
+      [1_000, 1_000],
+      [2_000, 2_000],
+      [4_000, 4_000],
+      [8_000, 8_000],
+      [16_000, MAX_PATIENCE * idleMs],
+    ] as const) {
+      answers(atMs)
+      assert.deepEqual([isDue(atMs + patienceMs - 1), isDue(atMs + patienceMs)], [false, true], `${atMs}`)
+    }
+    assert.equal(isDue(17_000, { isUrgent: true }), true)
+    table.failed('peer1')
+    answers(20_000)
+    assert.equal(isDue(21_000), true)
   })
 
   it('takes a request for life only of a peer that can be asked', () => {
