@@ -6,7 +6,9 @@ import type { DhtVariant } from './dht-nodes.ts'
 import type { DhtOrder, Started, Timed, Usage } from './dht-process.ts'
 
 const START_TIMEOUT_MS = 1_200_000
-const ORDER_TIMEOUT_MS = 120_000
+const ORDER_TIMEOUT_MS = 300_000
+/** More would wait for each other on few processors. */
+const STARTED_AT_ONCE = 5
 /** Nodes of the first processes that all others join by. */
 const BOOTSTRAP_NODES = 3
 
@@ -31,17 +33,21 @@ export class Fleet implements AsyncDisposable {
     this.variant = variant
   }
 
+  /** The first process alone, for the others to join by, then some at a time. */
   async start({ processes, nodes }: { readonly processes: number; readonly nodes: number }): Promise<void> {
-    const bootstrap: string[] = []
-    for (let at = 0; at < processes; at++) {
-      const count = Math.floor(nodes / processes) + (at < nodes % processes ? 1 : 0)
-      const child = this.#fork()
-      this.#members.push({ child, nodes: [] })
-      const order: DhtOrder = { kind: 'start', variant: this.variant, count, bootstrap: [...bootstrap] }
-      const started = (await this.#order(child, order, START_TIMEOUT_MS)) as Started
-      this.#members[at] = { child, nodes: started.nodes }
-      const [first] = started.nodes
-      if (first !== undefined && bootstrap.length < BOOTSTRAP_NODES) bootstrap.push(first.address)
+    const countOf = (at: number): number => Math.floor(nodes / processes) + (at < nodes % processes ? 1 : 0)
+    for (let from = 0; from < processes;) {
+      const to = Math.min(processes, from + (from === 0 ? 1 : STARTED_AT_ONCE))
+      const bootstrap = this.#members.flatMap((member) => member.nodes[0]?.address ?? []).slice(0, BOOTSTRAP_NODES)
+      const starting = Array.from({ length: to - from }, async (_, at) => {
+        const child = this.#fork()
+        this.#members[from + at] = { child, nodes: [] }
+        const order: DhtOrder = { kind: 'start', variant: this.variant, count: countOf(from + at), bootstrap }
+        const started = (await this.#order(child, order, START_TIMEOUT_MS)) as Started
+        this.#members[from + at] = { child, nodes: started.nodes }
+      })
+      await Promise.all(starting)
+      from = to
     }
   }
 

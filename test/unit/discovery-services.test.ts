@@ -2,8 +2,13 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { SimulatedClock } from '../../kernel/index.ts'
+import { decodeFind, encodeFound, FIND_METHOD } from '../../protocols/discovery/messages.ts'
+import { createRecord } from '../../protocols/discovery/record.ts'
 import { startDiscoveryNode, startDiscoveryNodes, stopAll, whileTimePasses, unknownOf } from '../fake/discovery.ts'
+import { fakeIdentity } from '../fake/identity.ts'
 import { createFakeNetwork } from '../fake/network.ts'
+import type { FoundService } from '../../modules/discovery/service.ts'
+import type { Content, RecordBody } from '../../protocols/discovery/record.ts'
 import type { DiscoveryNode } from '../fake/discovery.ts'
 
 const { signal } = new AbortController()
@@ -47,6 +52,62 @@ describe('services', () => {
     await clock.advance(12_000)
     assert.deepEqual(await whileTimePasses(clock, z.discovery.findServices(find)), [])
     await stopAll(nodes.filter((node) => node !== a))
+  })
+
+  it('are taken from no liar: forged, older, over, too large, of another name, all refused and counted', async () => {
+    const { nodes, clock, mesh } = await startDiscoveryNodes(4)
+    const [first, a, , z] = nodes
+    assert.ok(first !== undefined && a !== undefined && z !== undefined)
+    await whileTimePasses(clock, a.discovery.announce(offer, { signal }))
+    const [own] = await whileTimePasses(clock, z.discovery.findServices(find))
+    assert.ok(own !== undefined)
+    const victim = a.identity
+    const liar = fakeIdentity(66)
+    const recordOf = (
+      changes: Partial<RecordBody>,
+      by: Pick<typeof liar, 'self' | 'signAsNode'>,
+      of: Pick<typeof liar, 'self'> = by,
+    ): Uint8Array => {
+      const signer = Buffer.from(of.self.nodePublicKey).toString('hex')
+      const content: Content = { kind: 'service', ...offer, health: 'healthy', capabilities: ['colour', 'pdf'] }
+      const body = { signer, sequence: clock.nowMs(), ttlS: 300, content, ...changes }
+      return createRecord(body, (purpose, message) => by.signAsNode(purpose, message)).bytes
+    }
+    const network = mesh.add(liar.self.peerId)
+    const [address = ''] = network.addresses()
+    const peer: Content = { kind: 'peer', addresses: [address.replace(/\/p2p\/.*/, '')] }
+    // The victim's true record as it was once, which anybody can keep.
+    const older = recordOf({ sequence: own.sequence - 1 }, victim)
+    const lies = [
+      recordOf({ sequence: own.sequence + 1 }, liar, victim),
+      older,
+      recordOf({ sequence: clock.nowMs() - 400_000 }, liar),
+      new Uint8Array(2_049),
+      recordOf({ content: { kind: 'service', ...offer, name: 'scanner', capabilities: [] } }, liar),
+    ]
+    let told = 0
+    const lie = async (payload: Uint8Array): Promise<Uint8Array> => {
+      told += decodeFind(payload)?.wantsRecords === true ? 1 : 0
+      return await Promise.resolve(encodeFound({ records: lies, closer: [], own: recordOf({ content: peer }, liar) }))
+    }
+    network.handleRequests(FIND_METHOD, lie, { signal })
+    await network.connect(z.peerId, { addresses: z.network.addresses(), signal })
+    await clock.advance(1_000)
+    const search = { name: 'printer', capabilities: [], isChecked: false, signal }
+    for (let round = 0; round < 20 && told === 0; round++) {
+      await clock.advance(60_000)
+      const found: readonly FoundService[] = await whileTimePasses(clock, z.discovery.findServices(search))
+      assert.deepEqual(
+        found.map(({ peerId, name }) => [peerId, name]),
+        [[a.peerId, 'printer']],
+      )
+      assert.ok((found[0]?.sequence ?? 0) >= own.sequence)
+    }
+    assert.ok(told > 0, 'the liar was asked')
+    const { refused } = z.discovery.status().counters
+    for (const code of ['FORGED', 'EXPIRED', 'TOO_LARGE', 'WRONG_KEY'])
+      assert.ok((refused[`NZ_DISCOVERY_${code}`] ?? 0) > 0, code)
+    await stopAll(nodes)
   })
 
   it('are announced again after a restart, also when nobody could take them before', async () => {
