@@ -26,7 +26,7 @@ interface Measured {
 
 export const ladder: Scenario = {
   name: 'ladder',
-  limitMs: 1_200_000,
+  limitMs: 2_400_000,
   whyNot() {
     if (!existsSync(PROGRAM)) return 'the test network is not part of the package'
     const asked = `import { whyNoLab } from ${JSON.stringify(join(root, 'test', 'net', 'system.ts'))}; process.stdout.write(whyNoLab() ?? '')`

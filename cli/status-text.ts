@@ -72,6 +72,7 @@ export function statusText(status: NodeStatus, { isFull, nowMs }: StatusView): s
           ...status.addresses,
           backendText(status),
           reachText(status),
+          ...limitsText(status),
         ]
       : status.reachability.verdict === 'unreachable'
         ? [reachText(status)]
@@ -89,6 +90,21 @@ function backendText({ backend: { backend, reason } }: NodeStatus): string {
 /** `reach: punchable: a NAT maps the port alike for all peers; …` */
 function reachText({ reachability: { verdict, why } }: NodeStatus): string {
   return `${verdict === 'unreachable' ? '! ' : ''}reach ${verdict}: ${escapeText(why)}`
+}
+
+/** `limits kept out: 12 connections (full 2, handshake-rate 10) · 3 handshakes for newer ones · 64 streams (protocol-full 64)` */
+function limitsText({ limits: { connectionsRefused, handshakesEvicted, streamsRefused } }: NodeStatus): string[] {
+  const counted = (what: string, reasons: Readonly<Record<string, number>>): string[] => {
+    const count = Object.values(reasons).reduce((sum, each) => sum + each, 0)
+    const each = Object.entries(reasons).map(([reason, times]) => `${reason} ${times}`)
+    return count === 0 ? [] : [`${count} ${what} (${each.join(', ')})`]
+  }
+  const parts = [
+    ...counted('connections', connectionsRefused),
+    ...(handshakesEvicted === 0 ? [] : [`${handshakesEvicted} handshakes for newer ones`]),
+    ...counted('streams', streamsRefused),
+  ]
+  return parts.length === 0 ? [] : [`limits kept out: ${parts.join(' · ')}`]
 }
 
 type Module = NodeStatus['modules'][number]

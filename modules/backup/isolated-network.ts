@@ -103,6 +103,7 @@ export class IsolatedNetwork implements NetworkService {
       connectionsOpened: 0,
       connectionsRefused: {},
       handshakesEvicted: 0,
+      streamsRefused: {},
       bufferedBytes: 0,
       bufferBudgetBytes: 0,
       txBytes: 0,

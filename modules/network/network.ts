@@ -336,6 +336,7 @@ export class Network implements NetworkService {
       connectionsOpened: opened,
       connectionsRefused: gate.refused,
       handshakesEvicted: gate.evicted,
+      streamsRefused: this.#streams.refused,
       bufferedBytes: this.paths.bufferedBytes(),
       bufferBudgetBytes: budget.limitBytes,
       ...bytes,

@@ -115,8 +115,11 @@ export type RequestHandler = (
 
 export interface NetworkCounters {
   readonly connectionsOpened: number
+  /** By reason. */
   readonly connectionsRefused: Readonly<Record<string, number>>
   readonly handshakesEvicted: number
+  /** Of peers that have proven who they are, by reason. */
+  readonly streamsRefused: Readonly<Record<string, number>>
   readonly bufferedBytes: number
   readonly bufferBudgetBytes: number
   readonly txBytes: number

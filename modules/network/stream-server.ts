@@ -6,6 +6,9 @@ import type { PeerStream, StreamHandler } from './service.ts'
 
 const DEFAULT_MAX_STREAMS_PER_PEER = 32
 
+/** As many streams of the protocol are served to the peer as may be, or it holds its whole share of the buffers. */
+export type StreamRefusal = 'protocol-full' | 'buffers-full'
+
 interface Served {
   readonly handler: StreamHandler
   readonly signal: AbortSignal
@@ -18,11 +21,17 @@ export class StreamServer {
   readonly #served = new Map<string, Served>()
   /** Streams that came by a detour and are being served, by peer and protocol. */
   readonly #detoured = new Map<string, number>()
+  readonly #refused: Partial<Record<StreamRefusal, number>> = {}
   #swarm: Libp2p | null = null
 
   constructor({ paths, log }: { readonly paths: Paths; readonly log: Logger }) {
     this.#paths = paths
     this.#log = log
+  }
+
+  /** Refusals since the start. */
+  get refused(): Readonly<Record<string, number>> {
+    return { ...this.#refused }
   }
 
   async start(swarm: Libp2p): Promise<void> {
@@ -75,9 +84,15 @@ export class StreamServer {
   #accept({ handler, signal, maxStreamsPerPeer }: Served, stream: Stream, connection: Connection): void {
     const peerId = connection.remotePeer.toString()
     const isTooMany = this.#paths.countStreams(peerId, stream.protocol) >= maxStreamsPerPeer
-    const adopted = isTooMany || this.#paths.isOverBudget(peerId) ? null : this.#paths.adopt(connection, stream)
+    const refusal = isTooMany ? 'protocol-full' : this.#paths.isOverBudget(peerId) ? 'buffers-full' : null
+    if (refusal !== null) this.#refuse(refusal)
+    const adopted = refusal === null ? this.#paths.adopt(connection, stream) : null
     if (adopted === null) return stream.abort(new Error('no more streams are served'))
     void this.#serve(adopted, handler, signal)
+  }
+
+  #refuse(reason: StreamRefusal): void {
+    this.#refused[reason] = (this.#refused[reason] ?? 0) + 1
   }
 
   /** What serves a stream that came by a detour. */
@@ -87,7 +102,10 @@ export class StreamServer {
     const name = `${stream.peerId} ${stream.protocol}`
     const count = this.#detoured.get(name) ?? 0
     const { peerId, protocol } = stream
-    if (count + this.#paths.countStreams(peerId, protocol) >= served.maxStreamsPerPeer) return 'refused'
+    if (count + this.#paths.countStreams(peerId, protocol) >= served.maxStreamsPerPeer) {
+      this.#refuse('protocol-full')
+      return 'refused'
+    }
     this.#detoured.set(name, count + 1)
     const done = (): void => {
       const left = (this.#detoured.get(name) ?? 1) - 1

@@ -216,6 +216,7 @@ export class FakeNode implements NetworkService {
       connectionsOpened: this.#opened,
       connectionsRefused: {},
       handshakesEvicted: 0,
+      streamsRefused: {},
       bufferedBytes: 0,
       bufferBudgetBytes: 64 * 1024 * 1024,
       txBytes: 0,

@@ -13,15 +13,23 @@ export interface StockInit {
   /** Source address of its TCP connections. */
   readonly localAddress?: string
   readonly connectionProtector?: () => ConnectionProtector
+  /** Whether it pings its connections, and ends those that do not answer; default: as libp2p has it. */
+  readonly pingsConnections?: boolean
 }
 
-export async function stockLibp2p({ listen = [], localAddress, connectionProtector }: StockInit = {}) {
+export async function stockLibp2p({
+  listen = [],
+  localAddress,
+  connectionProtector,
+  pingsConnections = true,
+}: StockInit = {}) {
   return await createLibp2p({
     addresses: { listen: [...listen] },
     transports: [tcp({ dialOpts: localAddress === undefined ? {} : sourceOf(localAddress) }), webSockets()],
     connectionEncrypters: [noise()],
     streamMuxers: [yamux()],
     services: { identify: identify(), ping: ping() },
+    connectionMonitor: { enabled: pingsConnections },
     ...(connectionProtector === undefined ? {} : { connectionProtector }),
   })
 }

@@ -37,6 +37,12 @@ async function answer(question: PeerQuestion): Promise<unknown> {
       return node.network.attempts(question.peerId)
     case 'reachability':
       return node.network.reachability()
+    case 'live': {
+      // Bytes that are in use: what is garbage already is gone. Needs --expose-gc.
+      globalThis.gc?.()
+      const { heapUsed, external } = process.memoryUsage()
+      return heapUsed + external
+    }
     case 'disconnect':
       return await node.network.disconnect(question.peerId, { signal })
     case 'listenRaw':

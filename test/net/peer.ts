@@ -15,6 +15,7 @@ export type PeerQuestion =
   | { readonly ask: 'attempts'; readonly peerId: string }
   | { readonly ask: 'reachability' }
   | { readonly ask: 'stop' }
+  | { readonly ask: 'live' }
   | { readonly ask: 'disconnect'; readonly peerId: string }
   | { readonly ask: 'listenRaw' }
   | { readonly ask: 'connectRaw'; readonly host: string }

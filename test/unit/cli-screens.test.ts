@@ -56,6 +56,7 @@ const status = {
   cpuPercent: 0.4,
   bufferedBytes: 0,
   bufferBudgetBytes: 64_000_000,
+  limits: { connectionsRefused: {}, handshakesEvicted: 0, streamsRefused: {} },
   connected: 1,
   contacts: 2,
   backend: { asked: 'off', backend: 'typescript', code: 'off', reason: 'the native stack is switched off' },
@@ -74,6 +75,23 @@ describe('status', () => {
         'laptop  nz1rr2xx…e5ab  direct tcp  23 ms  1.2k/3.4k  1m',
       ].join('\n'),
     )
+  })
+
+  it('says in full what limits kept out', () => {
+    const limits = {
+      connectionsRefused: { full: 2, 'handshake-rate': 10 },
+      handshakesEvicted: 3,
+      streamsRefused: { 'protocol-full': 64 },
+    }
+    const line =
+      'limits kept out: 12 connections (full 2, handshake-rate 10) · 3 handshakes for newer ones · 64 streams (protocol-full 64)'
+    assert.ok(
+      statusText({ ...status, limits }, { isFull: true, nowMs })
+        .split('\n')
+        .includes(line),
+    )
+    assert.doesNotMatch(statusText(status, { isFull: true, nowMs }), /limits/)
+    assert.doesNotMatch(statusText({ ...status, limits }, { isFull: false, nowMs }), /limits/)
   })
 
   it('names what is not well, and exits with 9', async () => {

@@ -28,7 +28,8 @@ export function nodeHandlers(services: NodeServices): Handlers<typeof nodeContra
   return {
     async nodeStatus() {
       const { protection, self } = identity
-      const { bufferedBytes, bufferBudgetBytes, txBytes, rxBytes } = network.counters()
+      const { bufferedBytes, bufferBudgetBytes, txBytes, rxBytes, ...counters } = network.counters()
+      const { connectionsRefused, handshakesEvicted, streamsRefused } = counters
       // Those met long ago are many, and kept over restarts: `peers --all` lists them.
       const peers = network.peers().filter(({ state }) => state !== 'disconnected')
       return {
@@ -48,6 +49,7 @@ export function nodeHandlers(services: NodeServices): Handlers<typeof nodeContra
         cpuPercent: cpuPercent(),
         bufferedBytes,
         bufferBudgetBytes,
+        limits: { connectionsRefused, handshakesEvicted, streamsRefused },
         txBytes,
         rxBytes,
         connected: peers.filter(({ state }) => state === 'connected').length,

@@ -35,6 +35,8 @@ export const PeerLine = z.strictObject({
   connectedAtMs: timeMs.nullable(),
 })
 
+const Counts = z.record(z.string(), z.number().int())
+
 export const nodeContract = defineContract({
   nodeStatus: {
     method: 'GET',
@@ -61,6 +63,13 @@ export const nodeContract = defineContract({
       cpuPercent: z.number().min(0).describe('of one core, since the last status or over the last seconds'),
       bufferedBytes: bytes.describe('network buffers in use'),
       bufferBudgetBytes: bytes.describe('what network buffers may use together'),
+      limits: z
+        .strictObject({
+          connectionsRefused: Counts.describe('connections that were not let in, by reason'),
+          handshakesEvicted: z.number().int().describe('handshakes that were cut for newer ones'),
+          streamsRefused: Counts.describe('streams of proven peers that were not served, by reason'),
+        })
+        .describe('what limits have kept out since the start'),
       txBytes: bytes.describe('sent to peers since the start'),
       rxBytes: bytes.describe('received from peers since the start'),
       connected: z.number().int().describe('peers connected now'),
