@@ -33,6 +33,8 @@ async function answer(question: PeerQuestion): Promise<unknown> {
     }
     case 'peer':
       return node.network.peer(question.peerId) ?? null
+    case 'keep':
+      return void node.network.keep(question.peerId, [])
     case 'attempts':
       return node.network.attempts(question.peerId)
     case 'reachability':

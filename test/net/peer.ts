@@ -12,6 +12,7 @@ export type PeerQuestion =
   | { readonly ask: 'addresses' }
   | { readonly ask: 'connect'; readonly peerId: string; readonly addresses: readonly string[] }
   | { readonly ask: 'peer'; readonly peerId: string }
+  | { readonly ask: 'keep'; readonly peerId: string }
   | { readonly ask: 'attempts'; readonly peerId: string }
   | { readonly ask: 'reachability' }
   | { readonly ask: 'stop' }
@@ -58,6 +59,11 @@ export class LabPeer {
   async connect(other: LabPeer, addresses: readonly string[] = []): Promise<number> {
     const { tookMs } = (await this.#talk.ask({ ask: 'connect', peerId: other.peerId, addresses })) as { tookMs: number }
     return tookMs
+  }
+
+  /** From now on the connection is made again whenever it is lost. */
+  async keep(other: LabPeer): Promise<void> {
+    await this.#talk.ask({ ask: 'keep', peerId: other.peerId })
   }
 
   async peer(other: LabPeer): Promise<PeerView | null> {

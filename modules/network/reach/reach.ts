@@ -84,7 +84,7 @@ export class Reach {
     this.#dialBack = new DialBack({
       ...services,
       dial: async (...args) => await this.#dialBackTo(...args),
-      retire: (path) => this.#retire(path, () => true),
+      retire: (path) => this.#retireProbe(path),
       hostOfPeer: (peerId) => this.#publicHostOf(peerId),
       candidates: () => this.#candidates(),
       bytesOf,
@@ -302,6 +302,14 @@ export class Reach {
     void retire(path, { clock, signal: this.#stopped.signal, movable: RPC_PROTOCOL, isSpare }).finally(() =>
       this.#retiring.delete(path),
     )
+  }
+
+  /** It may have become the only connection meanwhile, which somebody counts on. */
+  #retireProbe(path: OpenPath): void {
+    const peerId = path.connection.remotePeer.toString()
+    const stays = (other: OpenPath): boolean =>
+      other.connection.status === 'open' && !isSilent(other) && !this.#retiring.has(other)
+    this.#retire(path, () => this.#services.paths.of(peerId).some(stays))
   }
 
   #retireRelayed(peerId: string): void {
