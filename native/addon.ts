@@ -20,8 +20,6 @@ export const EVENT = {
 export const EVENT_WORDS = 5
 /** Events of one callback (src/batch.h). */
 export const MAX_EVENTS = 4_096
-/** Of the area that plaintext comes in (src/batch.h: kSharedSlabs, kSlabBytes). */
-export const SLABS_BYTES = 8 * 512 * 1024
 
 /** Why a connection is over (src/session.h, `Failure`). */
 export const FAILURES = [
@@ -69,7 +67,6 @@ export interface AddonAreas {
   readonly control: ArrayBuffer
   readonly counters: ArrayBuffer
   readonly events: ArrayBuffer
-  readonly slabs: ArrayBuffer
   /** Plaintext lies in `slabs` from `offset` on, for the time of the call, or in `overflow`. */
   readonly onBatch: (eventCount: number, offset: number, overflow: ArrayBuffer | undefined) => void
   readonly keepAliveMs: number
@@ -115,11 +112,13 @@ export interface AddonStarted {
   readonly backend: number
   readonly uringError?: number
   readonly handle?: object
+  /** Where plaintext lies when it is told. */
+  readonly slabs?: ArrayBuffer
 }
 
 export interface Addon {
   start(options: AddonStart): AddonStarted
-  /** An engine without a thread. These three are not there in an addon built before they were. */
+  /** An engine without a thread. These three may be missing, and then there is none. */
   readonly startInline?: (options: AddonStartInline) => AddonStarted
   /** Gives a connection to the thread; what was written for it before has been run. False: it stays. */
   promote?(inline: object, thread: object, id: number): boolean
@@ -134,6 +133,8 @@ export interface Addon {
   wake(handle: object): void
   hold(handle: object, isHeld: boolean): void
   stop(handle: object): void
+  /** Of plaintext that is being told, for good: memory of just these bytes. `undefined`: copy them. */
+  keep(handle: object, offset: number, byteLength: number): ArrayBuffer | undefined
   /**
    * The descriptor of a TCP socket bound to a port at which this process listens with `reusePort`, the caller's to close
    * or to hand to node:net; or a negative errno. Not there in an addon built before it was.

@@ -7,8 +7,9 @@
  *   in the middle of anything. A connection goes from one to the other by itself.
  * - A socket's descriptor is duplicated: the addon closes its own, JS its own, in any order. `onClosed` is the last word
  *   of a connection and comes after the addon's descriptor is closed; `abort` brings it about.
- * - Chunks given to `onData` are views of memory that is used again as soon as the call returns: what is kept is copied.
- *   Nothing of it is left to the garbage collector, which would run for every few MiB received.
+ * - Chunks given to `onData` are views of memory that is used again as soon as the call returns: what is kept is copied,
+ *   or asked for with `keep` before the call returns. Such memory lives as long as JS has it, also after the engine, and
+ *   comes back with the garbage collector; there is a bound to it.
  * - Bytes given to `write` are copied before it returns.
  * - Keys are copied into OpenSSL's contexts, which wipe them when the connection closes; the caller zeroes its own.
  * - No call of the engine calls back before it returns, and no listener is called after `stop` or its `onClosed`.
@@ -56,7 +57,11 @@ function load(): Loaded {
       reason: whyNotBuilt() ?? 'it was not built when nzcore was installed',
     }
   try {
-    return { supported: true, addon: createRequire(import.meta.url)(path) as Addon, path }
+    const addon = createRequire(import.meta.url)(path) as Addon
+    // One built for earlier sources speaks another language.
+    if (typeof addon.keep !== 'function')
+      return { supported: false, code: 'not-built', reason: 'it was built for another version: npm run build' }
+    return { supported: true, addon, path }
   } catch (error) {
     const why = error instanceof Error ? (error.message.split('\n')[0] ?? '') : String(error)
     return { supported: false, code: 'not-loadable', reason: `it does not load: ${why.slice(0, 200)}` }

@@ -81,6 +81,14 @@ export class Engine {
   readonly #sessions = new Map<number, NativeSession>()
   readonly #needRoom = new Set<NativeSession>()
   readonly #onNoRoom = (session: NativeSession): void => void this.#needRoom.add(session)
+  /** Whose batch is being told. */
+  #telling: Lane | null = null
+  readonly #keep = (chunk: Uint8Array): Uint8Array | null => {
+    const lane = this.#telling
+    if (lane === null || chunk.buffer !== lane.slabs.buffer) return null
+    const memory = this.#addon.keep(lane.handle, chunk.byteOffset, chunk.byteLength)
+    return memory === undefined ? null : new Uint8Array(memory)
+  }
   #nextId = 1
   #isStopped = false
 
@@ -162,6 +170,7 @@ export class Engine {
       ring,
       counters: counterSlot < MAX_COUNTER_SLOTS ? this.#counters : null,
       onNoRoom: this.#onNoRoom,
+      keep: this.#keep,
     })
     this.#sessions.set(id, session)
     if (this.#sessions.size === 1) this.#addon.hold(this.#thread.handle, true)
@@ -185,12 +194,14 @@ export class Engine {
     const bytes = overflow === undefined ? lane.slabs : new Uint8Array(overflow)
     this.#inline?.ring.beginTurn()
     this.#thread.ring.beginTurn()
+    this.#telling = lane
     for (let at = 0; at < count * EVENT_WORDS; at += EVENT_WORDS) {
       const type = lane.events[at] ?? 0
       const session = this.#sessions.get(lane.events[at + 1] ?? 0)
       if (type === EVENT.ringSpace) this.#onRoom(lane)
       else if (session !== undefined) this.#tell(session, lane.events, at, bytes, offset)
     }
+    this.#telling = null
     this.#inline?.ring.publish()
     this.#thread.ring.publish()
   }

@@ -1,5 +1,5 @@
 /** One of the two engines of an environment, as its JS side has it: what is shared with it, and the way to call it. */
-import { COUNTER_SLOT_WORDS, EVENT_WORDS, MAX_EVENTS, SLABS_BYTES } from './addon.ts'
+import { COUNTER_SLOT_WORDS, EVENT_WORDS, MAX_EVENTS } from './addon.ts'
 import { CommandRing } from './command-ring.ts'
 import type { Addon, AddonAreas, AddonStarted } from './addon.ts'
 
@@ -34,20 +34,18 @@ export function startLane({ addon, ringBytes, counters, limits, start, onBatch }
   const commands = new ArrayBuffer(ringBytes)
   const control = new ArrayBuffer(CONTROL_BYTES)
   const events = new ArrayBuffer(MAX_EVENTS * EVENT_WORDS * 4)
-  const slabs = new ArrayBuffer(SLABS_BYTES)
   const started = start({
     ...limits,
     commands,
     control,
     counters,
     events,
-    slabs,
     onBatch: (count, offset, overflow) => {
       if (lane !== undefined) onBatch(lane, count, offset, overflow)
     },
   })
-  const { handle } = started
-  if (handle === undefined) return -started.backend
+  const { handle, slabs } = started
+  if (handle === undefined || slabs === undefined) return -started.backend
   const ring = new CommandRing({ ring: commands, control, onWake: () => addon.wake(handle) })
   const lane: Lane | undefined = {
     handle,

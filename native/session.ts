@@ -8,7 +8,7 @@ import type { CommandRing } from './command-ring.ts'
 export interface SessionListener {
   /** The peer opened a stream; `accept` it, whatever becomes of it. */
   onStream(stream: number): void
-  /** `chunk` is lent for the time of the call: what is kept is copied. Say `consumed` when it has been used. */
+  /** `chunk` is lent for the time of the call: what is kept is copied, or had by `keep`. Say `consumed` when it has been used. */
   onData(stream: number, chunk: Uint8Array): void
   /** The peer writes no more on the stream. */
   onEnd(stream: number): void
@@ -36,18 +36,20 @@ export class NativeSession {
   /** Commands given while it goes from one engine to the other: three words each. */
   #held: number[] | null = null
   readonly #onNoRoom: (session: NativeSession) => void
+  readonly #keep: (chunk: Uint8Array) => Uint8Array | null
   /** Those of all connections, with this one's from `#firstCounter` on. */
   #counters: BigUint64Array | null
   #firstCounter: number
   #isClosed = false
 
-  constructor({ id, counterSlot, ring, counters, onNoRoom }: NativeSessionInit) {
+  constructor({ id, counterSlot, ring, counters, onNoRoom, keep }: NativeSessionInit) {
     this.id = id
     this.counterSlot = counterSlot
     this.#ring = ring
     this.#counters = counters
     this.#firstCounter = counterSlot * COUNTER_SLOT_WORDS
     this.#onNoRoom = onNoRoom
+    this.#keep = keep
   }
 
   /** How many bytes were taken; with fewer than all, `onRoom` follows. */
@@ -78,6 +80,15 @@ export class NativeSession {
   /** The peer may send as much again. */
   consumed(stream: number, byteLength: number): void {
     this.#command(COMMAND.consumed, stream, byteLength)
+  }
+
+  /**
+   * While `onData` runs: the same bytes, and no copy of them, for as long as they are wanted. Their memory is the
+   * session's again when V8 has collected them; `null` when too much of it is out already, or this Node takes no memory
+   * of others. Worth it for large chunks.
+   */
+  keep(chunk: Uint8Array): Uint8Array | null {
+    return this.#keep(chunk)
   }
 
   mark(stream: number): void {
@@ -138,4 +149,6 @@ export interface NativeSessionInit {
   readonly counters: BigUint64Array | null
   /** A write found no room. */
   readonly onNoRoom: (session: NativeSession) => void
+  /** See `keep`. */
+  readonly keep: (chunk: Uint8Array) => Uint8Array | null
 }

@@ -1,8 +1,5 @@
 #include "batch.h"
 
-#include <sys/mman.h>
-#include <unistd.h>
-
 #include <cstring>
 #include <utility>
 
@@ -15,54 +12,10 @@ constexpr size_t kMergeBytes = 16 * 1024;
 
 }  // namespace
 
-SlabPool::SlabPool(uint8_t* area) : area_(area) {
-  spare_.reserve(kSharedSlabs);
-  for (size_t i = 0; area != nullptr && i < kSharedSlabs; ++i)
-    spare_.emplace_back(area + i * kSlabBytes, SlabDeleter{true});
-}
-
-Slab SlabPool::take() {
-  const std::lock_guard lock(mutex_);
-  in_use_ += 1;
-  if (spare_.empty()) return Slab(new uint8_t[kSlabBytes], SlabDeleter{false});
-  Slab slab = std::move(spare_.back());
-  spare_.pop_back();
-  uses_[index_of(slab.get())] = Use::lately;
-  return slab;
-}
-
-void SlabPool::give(Slab slab) {
-  if (slab == nullptr) return;
-  const std::lock_guard lock(mutex_);
-  in_use_ -= 1;
-  if (slab.get_deleter().is_shared) spare_.push_back(std::move(slab));
-}
-
-void SlabPool::trim() {
-  static const auto page = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
-  const std::lock_guard lock(mutex_);
-  for (const Slab& slab : spare_) {
-    Use& use = uses_[index_of(slab.get())];
-    if (use == Use::before) {
-      // Whole pages within it; the next write to one finds zeros.
-      const auto begin = (reinterpret_cast<uintptr_t>(slab.get()) + page - 1) & ~(page - 1);
-      const auto end = (reinterpret_cast<uintptr_t>(slab.get()) + kSlabBytes) & ~(page - 1);
-      madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
-      use = Use::never;
-    }
-    if (use == Use::lately) use = Use::before;
-  }
-}
-
-size_t SlabPool::in_use() const {
-  const std::lock_guard lock(mutex_);
-  return in_use_;
-}
-
 uint8_t* BatchWriter::reserve(size_t size) {
   const bool is_full = kSlabBytes - current_.used < size || current_.events.size() >= kMaxEvents;
   if (current_.slab != nullptr && is_full) enqueue();
-  if (current_.slab == nullptr) current_.slab = pool_.take();
+  if (current_.slab == nullptr) current_.slab = pool_->take();
   return current_.slab.get() + current_.used;
 }
 

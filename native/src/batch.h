@@ -7,53 +7,17 @@
 #include <deque>
 #include <memory>
 #include <mutex>
+#include <utility>
 #include <vector>
 
 #include "session.h"
+#include "slab_pool.h"
 
 namespace nz {
 
-// Plaintext of one callback.
-inline constexpr size_t kSlabBytes = 512 * 1024;
 inline constexpr size_t kMaxEvents = 4'096;
 // Batches that wait for JS; with more, nothing is read from any socket.
 inline constexpr size_t kMaxWaitingBatches = 4;
-
-// Slabs in the area that JS shares: four that wait, one that is filled, one that is read, two for what cannot wait.
-inline constexpr size_t kSharedSlabs = 8;
-
-struct SlabDeleter {
-  bool is_shared = false;
-  void operator()(uint8_t* bytes) const {
-    if (!is_shared) delete[] bytes;
-  }
-};
-// kSlabBytes, of the shared area or of the heap.
-using Slab = std::unique_ptr<uint8_t[], SlabDeleter>;
-
-class SlabPool {
- public:
-  // `area`: kSharedSlabs * kSlabBytes that outlive the pool, or null for none.
-  explicit SlabPool(uint8_t* area = nullptr);
-  // One of the area while there is one.
-  Slab take();
-  void give(Slab slab);
-  // Gives the system the memory of slabs that two calls in a row found unused.
-  void trim();
-  // Slabs that are neither here nor freed.
-  size_t in_use() const;
-
- private:
-  enum class Use : uint8_t { never, lately, before };
-  size_t index_of(const uint8_t* bytes) const { return static_cast<size_t>(bytes - area_) / kSlabBytes; }
-
-  uint8_t* const area_;
-  mutable std::mutex mutex_;
-  // The one that was used last is used next.
-  std::vector<Slab> spare_;
-  Use uses_[kSharedSlabs] = {};
-  size_t in_use_ = 0;
-};
 
 // As JS reads it: five words.
 struct Event {
@@ -74,9 +38,11 @@ struct Batch {
 // The I/O thread's end, and the queue between the two.
 class BatchWriter final : public SessionSink {
  public:
-  explicit BatchWriter(uint8_t* area) : pool_(area) {}
+  explicit BatchWriter(std::shared_ptr<SlabPool> pool)
+      : pool_(pool != nullptr ? std::move(pool) : std::make_shared<SlabPool>()) {}
 
   uint8_t* reserve(size_t size) override;
+  bool has_in_front(size_t size) const override { return current_.used >= size; }
   void data(uint32_t session, uint32_t stream, uint8_t* bytes, size_t size, bool may_merge) override;
   void event(EventType type, uint32_t session, uint32_t stream, uint32_t a, uint32_t b) override;
 
@@ -88,12 +54,12 @@ class BatchWriter final : public SessionSink {
 
   // The JS thread's end. `has_more`: another call is due. False when nothing waits.
   bool take(Batch& batch, bool& has_more);
-  SlabPool& pool() { return pool_; }
+  const std::shared_ptr<SlabPool>& pool() { return pool_; }
 
  private:
   void enqueue();
 
-  SlabPool pool_;
+  const std::shared_ptr<SlabPool> pool_;
   Batch current_;
   mutable std::mutex mutex_;
   std::deque<Batch> waiting_;

@@ -1,5 +1,5 @@
 // The engine for Node, by Node-API alone, so that one binary serves every version of Node: start and startInline,
-// duplicate, release, attach, promote, adopt, wake, hold, stop; and openOnSharedPort, which needs no engine. No C++
+// duplicate, release, attach, promote, adopt, wake, hold, stop, keep; and openOnSharedPort, which needs no engine. No C++
 // exception; JS is called by binding_instance.cc alone, and by none of these.
 #include <errno.h>
 #include <fcntl.h>
@@ -50,19 +50,16 @@ bool read_areas(napi_env env, napi_value options, Instance& instance, nz::Engine
   Bytes control;
   Bytes counters;
   Bytes events;
-  Bytes slabs;
   if (!array_buffer(env, options, "commands", commands, &instance.commands) ||
       !array_buffer(env, options, "control", control, &instance.control) ||
       !array_buffer(env, options, "counters", counters, &instance.counters) ||
-      !array_buffer(env, options, "events", events, &instance.events) ||
-      !array_buffer(env, options, "slabs", slabs, &instance.slabs)) {
+      !array_buffer(env, options, "events", events, &instance.events)) {
     return false;
   }
   const bool is_power_of_two = (commands.size & (commands.size - 1)) == 0;
   if (commands.size < 64 * 1024 || !is_power_of_two ||
       control.size < static_cast<size_t>(nz::Control::kCount) * sizeof(uint32_t) ||
-      events.size < nz::kMaxEvents * sizeof(nz::Event) ||
-      slabs.size < nz::kSharedSlabs * nz::kSlabBytes) {
+      events.size < nz::kMaxEvents * sizeof(nz::Event)) {
     return false;
   }
   init.commands = commands.data;
@@ -71,8 +68,6 @@ bool read_areas(napi_env env, napi_value options, Instance& instance, nz::Engine
   instance.counter_slots = reinterpret_cast<uint64_t*>(counters.data);
   instance.counter_slot_count = counters.size / nz::kCounterSlotBytes;
   instance.event_bytes = events.data;
-  instance.slab_bytes = slabs.data;
-  init.slabs = slabs.data;
   return true;
 }
 
@@ -82,6 +77,8 @@ napi_value started(napi_env env, napi_value options, std::unique_ptr<Instance> i
   init.keep_alive_ms = static_cast<uint32_t>(number_of(env, options, "keepAliveMs"));
   napi_value on_batch = nullptr;
   napi_get_named_property(env, options, "onBatch", &on_batch);
+  const napi_value slabs = share_slabs(*instance, init);
+  if (slabs == nullptr) return fail(env, "there is no memory for received bytes");
   napi_value result = nullptr;
   napi_create_object(env, &result);
   if (const int error = run(*instance, std::move(init), on_batch); error != 0) {
@@ -96,11 +93,12 @@ napi_value started(napi_env env, napi_value options, std::unique_ptr<Instance> i
   napi_add_env_cleanup_hook(env, at_cleanup, owned);
   napi_create_external(env, owned, free_instance, nullptr, &handle);
   napi_set_named_property(env, result, "handle", handle);
+  napi_set_named_property(env, result, "slabs", slabs);
   return result;
 }
 
-// start({ commands, control, counters, events, slabs: ArrayBuffer, onBatch, mayUseUring, windowBudgetBytes,
-// keepAliveMs, busyBytes, calmTicks }) → { handle, backend, uringError }.
+// start({ commands, control, counters, events: ArrayBuffer, onBatch, mayUseUring, windowBudgetBytes, keepAliveMs,
+// busyBytes, calmTicks }) → { handle, backend, uringError, slabs: ArrayBuffer }.
 napi_value start(napi_env env, napi_callback_info info) {
   size_t count = 1;
   napi_value options = nullptr;
@@ -116,8 +114,8 @@ napi_value start(napi_env env, napi_callback_info info) {
   return started(env, options, std::move(instance), std::move(init));
 }
 
-// startInline({ thread: handle, commands, control, counters, events, slabs, onBatch, keepAliveMs, busyBytes, busyMs }) →
-// { handle, backend }: an engine without a thread, whose connections may be given to that of `thread`.
+// startInline({ thread: handle, commands, control, counters, events, onBatch, keepAliveMs, busyBytes, busyMs }) →
+// { handle, backend, slabs }: an engine without a thread, whose connections may be given to that of `thread`.
 napi_value start_inline(napi_env env, napi_callback_info info) {
   size_t count = 1;
   napi_value options = nullptr;
@@ -282,6 +280,20 @@ napi_value stop(napi_env env, napi_callback_info info) {
   return nullptr;
 }
 
+// keep(handle, offset, size), while `onBatch` runs → an ArrayBuffer of these bytes of the area, JS's to keep; or undefined.
+napi_value keep_piece(napi_env env, napi_callback_info info) {
+  size_t count = 3;
+  napi_value arguments[3] = {};
+  uint32_t offset = 0;
+  uint32_t size = 0;
+  if (napi_get_cb_info(env, info, &count, arguments, nullptr, nullptr) != napi_ok || count != 3 ||
+      napi_get_value_uint32(env, arguments[1], &offset) != napi_ok ||
+      napi_get_value_uint32(env, arguments[2], &size) != napi_ok)
+    return fail(env, "keep takes a handle, an offset and a size");
+  Instance* instance = instance_of(env, arguments[0]);
+  return instance == nullptr ? nullptr : keep(*instance, offset, size);
+}
+
 // openOnSharedPort(address, port) → a descriptor, the caller's, or a negative errno.
 napi_value open_on_shared_port(napi_env env, napi_callback_info info) {
   size_t count = 2;
@@ -321,6 +333,7 @@ NAPI_MODULE_INIT() {
   set_function(env, exports, "wake", wake);
   set_function(env, exports, "hold", hold);
   set_function(env, exports, "stop", stop);
+  set_function(env, exports, "keep", keep_piece);
   set_function(env, exports, "openOnSharedPort", open_on_shared_port);
   return exports;
 }

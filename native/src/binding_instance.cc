@@ -35,7 +35,9 @@ bool copy_overflow(napi_env env, const Batch& batch, napi_value& buffer) {
 // when `onBatch` has stopped the engine.
 bool tell(Instance& instance, bool has_scope, bool& has_more) {
   napi_env env = instance.env;
-  Batch batch;
+  Telling telling;
+  telling.pool = instance.engine->slabs();
+  Batch& batch = telling.batch;
   if (!instance.engine->take(batch, has_more)) return false;
   napi_value global = nullptr;
   napi_value callback = nullptr;
@@ -43,20 +45,21 @@ bool tell(Instance& instance, bool has_scope, bool& has_more) {
   napi_get_global(env, &global);
   const bool has_bytes = napi_get_reference_value(env, instance.on_batch, &callback) == napi_ok &&
                          copy_overflow(env, batch, overflow);
-  const bool is_shared = batch.slab != nullptr && batch.slab.get_deleter().is_shared;
-  const double offset = is_shared ? static_cast<double>(batch.slab.get() - instance.slab_bytes) : 0;
+  if (batch.slab != nullptr && batch.slab.get_deleter().is_shared) telling.bytes = batch.slab.get();
+  const double offset = telling.bytes == nullptr ? 0 : static_cast<double>(telling.bytes - telling.pool->area());
   for (size_t at = 0; has_bytes && at < batch.events.size(); at += kMaxEvents) {
     const size_t count = std::min(kMaxEvents, batch.events.size() - at);
     std::memcpy(instance.event_bytes, batch.events.data() + at, count * sizeof(Event));
     napi_value arguments[] = {number(env, static_cast<double>(count)), number(env, offset), overflow};
+    instance.telling = &telling;
     const napi_status status =
         has_scope ? napi_call_function(env, global, callback, 3, arguments, nullptr)
                   : napi_make_callback(env, nullptr, global, callback, 3, arguments, nullptr);
+    instance.telling = nullptr;
     // `onBatch` may have stopped the engine.
     if (instance.engine == nullptr) return false;
     if (status != napi_ok) break;
   }
-  instance.engine->slabs().give(std::move(batch.slab));
   return true;
 }
 
@@ -104,6 +107,52 @@ void on_readable(void* context) {
 }
 
 }  // namespace
+
+Telling::~Telling() {
+  if (kept != nullptr) kept->drop_piece();
+  pool->give(std::move(batch.slab));
+}
+
+napi_value share_slabs(Instance& instance, EngineInit& init) {
+  napi_env env = instance.env;
+  napi_value area = nullptr;
+  if ((init.slabs = SlabPool::mapped()) != nullptr) {
+    auto* held = new std::shared_ptr<SlabPool>(init.slabs);
+    const auto let_go = [](napi_env, void*, void* pool) { delete static_cast<std::shared_ptr<SlabPool>*>(pool); };
+    const napi_status status =
+        napi_create_external_arraybuffer(env, init.slabs->area(), kSlabAreaBytes, let_go, held, &area);
+    if (status == napi_ok) return area;
+    delete held;
+  }
+  // This Node takes no memory of others: its own then, of which nothing can be kept.
+  void* bytes = nullptr;
+  if (napi_create_arraybuffer(env, kSlabAreaBytes, &bytes, &area) != napi_ok ||
+      napi_create_reference(env, area, 1, &instance.slabs) != napi_ok)
+    return nullptr;
+  init.slabs = std::make_shared<SlabPool>(static_cast<uint8_t*>(bytes));
+  return area;
+}
+
+napi_value keep(Instance& instance, size_t offset, size_t size) {
+  napi_value piece = nullptr;
+  napi_get_undefined(instance.env, &piece);
+  Telling* telling = instance.telling;
+  if (telling == nullptr || telling->bytes == nullptr || size == 0) return piece;
+  const auto start = static_cast<size_t>(telling->bytes - telling->pool->area());
+  if (offset < start || offset - start > telling->batch.used || size > telling->batch.used - (offset - start))
+    return piece;
+  if (telling->kept == nullptr) telling->kept = KeptSlab::keep(telling->pool, telling->batch.slab);
+  if (telling->kept == nullptr) return piece;
+  telling->kept->add_piece();
+  const auto let_go = [](napi_env, void*, void* kept) { static_cast<KeptSlab*>(kept)->drop_piece(); };
+  const napi_status status = napi_create_external_arraybuffer(instance.env, telling->bytes + (offset - start), size,
+                                                              let_go, telling->kept, &piece);
+  if (status != napi_ok) {
+    telling->kept->drop_piece();
+    napi_get_undefined(instance.env, &piece);
+  }
+  return piece;
+}
 
 int run(Instance& instance, EngineInit init, napi_value on_batch) {
   napi_env env = instance.env;

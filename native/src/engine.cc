@@ -270,7 +270,7 @@ void Engine::run_stream_command(Connection& connection, const Command& command, 
 void Engine::tick() {
   next_tick_us_ = now_us_ + kTickUs;
   if (init_.is_inline && !connections_.empty()) arm_tick();
-  batches_.pool().trim();
+  batches_.pool()->trim();
   const bool is_ping_due = init_.keep_alive_ms > 0 && now_us_ >= next_ping_us_;
   if (is_ping_due) next_ping_us_ = now_us_ + uint64_t{init_.keep_alive_ms} * 1'000;
   for (auto& [id, connection] : connections_) {

@@ -30,8 +30,8 @@ struct EngineInit {
   const uint8_t* commands = nullptr;
   size_t commands_bytes = 0;
   uint32_t* control = nullptr;
-  // kSharedSlabs * kSlabBytes for the plaintext of batches; null: of the heap.
-  uint8_t* slabs = nullptr;
+  // For the plaintext of batches; null: of the heap.
+  std::shared_ptr<SlabPool> slabs;
   bool may_use_uring = true;
   UringSizes uring_sizes;
   // What all receive windows together may grow by beyond their first size. `budget`: that of another engine in its place.
@@ -89,7 +89,7 @@ class Engine final : private DriverEvents {
 
   bool take(Batch& batch, bool& has_more);
   size_t waiting_batches() const { return batches_.waiting(); }
-  SlabPool& slabs() { return batches_.pool(); }
+  const std::shared_ptr<SlabPool>& slabs() { return batches_.pool(); }
   Backend backend() const { return backend_; }
   // Why io_uring is not used; 0 when it is, or was not wanted.
   int uring_error() const { return uring_error_; }

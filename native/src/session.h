@@ -55,6 +55,8 @@ class SessionSink {
  public:
   // Room for `size` bytes, used until the next call.
   virtual uint8_t* reserve(size_t size) = 0;
+  // Whether `size` bytes in front of what was reserved may be overwritten for as long as no bytes or events are told.
+  virtual bool has_in_front(size_t size) const = 0;
   // `bytes` lie in what was reserved; with `may_merge`, those of one stream may be moved together.
   virtual void data(uint32_t session, uint32_t stream, uint8_t* bytes, size_t size, bool may_merge) = 0;
   virtual void event(EventType type, uint32_t session, uint32_t stream, uint32_t a, uint32_t b) = 0;

@@ -55,11 +55,29 @@ bool Session::open_record(const uint8_t* record, size_t size) {
     fail(Failure::record_malformed);
     return false;
   }
-  uint8_t* plaintext = sink_->reserve(size - kTagBytes);
-  switch (opener_.open(record, size, plaintext)) {
+  size_t rest = size - kTagBytes;
+  uint8_t* plaintext = sink_->reserve(rest);
+  // A record that begins with a header and goes on is opened over the end of what was told before, which is put back when
+  // the header has been read: the bytes of the frame then follow those of the frame before it.
+  const bool overlies = body_left_ == 0 && header_bytes_ == 0 && rest > yamux::kHeaderBytes &&
+                        sink_->has_in_front(yamux::kHeaderBytes);
+  uint8_t told[yamux::kHeaderBytes];
+  if (overlies) {
+    plaintext -= yamux::kHeaderBytes;
+    std::memcpy(told, plaintext, yamux::kHeaderBytes);
+  }
+  const RecordResult result = opener_.open(record, size, plaintext);
+  if (overlies) {
+    std::memcpy(header_, plaintext, yamux::kHeaderBytes);
+    std::memcpy(plaintext, told, yamux::kHeaderBytes);
+    header_bytes_ = yamux::kHeaderBytes;
+    plaintext += yamux::kHeaderBytes;
+    rest -= yamux::kHeaderBytes;
+  }
+  switch (result) {
     case RecordResult::ok:
       counters_.add(Counter::received_records, 1);
-      return read_plaintext(plaintext, size - kTagBytes);
+      return read_plaintext(plaintext, rest);
     case RecordResult::unauthentic:
       fail(Failure::record_unauthentic);
       return false;

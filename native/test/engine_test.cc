@@ -49,7 +49,7 @@ TEST("one that does not take its batches makes its sockets wait, and goes on aft
     }
     // Eight megabytes wait; of them at most a few batches have been read.
     for (int i = 0; i < 100; ++i) client.pump(1);
-    CHECK(server.engine->slabs().in_use() <= kMaxWaitingBatches + 3);
+    CHECK(server.engine->slabs()->in_use() <= kMaxWaitingBatches + 3);
     until({&client, &server}, [&] {
       size_t all = 0;
       for (const auto& [stream, bytes] : server.received) all += bytes.size();

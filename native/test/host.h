@@ -132,7 +132,7 @@ class Host {
         const bool is_data = event.type == static_cast<uint32_t>(EventType::data);
         use(event, is_data ? reinterpret_cast<const char*>(batch.slab.get()) + event.a : nullptr);
       }
-      engine->slabs().give(std::move(batch.slab));
+      engine->slabs()->give(std::move(batch.slab));
       batch = Batch{};
     }
   }

@@ -22,16 +22,21 @@ struct Told {
 class Sink final : public SessionSink {
  public:
   uint8_t* reserve(size_t size) override {
+    check_told();
     // Of exactly the size: a sanitizer sees one byte too many.
-    area_.reset(new uint8_t[size == 0 ? 1 : size]);
+    area_.reset(new uint8_t[kToldBytes + size]);
+    std::memset(area_.get(), kTold, kToldBytes);
     reserved_ = size;
-    return area_.get();
+    return area_.get() + kToldBytes;
   }
+  bool has_in_front(size_t size) const override { return size <= kToldBytes; }
   void data(uint32_t, uint32_t stream, uint8_t* bytes, size_t size, bool) override {
-    CHECK(bytes >= area_.get() && bytes + size <= area_.get() + reserved_);
+    check_told();
+    CHECK(bytes >= area_.get() + kToldBytes && bytes + size <= area_.get() + kToldBytes + reserved_);
     received[stream].append(reinterpret_cast<const char*>(bytes), size);
   }
   void event(EventType type, uint32_t, uint32_t stream, uint32_t a, uint32_t) override {
+    check_told();
     told.push_back({type, stream, a});
   }
   int count(EventType type, uint32_t stream = 0) const {
@@ -43,6 +48,12 @@ class Sink final : public SessionSink {
   std::vector<Told> told;
 
  private:
+  // In front of what is reserved, as if it had been told before.
+  static constexpr size_t kToldBytes = 32;
+  static constexpr uint8_t kTold = 0xa5;
+  void check_told() const {
+    for (size_t i = 0; area_ != nullptr && i < kToldBytes; ++i) CHECK(area_[i] == kTold);
+  }
   std::unique_ptr<uint8_t[]> area_;
   size_t reserved_ = 0;
 };

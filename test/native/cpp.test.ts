@@ -42,6 +42,7 @@ describe('the C++ of the native session', { skip }, () => {
     const files = [
       'main.cc',
       'record_test.cc',
+      'slab_test.cc',
       'session_test.cc',
       'engine_test.cc',
       'moves_test.cc',
@@ -53,7 +54,7 @@ describe('the C++ of the native session', { skip }, () => {
   it('has two threads that share what they should and nothing else', async () => {
     const program = await found.build(
       'engine',
-      ['main.cc', 'engine_test.cc', 'moves_test.cc', 'hardship_test.cc'],
+      ['main.cc', 'slab_test.cc', 'engine_test.cc', 'moves_test.cc', 'hardship_test.cc'],
       'thread',
     )
     assert.match(await mustPass(program), /\d+ cases, \d+ checks/)

@@ -26,7 +26,7 @@ export abstract class DirectStream extends AbstractStream implements DirectlyRea
     if (this.readStatus === 'closing' || this.readStatus === 'closed') return this.took(bytes.byteLength)
     const isWanted = this.readStatus === 'readable' && this.listenerCount('message') > 0
     if (isWanted && this.readBuffer.byteLength === 0) {
-      this.dispatchEvent(new StreamMessageEvent(this.lendsBytes ? own(bytes) : bytes))
+      this.dispatchEvent(new StreamMessageEvent(this.lendsBytes ? this.own(bytes) : bytes))
       this.took(bytes.byteLength)
       // Behind the event: what it brought is garbage by now, unless somebody keeps it.
       if (this.lendsBytes) youngCollection.note(bytes.byteLength)
@@ -34,7 +34,7 @@ export abstract class DirectStream extends AbstractStream implements DirectlyRea
     }
     // A view keeps all that it was cut from.
     const isMostOfIt = !this.lendsBytes && bytes.byteLength * 2 >= bytes.buffer.byteLength
-    this.readBuffer.append(isMostOfIt ? bytes : own(bytes))
+    this.readBuffer.append(isMostOfIt ? bytes : this.own(bytes))
     if (!isMostOfIt) youngCollection.note(bytes.byteLength)
     this.#waitingPieces += 1
     if (this.#waitingPieces > MAX_WAITING_PIECES) this.#putTogether()
@@ -46,6 +46,14 @@ export abstract class DirectStream extends AbstractStream implements DirectlyRea
     for (const bytes of this.readBuffer.sublist()) sink(bytes)
     this.readBuffer.consume(this.readBuffer.byteLength)
     this.maybeDispatchEnd()
+  }
+
+  /** The same bytes in memory of their own, which nobody fills with zeros before when it is large. */
+  protected own(bytes: Uint8Array): Uint8Array {
+    if (bytes.byteLength < UNFILLED_FROM_BYTES) return bytes.slice()
+    const memory = Buffer.allocUnsafeSlow(bytes.byteLength)
+    memory.set(bytes)
+    return new Uint8Array(memory.buffer, memory.byteOffset, memory.byteLength)
   }
 
   /** Without room given back the peer stops by itself. */
@@ -69,12 +77,4 @@ export abstract class DirectStream extends AbstractStream implements DirectlyRea
     this.readBuffer.append(whole)
     this.#waitingPieces = 1
   }
-}
-
-/** A copy in memory of its own, which nobody fills with zeros before when it is large. */
-function own(bytes: Uint8Array): Uint8Array {
-  if (bytes.byteLength < UNFILLED_FROM_BYTES) return bytes.slice()
-  const memory = Buffer.allocUnsafeSlow(bytes.byteLength)
-  memory.set(bytes)
-  return new Uint8Array(memory.buffer, memory.byteOffset, memory.byteLength)
 }

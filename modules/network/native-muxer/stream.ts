@@ -14,6 +14,8 @@ const MARK_BYTES = 256 * 1024
 const MAX_MARKS = 2
 /** Used bytes are told to the session in portions, which wake its thread up; what is held back is below a half window. */
 const REPORT_BYTES = 64 * 1024
+/** From here on the session's own memory is kept in place of a copy: what that costs does not depend on the size. */
+const KEEP_FROM_BYTES = 32 * 1024
 
 export interface NativeStreamInit extends AbstractStreamInit {
   /** As on the wire. */
@@ -103,6 +105,11 @@ export class NativeStream extends DirectStream {
     if (this.#unreportedBytes < REPORT_BYTES) return
     this.#session.consumed(this.number, this.#unreportedBytes)
     this.#unreportedBytes = 0
+  }
+
+  protected override own(bytes: Uint8Array): Uint8Array {
+    const kept = bytes.byteLength < KEEP_FROM_BYTES ? null : this.#session.keep(bytes)
+    return kept ?? super.own(bytes)
   }
 
   override sendReset(): void {
