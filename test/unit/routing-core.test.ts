@@ -1,9 +1,11 @@
 /** The core of routing between simulated neighbours: routes, paths, and what is refused (NZ-ROUTING-01). */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
+import { signOrigin } from '../../protocols/routing/announcement.ts'
 import { messageTypes } from '../../protocols/routing/link-message.ts'
-import { MAX_HOPS } from '../../protocols/routing/limits.ts'
-import { diamond, keyOfName, line } from '../fake/routing.ts'
+import { MAX_HOPS, MAX_METRIC } from '../../protocols/routing/limits.ts'
+import { RouteTable } from '../../protocols/routing/route-table.ts'
+import { diamond, keyOfName, line, signAs, verifyFake } from '../fake/routing.ts'
 import type { Mesh } from '../fake/routing.ts'
 import type { Key } from '../../protocols/routing/signing.ts'
 
@@ -43,6 +45,48 @@ describe('routes', () => {
     mesh.link(b, c)
     mesh.advance(10_000)
     assert.equal(mesh.router(a).nextHop(c), b)
+  })
+
+  it('stay withdrawn when what the withdrawal took back comes behind it', () => {
+    const [self, neighbour, far] = [keyOfName('a'), keyOfName('b'), keyOfName('c')]
+    const table = new RouteTable({ self, sign: signAs(self), verify: verifyFake, firstSequence: 1, costOf: () => 1 })
+    const origin = signOrigin(far, 5, signAs(far))
+    const hear = (said: number, metric: number): Key | null => {
+      assert.equal(table.learn(neighbour, { origin, metric }, { said, nowMs: said }), true)
+      return table.nextHop(far)
+    }
+    assert.equal(hear(1, 100), neighbour)
+    assert.equal(hear(3, MAX_METRIC), null)
+    assert.equal(hear(2, 10), null, 'the message before the withdrawal')
+    assert.equal(hear(4, 10), neighbour, 'one behind it')
+    // A new link counts from 1 again.
+    table.forget(neighbour, 5)
+    assert.equal(hear(1, 10), neighbour)
+  })
+
+  it('are taken only from who has announced less than this node ever did, or something newer', () => {
+    const [self, near, other, far] = [keyOfName('a'), keyOfName('b'), keyOfName('c'), keyOfName('d')]
+    const table = new RouteTable({ self, sign: signAs(self), verify: verifyFake, firstSequence: 1, costOf: () => 10 })
+    let said = 0
+    const hear = (neighbour: Key, sequence: number, metric: number): Key | null => {
+      said += 1
+      const origin = signOrigin(far, sequence, signAs(far))
+      table.learn(neighbour, { origin, metric }, { said, nowMs: 0 })
+      return table.nextHop(far)
+    }
+    assert.equal(hear(near, 5, 100), near)
+    assert.deepEqual(
+      table.announcements(other, 0).map(({ metric }) => metric),
+      [110],
+    )
+    assert.equal(hear(near, 5, MAX_METRIC), null)
+    assert.equal(hear(other, 5, 110), null, 'it may lead through this node')
+    assert.deepEqual(
+      table.starving(5_000).map(({ neighbours }) => neighbours),
+      [[other]],
+    )
+    assert.equal(hear(other, 5, 109), other)
+    assert.equal(hear(other, 6, 500), other)
   })
 
   it('lead around a neighbour that has fallen silent', () => {
