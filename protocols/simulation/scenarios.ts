@@ -31,6 +31,12 @@ const bad: Faults = {
   diskErrorShare: 0.02,
 }
 
+/** `bad`, within a shorter time. */
+const badAndShort: Faults = { ...bad, partitions: 2, partitionMs: [3_000, 8_000], crashes: 6, downMs: [500, 8_000] }
+
+/** Enough for liars of every kind, long ways, and several of them between two nodes. */
+const fiftyNodes = { nodes: 50, minNodes: 8, chords: 2, troubleMs: 30_000 }
+
 export const scenarios: readonly Scenario[] = [
   {
     name: 'partition',
@@ -47,12 +53,9 @@ export const scenarios: readonly Scenario[] = [
     name: 'fifty',
     summary:
       'trust and routes: 50 nodes, 10 of them liars; partitions, one-way links, loss, crashes, wrong clocks, failing disks',
-    nodes: 50,
-    minNodes: 8,
+    ...fiftyNodes,
     liarShare: 0.2,
-    chords: 2,
     faults: bad,
-    troubleMs: 30_000,
     createParts: (world, { trust, routing }) => [
       new TrustPart(world, { statementsPerNode: 1.5, revocations: 0.2 }, trust),
       new RoutingPart(world, { pathsPerNode: 1 }, routing),
@@ -60,14 +63,12 @@ export const scenarios: readonly Scenario[] = [
   },
   {
     name: 'routes',
-    summary: 'routing: paths over 50 nodes, 5 of them liars, while everything goes wrong; no loop at any instant',
-    nodes: 50,
-    minNodes: 8,
+    summary: 'routing: 50 nodes, 5 of them trusted and forging, while everything goes wrong; no loop at any instant',
+    ...fiftyNodes,
     liarShare: 0.1,
-    chords: 2,
-    faults: { ...bad, partitions: 2, partitionMs: [3_000, 8_000], crashes: 6, downMs: [500, 8_000] },
+    faults: badAndShort,
     troubleMs: 15_000,
-    createParts: (world, { routing }) => [new RoutingPart(world, { pathsPerNode: 1 }, routing)],
+    createParts: (world, { routing }) => [new RoutingPart(world, { pathsPerNode: 1, liars: 'forge' }, routing)],
   },
   {
     name: 'channels',
@@ -77,8 +78,7 @@ export const scenarios: readonly Scenario[] = [
     liarShare: 0.34,
     chords: 2,
     faults: {
-      ...bad,
-      partitions: 2,
+      ...badAndShort,
       partitionMs: [1_000, 3_000],
       oneWayLinks: 4,
       oneWayMs: [1_000, 3_000],

@@ -5,7 +5,7 @@ import type { FlowId, Key } from '../../routing/signing.ts'
 import type { Host, Process } from '../part.ts'
 
 /** The module ticks a little more often; a run of 50 nodes would spend much of its time on that. */
-const TICK_EVERY_MS = 250
+export const TICK_EVERY_MS = 250
 const RELAY_BYTES_PER_SECOND = 1_048_576
 
 export interface RoutingNodeInit {
@@ -84,44 +84,3 @@ export class RoutingNode implements Process {
     return this.#init.host.clock.monotonicMs()
   }
 }
-
-/** A node that keeps to the protocol and, beside that, sends what it saw again, damaged or to somebody else. */
-export class RoutingLiar extends RoutingNode {
-  readonly #host: Host
-  readonly #captured: Uint8Array[] = []
-
-  constructor(init: RoutingNodeInit) {
-    super(init)
-    this.#host = init.host
-    this.#attack()
-  }
-
-  override receive(from: number, bytes: Uint8Array): void {
-    if (this.#captured.length >= MAX_CAPTURED) this.#captured.shift()
-    this.#captured.push(bytes)
-    super.receive(from, bytes)
-  }
-
-  #attack(): void {
-    const { clock, neighbours } = this.#host
-    clock.setTimer(ATTACK_EVERY_MS, () => {
-      for (const to of neighbours) {
-        const seen = this.#pick()
-        if (seen === undefined) continue
-        this.#host.sendDatagram(to, seen)
-        const damaged = Uint8Array.from(seen)
-        const at = Math.floor(this.#host.random.unit() * damaged.length)
-        damaged[at] = (damaged[at] ?? 0) ^ (1 << Math.floor(this.#host.random.unit() * 8))
-        this.#host.sendDatagram(to, damaged)
-      }
-      this.#attack()
-    })
-  }
-
-  #pick(): Uint8Array | undefined {
-    return this.#captured[Math.floor(this.#host.random.unit() * this.#captured.length)]
-  }
-}
-
-const ATTACK_EVERY_MS = 1_000
-const MAX_CAPTURED = 256

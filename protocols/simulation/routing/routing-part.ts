@@ -1,6 +1,7 @@
 /** Routing in the simulator: who sends whom what, that no loop ever forms, and that everybody is reached after healing. */
 import { MAX_HOPS } from '../../routing/limits.ts'
-import { RoutingLiar, RoutingNode } from './routing-node.ts'
+import { RoutingForger, RoutingReplayer } from './routing-liar.ts'
+import { RoutingNode } from './routing-node.ts'
 import type { Effect, Router, RouterInit } from '../../routing/router.ts'
 import type { FlowId, Key } from '../../routing/signing.ts'
 import type { Host, Part, Process, World } from '../part.ts'
@@ -13,6 +14,12 @@ export interface RoutingCore {
 export interface RoutingPlan {
   /** Paths that each node opens while there is trouble, on average. */
   readonly pathsPerNode: number
+  /**
+   * What liars do: repeat and damage what they see while nobody routes with them, or forge while everybody does.
+   *
+   * @default 'replay'
+   */
+  readonly liars?: 'replay' | 'forge'
 }
 
 /** Packets on each path. */
@@ -52,6 +59,10 @@ export class RoutingPart implements Part {
   /** By node and destination, as last seen. */
   readonly #nextHops = new Map<number, ReadonlyMap<number, number>>()
   readonly #unreached = new Set<string>()
+  /** Every path that an honest node has opened. */
+  readonly #opened = new Set<FlowId>()
+  /** By destination: paths that ended there since it started. */
+  readonly #accepted = new Map<number, Set<FlowId>>()
   /** At one moment since all healed, next hops led from every honest node to every other. */
   #isRouted = false
 
@@ -66,17 +77,22 @@ export class RoutingPart implements Part {
 
   start(host: Host): Process {
     const isHonest = (key: Key): boolean => !this.#world.isLiar(this.#nodes.get(key) ?? -1)
+    const isTrusted = this.#plan.liars === 'forge' ? () => true : isHonest
     const init = {
       host,
       keys: this.#keys,
       verify: this.#world.verify,
       policy: {
-        mayRelayFor: (source: Key, destination: Key) => isHonest(source) && isHonest(destination),
-        mayRouteThrough: isHonest,
-        mayReachHere: isHonest,
+        mayRelayFor: (source: Key, destination: Key) => isTrusted(source) && isHonest(destination),
+        mayRouteThrough: isTrusted,
+        mayReachHere: isTrusted,
       },
     }
-    if (this.#world.isLiar(host.node)) return new RoutingLiar({ ...init, onEffect: () => undefined })
+    if (this.#world.isLiar(host.node)) {
+      return this.#plan.liars === 'forge'
+        ? new RoutingForger({ ...init, victims: this.#keys.filter(isHonest) })
+        : new RoutingReplayer({ ...init, onEffect: () => undefined })
+    }
     const { createRouter } = this.#core
     const onEffect: RoutingNodeInit['onEffect'] = (at, effect) => this.#happened(at, effect)
     const node = new RoutingNode({ ...init, createRouter, onEffect })
@@ -88,6 +104,7 @@ export class RoutingPart implements Part {
   crashed(node: number): void {
     this.#running.delete(node)
     this.#nextHops.delete(node)
+    this.#accepted.delete(node)
   }
 
   plan({ fromMs, untilMs }: { readonly fromMs: number; readonly untilMs: number }): void {
@@ -146,7 +163,8 @@ export class RoutingPart implements Part {
         this.#arrived(node, Buffer.from(effect.payload).toString('latin1'))
         return
       case 'flowOpened':
-        if (effect.hops !== null) this.#opened(node, effect.flow, effect.hops.length)
+        if (effect.hops === null) this.#accept(node, effect.flow, effect.peer)
+        else this.#answered(node, effect.flow, effect.hops.length)
         return
       case 'flowClosed':
         this.#closed(node, effect.flow, effect.code)
@@ -160,12 +178,25 @@ export class RoutingPart implements Part {
     const running = this.#running.get(source)
     const opening = running?.open(this.#keyOf(destination), { ttl })
     if (isProbe) this.#world.note(`probe ${source}>${destination} ${opening?.code ?? 'sent'}`)
-    if (opening !== undefined && opening.flow !== null) this.#paths.set(opening.flow, path)
-    else if (isProbe) at(nowMs() + RETRY_MS, () => this.#open(path))
+    if (opening !== undefined && opening.flow !== null) {
+      this.#paths.set(opening.flow, path)
+      this.#opened.add(opening.flow)
+    } else if (isProbe) at(nowMs() + RETRY_MS, () => this.#open(path))
+  }
+
+  /** At its destination: its source has opened it, and it is not there a second time. */
+  #accept(node: number, flow: FlowId, peer: Key): void {
+    const source = this.#nodeOf(peer)
+    const accepted = this.#accepted.get(node) ?? new Set()
+    const isOpened = this.#world.isLiar(source) || this.#opened.has(flow)
+    if (!isOpened) this.#violate(`node ${node} took a path from ${source} that nobody opened`)
+    if (accepted.has(flow)) this.#violate(`node ${node} took a path from ${source} again`)
+    this.#accepted.set(node, accepted.add(flow))
+    this.#world.count('paths accepted')
   }
 
   /** `relays`: nodes of the path behind its source, the destination among them. */
-  #opened(node: number, flow: FlowId, relays: number): void {
+  #answered(node: number, flow: FlowId, relays: number): void {
     const path = this.#paths.get(flow)
     if (path === undefined || path.source !== node) return
     this.#world.count('paths opened')
