@@ -1,0 +1,4 @@
+/** The second half of the seeds of 50 nodes. NZ_FULL=1 runs 1,000 seeds in both halves. */
+import { fiftyNodes, SEEDS } from './fifty.ts'
+
+fiftyNodes(1 + SEEDS)
