@@ -48,8 +48,12 @@ export const routePresenters: Presenters = {
     )
   },
   routeStatus({ routing: { neighbours, relayedPaths, streams, dropped, refused } }: Status) {
-    const refusals = Object.entries(refused).map(([code, count]) => `! ${count} messages refused: ${code}`)
-    const head = `${relayedPaths} paths passed on for others · ${streams} streams over routes · ${dropped} messages dropped`
+    const refusals = Object.entries(refused).map(([code, count]) => `! ${counted(count, 'message')} refused: ${code}`)
+    const head = [
+      `${counted(relayedPaths, 'path')} passed on for others`,
+      `${counted(streams, 'stream')} over routes`,
+      `${counted(dropped, 'message')} dropped`,
+    ].join(' · ')
     if (neighbours.length === 0) return [head, 'no neighbour routes with this node', ...refusals].join('\n')
     const rows = neighbours.map(({ peer, isOpen, rttMs, delivery }) => [
       nameOf(peer),
@@ -61,6 +65,10 @@ export const routePresenters: Presenters = {
   },
 }
 
+function counted(count: number, what: string): string {
+  return `${count} ${what}${count === 1 ? '' : 's'}`
+}
+
 function traceText({ peer, hops, rttMs, isVerified }: Trace, isVerifying: boolean): string {
   const rows = hops.map(({ peer: hop, rttMs: tripMs, isSetupSigned, isAnswerSigned }, at) => [
     String(at + 1),
@@ -70,7 +78,7 @@ function traceText({ peer, hops, rttMs, isVerified }: Trace, isVerifying: boolea
     ...(isVerifying ? [signedText(isSetupSigned, isAnswerSigned)] : []),
   ])
   const relays = hops.length - 1
-  const through = relays === 0 ? 'directly' : `through ${relays} ${relays === 1 ? 'node' : 'nodes'}`
+  const through = relays === 0 ? 'directly' : `through ${counted(relays, 'node')}`
   const lines = [table(['HOP', 'NAME', 'PEER ID', 'RTT', ...(isVerifying ? ['SIGNATURES'] : [])], rows)]
   if (isVerified)
     lines.push(`✔ ${nameOf(peer)} is reached ${through}${rttMs === null ? '' : ` in ${formatDuration(rttMs)}`}`)

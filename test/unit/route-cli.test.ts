@@ -61,7 +61,7 @@ describe('route', () => {
     })
     assert.equal(
       quiet.text,
-      '3 paths passed on for others · 2 streams over routes · 1 messages dropped\nno neighbour routes with this node\n',
+      '3 paths passed on for others · 2 streams over routes · 1 message dropped\nno neighbour routes with this node\n',
     )
   })
 })
@@ -120,7 +120,7 @@ const ROUTES = [
   '',
 ].join('\n')
 const STATUS = [
-  '3 paths passed on for others · 2 streams over routes · 1 messages dropped',
+  '3 paths passed on for others · 2 streams over routes · 1 message dropped',
   '! 7 messages refused: NZ_ROUTE_FORGED',
   'NEIGHBOUR  LINK      RTT    HEARD HERE/THERE',
   'bob        open      12 ms  100 %/94 %',
