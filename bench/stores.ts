@@ -85,9 +85,14 @@ export class EncryptedBenchStore implements BenchStore {
     return await Promise.resolve(this.#records.usage.records)
   }
 
-  get #records(): ReturnType<Storage['namespace']> {
+  /** Of the store as it is open now. */
+  namespace(name: string): ReturnType<Storage['namespace']> {
     if (this.#storage === null) throw new Error('the store is not open')
-    return this.#storage.namespace('bench')
+    return this.#storage.namespace(name)
+  }
+
+  get #records(): ReturnType<Storage['namespace']> {
+    return this.namespace('bench')
   }
 }
 

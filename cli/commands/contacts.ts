@@ -219,5 +219,7 @@ function joinedText({ contactName, id }: JoinView): string {
 
 function pathText({ address, rttMs }: JoinView): string {
   if (address === null) return ''
-  return ` · ${address.replace(/\/p2p\/.*$/, '')}${rttMs === null ? '' : ` ${formatDuration(rttMs)}`}`
+  // The address of a route is the peer alone.
+  const place = address.replace(/\/p2p\/.*$/, '')
+  return ` · ${place === '' ? 'by a route' : place}${rttMs === null ? '' : ` ${formatDuration(rttMs)}`}`
 }

@@ -120,7 +120,7 @@ function peersText(peers: readonly PeerView[], { isFull }: { readonly isFull: bo
         peer.name ?? '-',
         id,
         peer.state,
-        path === undefined ? '-' : wayText(path),
+        path === undefined ? '-' : wayText(path, peers),
         peer.rttMs === null ? '-' : formatDuration(peer.rttMs),
         `${formatBytes(sum(peer, 'txBytes'))}/${formatBytes(sum(peer, 'rxBytes'))}`,
         peer.connectedAtMs === null ? '-' : formatAge(nowMs - peer.connectedAtMs),
@@ -134,8 +134,14 @@ function wayName(transport: Ping['transport']): string {
   return transport === 'route' ? 'by a route' : `direct ${transport ?? '-'}`
 }
 
-function wayText({ transport, via, direction, backend }: PeerView['paths'][number]): string {
-  if (transport === 'route') return via === null ? 'route, just lost' : `via ${shortId(via)}`
+function wayText(
+  { transport, via, direction, backend }: PeerView['paths'][number],
+  peers: readonly PeerView[],
+): string {
+  if (transport === 'route') {
+    const name = peers.find(({ peerId }) => peerId === via)?.name
+    return via === null ? 'route, just lost' : `via ${name == null ? shortId(via) : escapeText(name)}`
+  }
   return `${direction === 'inbound' ? 'from' : 'to'} ${transport} by ${backend}`
 }
 

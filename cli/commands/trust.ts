@@ -37,7 +37,7 @@ export const trustCommands: readonly CommandSpec[] = [
       const expires = typeof options['expires'] === 'string' ? { expiresInMs: durationOf(options['expires']) } : {}
       const params = { peer: args['peer'] ?? '', level, vouchDepth, ...expires }
       const answer = await (await client()).trustSet(params, { signal })
-      output.answer('nz.trust/1', answer, () => `✔ ${levelText(answer.trust)}`)
+      output.answer('nz.trust/1', answer, () => `✔ ${statedText(answer.trust)}`)
     },
   },
   {
@@ -152,6 +152,15 @@ function levelText({ peer, level, weight, because }: Trust): string {
 
 function nameOf({ peerId, name }: Peer): string {
   return name === null ? shortId(peerId) : escapeText(name)
+}
+
+/** What was just stated, with its limits. */
+function statedText(trust: Trust): string {
+  const said = trust.because === 'own' ? trust.paths[0]?.[0] : undefined
+  const vouch = said === undefined || said.vouchDepth === 0 ? '' : `, may vouch ${said.vouchDepth} deep`
+  const until =
+    said?.expiresAtMs == null ? '' : `, until ${formatTime(said.expiresAtMs, { nowMs: systemClock.nowMs() })}`
+  return `${levelText(trust)}${vouch}${until}`
 }
 
 function vouchText(depth: number): string {

@@ -128,7 +128,8 @@ describe('trust between daemons', () => {
     await run('desk', 'trust', 'set', 'laptop', 'unknown')
     const refused = await machines.laptop.run('send', 'desk', 'note.txt', file)
     assert.equal(refused.code, 7, refused.stdout + refused.stderr)
-    await run('desk', 'trust', 'set', 'laptop', 'medium', '--vouch', '1')
+    const stated = await run('desk', 'trust', 'set', 'laptop', 'medium', '--vouch', '1')
+    assert.match(stated, /laptop: MEDIUM \(500 of 1000\), may vouch 1 deep/)
     await run('laptop', 'send', 'desk', 'note.txt', file)
   })
 
