@@ -148,14 +148,19 @@ class Script {
   size_t at_ = 0;
 };
 
+// Both ends of one connection.
+void join(Environment& client, Environment& server) {
+  const Sockets sockets = connect_loopback();
+  client.attach(1, true, sockets.client);
+  server.attach(2, false, sockets.server);
+}
+
 // How often it came back from the thread.
 int transfer_with_moves(bool may_use_uring, uint32_t seed) {
   std::mt19937 random(seed);
   Environment client(may_use_uring);
   Environment server(may_use_uring);
-  const Sockets sockets = connect_loopback();
-  client.attach(1, true, sockets.client);
-  server.attach(2, false, sockets.server);
+  join(client, server);
   // Three streams of the one side and two of the other, each written to by who opened it.
   std::vector<Script> of_client;
   std::vector<Script> of_server;
@@ -203,9 +208,7 @@ TEST("a connection that is calm for a while is said to be, and comes back; one t
   for (const bool may_use_uring : {true, false}) {
     Environment client(may_use_uring);
     Environment server(may_use_uring);
-    const Sockets sockets = connect_loopback();
-    client.attach(1, true, sockets.client);
-    server.attach(2, false, sockets.server);
+    join(client, server);
     client.command(CommandType::open, 1, 1);
     const std::string sent = pattern(64 * 1024);
     for (int i = 0; client.count(EventType::busy) == 0; ++i) {
@@ -228,9 +231,7 @@ TEST("ends of every kind, and of engines, in the middle of a move") {
     for (uint32_t turn = 0; turn < 24; ++turn) {
       Environment client(may_use_uring);
       Environment server(may_use_uring);
-      const Sockets sockets = connect_loopback();
-      client.attach(1, true, sockets.client);
-      server.attach(2, false, sockets.server);
+      join(client, server);
       client.command(CommandType::open, 1, 1);
       const std::string sent = pattern(50'000);
       for (uint32_t i = 0; i < turn; ++i) client.command(CommandType::write, 1, 1, 0, sent);
