@@ -103,9 +103,9 @@ export class Link {
 
   /** An offer of a link, until the neighbour is heard on it. */
   offer(): Uint8Array {
-    if (this.#session !== null) return this.#open(this.#session.own)
+    if (this.#session !== null) return this.#openOf(this.#session)
     this.#offered ??= this.#freshPair()
-    return this.#open(this.#offered)
+    return this.#open(this.#offered, this.#heard)
   }
 
   /** `null` for anything that is no offer by the neighbour to this node. */
@@ -115,13 +115,13 @@ export class Link {
     if (open === null || open.from !== neighbour || open.to !== self) return null
     const session = this.#session
     if (session !== null && isSame(open.ephemeral, session.theirs)) {
-      const replies = open.heard.length === 0 ? [this.#open(session.own)] : []
+      const replies = open.heard.length === 0 ? [this.#openOf(session)] : []
       return { replies, isNew: false }
     }
     this.#heard = open.ephemeral
     this.#offered ??= this.#freshPair()
     const own = this.#offered
-    if (!isSame(open.heard, own.publicKey)) return { replies: [this.#open(own)], isNew: false }
+    if (!isSame(open.heard, own.publicKey)) return { replies: [this.#open(own, open.ephemeral)], isNew: false }
     const keys = this.#agree(own, open.ephemeral)
     if (keys === null) return null
     this.#session = {
@@ -134,7 +134,7 @@ export class Link {
     }
     this.#offered = null
     this.#forgetHellos()
-    return { replies: [this.#open(own)], isNew: true }
+    return { replies: [this.#openOf(this.#session)], isNew: true }
   }
 
   /**
@@ -209,9 +209,14 @@ export class Link {
     this.#roundTripMs = null
   }
 
-  #open(own: X25519KeyPair): Uint8Array {
+  /** The offer that the link was opened by, whatever was offered since: its key is of no other link. */
+  #openOf({ own, theirs }: Session): Uint8Array {
+    return this.#open(own, theirs)
+  }
+
+  #open(own: X25519KeyPair, heard: Uint8Array): Uint8Array {
     const { self, neighbour, sign } = this.#init
-    return encodeOpen({ from: self, to: neighbour, ephemeral: own.publicKey, heard: this.#heard }, sign)
+    return encodeOpen({ from: self, to: neighbour, ephemeral: own.publicKey, heard }, sign)
   }
 
   #freshPair(): X25519KeyPair {
