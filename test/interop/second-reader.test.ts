@@ -31,7 +31,7 @@ const readers: Readonly<Record<string, Reader>> = {
   wire: { text: 'NZ-WIRE-01', checks: 350, mutations: 10_000, fields: 20 },
   handshake: { text: 'NZ-HANDSHAKE-01', checks: 370, mutations: 1_300, fields: 50 },
   channel: { text: 'NZ-CHANNEL-01', checks: 230, mutations: 2_000, fields: 28 },
-  routing: { text: 'NZ-ROUTING-01', checks: 85, mutations: 1_500, fields: 70 },
+  routing: { text: 'NZ-ROUTING-01', checks: 400, mutations: 1_500, fields: 150 },
 }
 
 interface Ran {

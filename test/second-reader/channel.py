@@ -5,9 +5,9 @@ A second reader of NZ-CHANNEL-01, written from its text and those of NZ-HANDSHAK
     channel.py --mutate VECTORS   changes each byte of the packets in it: none may open
     channel.py --corrupt VECTORS  makes each field of the vectors untrue: it is noticed
 
-Checked: every packet of both sides from the private keys, through all epochs (§2, §3, §5), what opening each gives, once
-(§4), each refusal (§4, §8), agreements that cross, come twice, late or from a thief (§5), and the window (§4). It has no
-clock: what §1 bounds by time, and when a side proposes, is not looked at.
+Checked: every packet of both sides from the private keys, through all epochs (§2, §3, §5), what opening each gives,
+once (§4), each refusal (§4, §8), agreements that cross, come twice, late or from a thief (§5), and the window (§4).
+It has no clock: what §1 bounds by time, and when a side proposes, is not looked at.
 """
 import sys
 from collections import deque
@@ -84,7 +84,8 @@ class End:
     def __init__(self, item: Dict[str, Any], role: str) -> None:
         own, peer = item[role], item[OTHER[role]]
         self.is_initiator, self.index, self.their_index = role == "initiator", own["index"], peer["index"]
-        self.static, self.their_static = bytes.fromhex(own["staticSeed"]), noise.public(bytes.fromhex(peer["staticSeed"]))
+        self.static = bytes.fromhex(own["staticSeed"])
+        self.their_static = noise.public(bytes.fromhex(peer["staticSeed"]))
         self.draws: Deque[bytes] = deque(bytes.fromhex(each) for each in own["random"])
         self.session = bytes.fromhex(item["session"])
         self.epochs = {0: Epoch(0, self.session, bytes.fromhex(item["secret"]), self.is_initiator)}

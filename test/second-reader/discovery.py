@@ -5,7 +5,8 @@ A second reader of NZ-DISCOVERY-01, written from its text (and those of NZ-IDENT
     discovery.py --mutate VECTORS   changes the records in it, bit by bit: none may be read
     discovery.py --corrupt VECTORS  makes each field of the vectors untrue: it is noticed
 
-It shares no code with the project. It has no table and no lookup, which are about whom to ask: nobody is believed there.
+It shares no code with the project. It has no table and no lookup, which are about whom to ask: nobody is believed
+there.
 """
 import re
 import sys

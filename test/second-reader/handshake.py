@@ -6,8 +6,9 @@ A second reader of NZ-HANDSHAKE-01, written from its text and the Noise Protocol
     handshake.py --corrupt VECTORS  makes each field of the vectors untrue: it is noticed
 
 Checked: static keys bound to identities (§2), every frame of both sides from the private keys (§3, §4), the checks of
-§4.3 in their order, what both sides then have in common (§6, §7), the code of each refusal and the frame that tells of it
-(§5, §9). It has no clock and no path: nothing is sent again here, and no table of half-open handshakes is kept (§8).
+§4.3 in their order, what both sides then have in common (§6, §7), the code of each refusal and the frame that tells
+of it (§5, §9). It has no clock and no path: nothing is sent again here, and no table of half-open handshakes is kept
+(§8).
 """
 import sys
 from hashlib import sha256
@@ -237,7 +238,8 @@ def shake(item: Dict[str, Any], people: Dict[str, Person], change: Change) -> Tu
 
     hello = sent(initiator.hello(item["pattern"]))
     if "cookie" in item:
-        retry = wire.write_frame(wire.RETRY, u32(read_hello(hello[wire.HEADER :]).index) + bytes.fromhex(item["cookie"]))
+        index = read_hello(hello[wire.HEADER :]).index
+        retry = wire.write_frame(wire.RETRY, u32(index) + bytes.fromhex(item["cookie"]))
         hello = sent(initiator.take_retry(sent(retry)))
     finish = initiator.take_answer(sent(responder.take_hello(hello)))
     if finish is not None:
@@ -268,7 +270,8 @@ def reader_of(reader: Dict[str, Any]) -> Side:
 
     ticket, told = None, reader["ticket"]
     if told is not None:
-        ticket = Ticket(known("id", told), known("key", told), told["purpose"], known("identity", told), known("static", told))
+        id, key, identity, static = (known(name, told) for name in ("id", "key", "identity", "static"))
+        ticket = Ticket(id, key, told["purpose"], identity, static)
     own = Own(
         known("identity"), known("staticSeed"), reader["purpose"], reader["features"], reader["required"],
         reader["versions"], known("signature"), known("expected") if reader["expected"] is not None else None,

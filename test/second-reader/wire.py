@@ -2,12 +2,12 @@
 A second reader of NZ-WIRE-01, written from its text and RFCs 1951 and 8878 alone.
 
     wire.py VECTORS            recomputes everything in spec/vectors/wire.json
-    wire.py --mutate VECTORS   changes the frames and chunks in it: what is read then is another frame, and no chunk holds
-                               more or less than it says
+    wire.py --mutate VECTORS   changes the frames and chunks in it: another frame is read, and no chunk holds more or less
+                               than it says
     wire.py --corrupt VECTORS  makes each field of the vectors untrue: it is noticed
 
-Checked: headers of frames in the order of §2, bodies of §4, what a receiver of messages answers to each frame (§5), chunks
-and bombs (§6), lists of features and what two have in common (§7).
+Checked: headers of frames in the order of §2, bodies of §4, what a receiver of messages answers to each frame (§5),
+chunks and bombs (§6), lists of features and what two have in common (§7).
 """
 import re
 import sys
@@ -235,7 +235,8 @@ class Carrier:
         """5.3: room for all that were asked for, the whole of each, and none is passed over that needs some."""
         asked = [message.credit > INITIAL_CREDIT for _, message in sorted(self.theirs.items())]
         wants = [message.total > INITIAL_CREDIT for _, message in sorted(self.theirs.items())]
-        kept = sum(message.total - INITIAL_CREDIT for message in self.theirs.values() if message.credit > INITIAL_CREDIT)
+        totals = [message.total for message in self.theirs.values() if message.credit > INITIAL_CREDIT]
+        kept = sum(total - INITIAL_CREDIT for total in totals)
         waiting = [is_asked for is_asked, is_wanted in zip(asked, wants) if is_wanted]
         return kept <= MESSAGE_BYTES and waiting == sorted(waiting, reverse=True)
 

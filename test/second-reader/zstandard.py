@@ -318,7 +318,8 @@ def xxh64(data: bytes) -> int:
     if len(data) >= 32:
         lanes = [(one + two) & mask, two, 0, -one & mask]
         while at + 32 <= len(data):
-            lanes = [mixed(lane, int.from_bytes(data[at + 8 * n : at + 8 * n + 8], "little")) for n, lane in enumerate(lanes)]
+            words = [int.from_bytes(data[at + place : at + place + 8], "little") for place in (0, 8, 16, 24)]
+            lanes = [mixed(lane, word) for lane, word in zip(lanes, words)]
             at += 32
         total = sum(turned(lane, by) for lane, by in zip(lanes, (1, 7, 12, 18))) & mask
         for lane in lanes:
