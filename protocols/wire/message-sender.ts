@@ -108,6 +108,7 @@ export class MessageSender {
       // Credit may cross with what ended the message.
       return id < this.#nextId ? { event: 'none' } : { refused: 'NZ_WIRE_MESSAGE' }
     }
+    if (!message.isOpened) return { refused: 'NZ_WIRE_MESSAGE' }
     if (type === frameType.reject) {
       this.#forget(message)
       return { event: 'rejected', id, reason: view.getUint8(4) }

@@ -246,6 +246,16 @@ describe('messages', () => {
       assert.deepEqual(last, { refused: code })
     }
   })
+
+  it('that were not announced yet are none that a peer can speak of', () => {
+    for (const type of ['credit', 'reject'] as const) {
+      const from = new Messages({ codec: 'none' })
+      from.sender.add(Uint8Array.of(1))
+      const body = type === 'credit' ? [uint32(0), uint32(1)] : [uint32(0), Uint8Array.of(1)]
+      assert.deepEqual(from.receive(encodeFrame(frameType[type], body)), { refused: 'NZ_WIRE_MESSAGE' })
+      assert.deepEqual(from.next(), open(0, 1))
+    }
+  })
 })
 
 describe('compression', () => {
