@@ -8,7 +8,7 @@ type Limit = ResultOf<(typeof networkContract)['peersShow']>['peer']['paths'][nu
 
 const VERDICTS: Readonly<Record<Reachability['verdict'], string>> = {
   direct: 'peers reach this node directly',
-  punchable: 'peers reach this node directly after a relay has brought them together',
+  punchable: 'peers reach this node with the help of a relay',
   relayed: 'peers reach this node through relays',
   unreachable: 'peers cannot reach this node; it reaches them',
   unknown: 'it is not known whether peers reach this node',

@@ -64,6 +64,11 @@ export const pathErrors = defineErrors({
     fix: ['look for a firewall that drops what arrives at the TCP port of either node', 'forward the TCP port'],
     ...unreachable,
   },
+  NZ_NAT_UNKNOWN: {
+    message: 'direct connections were tried and none came about; what a NAT does is seen only by two nodes outside',
+    fix: ['use one more relay: nzcore config explain network.relay.use', 'nzcore reachability (on both machines)'],
+    ...unreachable,
+  },
   NZ_NAT_NO_ADDON: {
     message: 'a node without the native addon cannot dial from its listening port, which piercing a NAT needs',
     fix: ['npm run native (in the folder of nzcore)'],

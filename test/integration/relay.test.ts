@@ -4,6 +4,7 @@ import { connect } from 'node:net'
 import { describe, it } from 'node:test'
 import { multiaddr } from '@multiformats/multiaddr'
 import { isNzError } from '../../kernel/index.ts'
+import { relayOf } from '../../modules/network/address.ts'
 import { ListeningPorts } from '../../modules/network/reach/listening-port.ts'
 import { networkEvents } from '../../modules/network/service.ts'
 import { startNetworkNode } from '../fake/network-node.ts'
@@ -17,9 +18,11 @@ const listen = ['/ip4/127.0.0.1/tcp/0']
 const relayWith = async (relay: NodeConfig['relay'] = {}): Promise<NetworkNode> =>
   await startNetworkNode({ config: { listen, relay: { serve: true, ...relay } } })
 
-async function guestOf(...relays: readonly NetworkNode[]): Promise<NetworkNode> {
+const guestOf = async (...relays: readonly NetworkNode[]): Promise<NetworkNode> => await guestAt(listen, relays)
+
+async function guestAt(at: string[], relays: readonly NetworkNode[]): Promise<NetworkNode> {
   const use = relays.map(({ network }) => network.addresses()[0] ?? '')
-  const node = await startNetworkNode({ config: { listen, relay: { use } } })
+  const node = await startNetworkNode({ config: { listen: at, relay: { use } } })
   node.network.handleStreams(
     ECHO,
     async (stream) => {
@@ -80,6 +83,47 @@ describe('a relay', () => {
     await assert.rejects(pumped)
     await Promise.all(warned)
     assert.equal(relay.network.reachability().serving?.cutByBytes, 1)
+  })
+
+  it('near its bound is left for another one: the peer stays connected, and is tried directly on', async () => {
+    await using bounded = await relayWith({ circuitBytes: 400_000 })
+    await using free = await relayWith()
+    // It listens nowhere itself, so that no direct connection comes first.
+    await using guest = await guestAt([], [bounded, free])
+    await using other = await caller()
+    const { peerId } = guest.network
+    const lost: string[] = []
+    for (const { events } of [guest, other])
+      events.on(networkEvents.peerDisconnected, ({ peerId: gone }) => void lost.push(gone), { signal })
+    const through = (relay: NetworkNode): string[] =>
+      relayed(guest).filter((address) => address.includes(relay.network.peerId))
+    await other.network.connect(peerId, { addresses: through(bounded), signal })
+    const stream = await other.network.openStream(peerId, ECHO, { signal })
+    let isNear = false
+    other.events.on(networkEvents.relayLimitNear, () => void (isNear = true), { signal })
+    const pour = async (isEnough: () => boolean): Promise<void> => {
+      while (!isEnough()) {
+        await stream.write(new Uint8Array(10_000), { signal })
+        if ((await stream.read({ signal })) === null) throw new Error('it ended')
+      }
+    }
+    await pour(() => isNear)
+    const relays = async (): Promise<readonly (string | null)[]> =>
+      await Promise.resolve((other.network.peer(peerId)?.paths ?? []).map(({ address }) => relayOf(address)))
+    assert.deepEqual(await until(relays, ({ length }) => length === 2), [free.network.peerId, bounded.network.peerId])
+    await assert.rejects(pour(() => false))
+    assert.deepEqual(await until(relays, ({ length }) => length === 1), [free.network.peerId])
+    assert.deepEqual(lost, [], 'nobody was disconnected meanwhile')
+    const again = await other.network.openStream(peerId, ECHO, { signal })
+    await again.write(Uint8Array.of(7))
+    assert.deepEqual([...((await again.read({ signal })) ?? [])], [7])
+    again.reset()
+    // The tries began over the connection that is gone.
+    const [tries] = await until(
+      async () => await Promise.resolve(guest.network.reachability().directTries),
+      ([first]) => first?.nextTryAtMs != null,
+    )
+    assert.equal(tries?.peerId, other.network.peerId)
   })
 
   it('cuts when the time is over', async () => {

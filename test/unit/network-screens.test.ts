@@ -40,7 +40,7 @@ describe('nzcore reachability', () => {
   }
   it('tells mapping, filtering, what STUN shows and what the router said', () =>
     assert.deepEqual(reachabilityText(answer, 0).split('\n'), [
-      '✔ peers reach this node directly after a relay has brought them together',
+      '✔ peers reach this node with the help of a relay',
       'because   a NAT maps the port alike for all peers; a relay brings peers together, who then connect directly',
       'NAT       endpoint-independent mapping, address-and-port-dependent filtering; 2 peers see /ip4/45.0.0.7/tcp/4001',
       'UDP       endpoint-independent mapping, address-dependent filtering; stun.example.org:3478 sees 45.0.0.7:50001',

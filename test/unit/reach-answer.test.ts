@@ -70,6 +70,13 @@ describe('why a connection is relayed', () => {
     ['one does, there', { own: here(same), theirs: there(other) }, 'NZ_NAT_SYMMETRIC_AND_CLOSED'],
     ['a try is under way', { own: here(same), theirs: there(other, 0) }, 'NZ_NAT_PUNCH_PENDING'],
     ['neither does, and yet', { own: here(same), theirs: there(same) }, 'NZ_NAT_PUNCH_FAILED'],
+    ['too little is known here', { own: here('unknown'), theirs: there(same) }, 'NZ_NAT_UNKNOWN'],
+    ['too little is known there', { own: here(other), theirs: there('unknown') }, 'NZ_NAT_UNKNOWN'],
+    [
+      'too little is known, and a try is under way',
+      { own: here('unknown'), theirs: there(same, 0) },
+      'NZ_NAT_PUNCH_PENDING',
+    ],
     ['no addon here', { own: here(same, false), theirs: there(same) }, 'NZ_NAT_NO_ADDON'],
     ['no addon there', { own: here(same), theirs: there(same, null, false) }, 'NZ_NAT_NO_ADDON'],
     ['it does not say', { own: here(same), theirs: null }, 'NZ_NAT_UNTOLD'],

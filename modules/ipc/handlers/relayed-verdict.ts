@@ -56,6 +56,14 @@ function reasonOf(
     }
   if (!hasTried)
     return { code: 'NZ_NAT_PUNCH_PENDING', says: 'a direct connection is being tried just now', next: null }
+  if (own.mapping === 'unknown' || theirs.mapping === 'unknown') {
+    const isOwn = own.mapping === 'unknown'
+    return {
+      code: 'NZ_NAT_UNKNOWN',
+      says: `direct tries do not come through; too few nodes outside have told what ${isOwn ? 'the NAT here' : 'its NAT'} does`,
+      next: `name a second relay: nzcore config explain network.relay.use${isOwn ? '' : ' (on its machine)'}`,
+    }
+  }
   if (isHere !== isThere)
     return {
       code: 'NZ_NAT_SYMMETRIC_AND_CLOSED',

@@ -196,13 +196,15 @@ export class Reach {
 
   /** The relay of a path will cut it soon: look for another way while this one still carries. */
   limitNear(peerId: string, path: OpenPath): void {
-    const { events, connector, log } = this.#services
+    const { events, connector, log, knownAddresses } = this.#services
     const address = path.connection.remoteAddr.toString()
     const limit = limitOf(path) ?? { bytesLeft: null, secondsLeft: null }
     log.warn('network.relayLimitNear', { peerId, address, ...limit })
     events.emit(networkEvents.relayLimitNear, { peerId, address, ...limit })
+    // By another relay where there is one: this one may cut the next connection as soon.
+    const others = knownAddresses(peerId).filter((each) => relayOf(each) !== relayOf(address))
     if (path.connection.direction === 'outbound')
-      void connector.dialAnother(peerId, [], this.#stopped.signal).catch((error: unknown) => {
+      void connector.dialAnother(peerId, others, this.#stopped.signal).catch((error: unknown) => {
         log.debug('network.noOtherPath', { peerId, error })
       })
   }

@@ -51,7 +51,11 @@ export function judge({
     return { verdict: 'relayed', why: `${nat}: only peers without such a NAT of their own connect directly` }
   if (!canPunch)
     return { verdict: 'relayed', why: `${nat}, and dialling from the listening port needs the native addon` }
-  return { verdict: 'punchable', why: `${nat}; a relay brings peers together, who then connect directly` }
+  const isKnown = mapping !== 'unknown'
+  const then = isKnown
+    ? 'who then connect directly'
+    : 'who try to connect directly; a second one would tell what the NAT does'
+  return { verdict: 'punchable', why: `${nat}; a relay brings peers together, ${then}` }
 }
 
 /** Whom a NAT lets in at the listening port (RFC 4787 §5), as far as anybody has tried. */
