@@ -28,22 +28,29 @@ export async function sendRequest(
   const isRead = route.method === 'GET'
   const body = isRead ? null : Buffer.from(JSON.stringify(params))
   const options = requestOptions(target, route, isRead ? params : {})
-  const response = await new Promise<IncomingMessage>((resolve, reject) => {
-    signal?.throwIfAborted()
-    const request = httpRequest({
-      ...options,
-      agent: target.agent,
-      headers: {
-        ...options.headers,
-        ...headers,
-        ...(body === null ? {} : { 'content-type': 'application/json', 'content-length': body.byteLength }),
-      },
-      ...(signal === undefined ? {} : { signal }),
+  const open = async (agent: Agent | false): Promise<IncomingMessage> =>
+    await new Promise((resolve, reject) => {
+      signal?.throwIfAborted()
+      const request = httpRequest({
+        ...options,
+        agent,
+        headers: {
+          ...options.headers,
+          ...headers,
+          ...(body === null ? {} : { 'content-type': 'application/json', 'content-length': body.byteLength }),
+        },
+        ...(signal === undefined ? {} : { signal }),
+      })
+      request.once('response', resolve)
+      request.on('error', (error) => {
+        // The node closes a kept connection that was idle for some seconds, also when this request has just left.
+        const isStale = isRead && request.reusedSocket && 'code' in error && error.code === 'ECONNRESET'
+        if (isStale && signal?.aborted !== true) resolve(open(false))
+        else reject(lost(error, signal))
+      })
+      request.end(body ?? undefined)
     })
-    request.once('response', resolve)
-    request.on('error', (error) => reject(lost(error, signal)))
-    request.end(body ?? undefined)
-  })
+  const response = await open(target.agent)
   if (response.statusCode === 200) return response
   throw await answeredError(response)
 }
