@@ -14,7 +14,7 @@ export interface Cell {
   readonly to: Side
   /** Until the first connection, of whatever kind; a second try counts when the first took longer than QUICK_MS. */
   readonly connectedInMs: number
-  /** Of it what the node waited by its own rules: ATTEMPT_DELAY_MS for each address that was begun with before. */
+  /** What the node may have waited by its own rules: ATTEMPT_DELAY_MS for each address before the one that led to it. */
   readonly pausedMs: number
   /** Addresses that were given up only when their time was over, before the one that led to it. */
   readonly timedOut: readonly DialAttempt[]
@@ -153,7 +153,7 @@ export function gridText(cells: readonly Cell[]): string {
       from.padEnd(18),
       to.padEnd(18),
       path.padEnd(8),
-      `${connectedInMs.toFixed(0).padStart(6)} ms, ${pausedMs} of it paused`,
+      `${connectedInMs.toFixed(0).padStart(6)} ms, pauses of ${pausedMs} ms at most`,
     ].join(' '),
   )
   const direct = cells.filter(({ path }) => path === 'direct').length

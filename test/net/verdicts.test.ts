@@ -174,6 +174,34 @@ describe('verdicts over the grid of NAT kinds', why === null ? {} : { skip: `no 
   })
 })
 
+const isFull = process.env['NZ_FULL'] === '1'
+
+describe('verdicts with one relay', why !== null || !isFull ? { skip: why ?? 'NZ_FULL=1 asks for it' } : {}, () => {
+  it('why: what no second relay has told of a NAT is not claimed to be known', { timeout: 180_000 }, async () => {
+    await using lab = await openGrid([['port-restricted', 'symmetric']])
+    await using relay = await LabDaemon.start(lab, 'relay-1', { network: ['relay.serve = true'] })
+    const use = JSON.stringify([`/ip4/${lab.address('relay-1')}/tcp/4001/p2p/${relay.peerId}`])
+    await using left = await LabDaemon.start(lab, 'l-port-restricted', { network: [`relay.use = ${use}`] })
+    await using right = await LabDaemon.start(lab, 'r-symmetric', { network: [`relay.use = ${use}`] })
+    for (const each of [left, right])
+      await until(
+        async () => await each.reachability(),
+        ({ relays, observers }) => relays[0]?.state === 'reserved' && observers === 1,
+      )
+    assert.ok(await left.connect(right.peerId, (await right.reachability()).addresses))
+    const { verdict } = await until(
+      async () => await left.why(right),
+      ({ verdict: { nextTryAtMs } }) => nextTryAtMs !== null,
+    )
+    assert.deepEqual([verdict.path, verdict.code], ['relay', 'NZ_NAT_UNKNOWN'])
+    assert.match(verdict.next ?? '', /^name a second relay/)
+    assert.match(
+      await left.text('reachability'),
+      /^✔ peers reach this node with the help of a relay\nbecause .*a second one would tell/,
+    )
+  })
+})
+
 function table(asked: readonly Asked[]): string {
   const row = (cells: readonly string[]): string => cells.map((cell) => cell.padEnd(18)).join(' ')
   return [
