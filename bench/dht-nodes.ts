@@ -22,8 +22,8 @@ export interface DhtNode {
   /** Open now. */
   connections(): number
   findPeer(peerId: string): Promise<Looked>
-  /** @returns how many nodes took it */
-  put(name: string, value: string): Promise<number>
+  /** Found: some node took it. */
+  put(name: string, value: string): Promise<Looked>
   get(peerId: string, name: string, value: string): Promise<Looked>
 }
 
@@ -66,10 +66,11 @@ async function startOwn(bootstrap: readonly string[]): Promise<DhtNode> {
   const network = kernel.get(NetworkService)
   const discovery = kernel.get(DiscoveryService)
   const signal = (): AbortSignal => AbortSignal.timeout(LOOKUP_TIMEOUT_MS)
-  const counted = async <T>(work: Promise<T>): Promise<{ readonly value: T; readonly asked: number }> => {
-    const before = discovery.status().counters.queries
+  const counted = async <T>(work: Promise<T>): Promise<Omit<Looked, 'isFound'> & { readonly value: T }> => {
+    const before = discovery.status().counters
     const value = await work
-    return { value, asked: discovery.status().counters.queries - before }
+    const { queries, hops } = discovery.status().counters
+    return { value, asked: queries - before.queries, hops: hops - before.hops }
   }
   return {
     peerId: network.peerId,
@@ -81,12 +82,14 @@ async function startOwn(bootstrap: readonly string[]): Promise<DhtNode> {
       return { isFound: addresses !== null, asked, hops }
     },
     async put(name, value) {
-      return (await discovery.putValue(name, Buffer.from(value), { ttlS: 3_600, signal: signal() })).holders
+      const putting = discovery.putValue(name, Buffer.from(value), { ttlS: 3_600, signal: signal() })
+      const { value: stored, ...looked } = await counted(putting)
+      return { ...looked, isFound: stored.holders > 0 }
     },
     async get(peerId, name, value) {
-      const { value: record, asked } = await counted(discovery.getValue(peerId, name, { signal: signal() }))
+      const { value: record, ...looked } = await counted(discovery.getValue(peerId, name, { signal: signal() }))
       const isFound = record?.content.kind === 'value' && Buffer.from(record.content.value).toString() === value
-      return { isFound, asked, hops: null }
+      return { ...looked, isFound }
     },
   }
 }
@@ -117,11 +120,14 @@ async function startStock(bootstrap: readonly string[]): Promise<DhtNode> {
       return { isFound, asked, hops: null }
     },
     async put(name, value) {
-      let holders = 0
+      let asked = 0
+      let isFound = false
       const options = { signal: AbortSignal.timeout(LOOKUP_TIMEOUT_MS) }
-      for await (const event of dht.put(keyOf(node.peerId.toString(), name), Buffer.from(value), options))
-        if (event.name === 'PEER_RESPONSE' && event.messageName === 'PUT_VALUE') holders += 1
-      return holders
+      for await (const event of dht.put(keyOf(node.peerId.toString(), name), Buffer.from(value), options)) {
+        if (event.name === 'SEND_QUERY') asked += 1
+        if (event.name === 'PEER_RESPONSE' && event.messageName === 'PUT_VALUE') isFound = true
+      }
+      return { isFound, asked, hops: null }
     },
     async get(peerId, name, value) {
       let asked = 0

@@ -75,10 +75,7 @@ async function answer(order: DhtOrder): Promise<unknown> {
     case 'find':
       return await timed(async (node) => await node.findPeer(order.peerId), order.node)
     case 'put':
-      return await timed(async (node) => {
-        const asked = await node.put(order.name, order.value)
-        return { isFound: asked > 0, asked, hops: null }
-      }, order.node)
+      return await timed(async (node) => await node.put(order.name, order.value), order.node)
     case 'get':
       return await timed(async (node) => await node.get(order.peerId, order.name, order.value), order.node)
   }

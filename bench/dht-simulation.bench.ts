@@ -30,6 +30,7 @@ const SETTINGS: readonly Setting[] = [
 
 export const dhtSimulation: Scenario = {
   name: 'dht-simulation',
+  limitMs: 1_800_000,
   async run({ size, signal }) {
     const { nodes, lookups, rounds } = SIZES[size]
     const figures: Figure[] = []
@@ -54,14 +55,19 @@ function figuresOf(
   for (let round = 0; round < rounds; round++) {
     const looked = roundOf(count, setting, { lookups, seed: round + 1 })
     all.push(...looked)
-    found.push((100 * looked.filter(({ isFound }) => isFound).length) / looked.length)
+    found.push(shareOf(looked))
   }
   const name = `${count.toLocaleString('en-US')} nodes, ${setting.name}`
   return [
     { name: `${name}: found`, ...summaryOf(found), unit: '%', ratio: null },
+    { name: `${name}: found, of all`, ...summaryOf([shareOf(all)]), unit: '%', ratio: null },
     { name: `${name}: hops`, ...summaryOf(all.map(({ hops }) => hops)), unit: 'hops', ratio: null },
     { name: `${name}: requests`, ...summaryOf(all.map(({ asked }) => asked)), unit: 'requests', ratio: null },
   ]
+}
+
+function shareOf(looked: readonly SimulatedLookup[]): number {
+  return (100 * looked.filter(({ isFound }) => isFound).length) / looked.length
 }
 
 function roundOf(

@@ -21,9 +21,19 @@ const FILLING_MS = 300_000
 /** A table that has not changed for this long will not soon: ours looks every minute, stock ones look every five. */
 const UNCHANGED_MS = { nzcore: 90_000, 'kad-dht': 30_000 } as const
 const REST_MS = 10_000
+/** Less says little of what rest takes. */
+const LEAST_REST_MS = 20
+
+/** Rounds of one variant, and what it took while the other had its turn. */
+interface Rounds {
+  readonly rounds: Round[]
+  readonly rests: number[]
+  ended: { readonly atMs: number; readonly cpuMs: number } | null
+}
 
 interface Round {
   readonly looked: readonly Timed[]
+  readonly ms: number
   readonly cpuMs: number
 }
 
@@ -173,49 +183,69 @@ async function recovered(fleets: readonly Fleet[], signal: AbortSignal): Promise
   return (await Promise.all(figures)).flat()
 }
 
-/** Rounds of the variants in turn. */
+/** Rounds of the variants in turn; while one looks, the other rests. */
 async function measure(
   fleets: readonly Fleet[],
   name: string,
   { rounds, lookups, signal }: Measured,
   look: (fleet: Fleet) => Promise<Timed>,
 ): Promise<readonly Figure[]> {
-  const byFleet = new Map<Fleet, Round[]>(fleets.map((fleet) => [fleet, []]))
+  const byFleet = new Map<Fleet, Rounds>(fleets.map((fleet) => [fleet, { rounds: [], rests: [], ended: null }]))
   for (let round = 0; round < rounds; round++) {
     for (let turn = 0; turn < fleets.length; turn++) {
       signal.throwIfAborted()
       const fleet = fleets[(turn + round) % fleets.length]
-      if (fleet === undefined) continue
-      const before = await fleet.usage()
+      const measured = fleet === undefined ? undefined : byFleet.get(fleet)
+      if (fleet === undefined || measured === undefined) continue
+      const { cpuMs: before } = await fleet.usage()
+      const startedMs = performance.now()
+      const restMs = measured.ended === null ? 0 : startedMs - measured.ended.atMs
+      if (measured.ended !== null && restMs >= LEAST_REST_MS)
+        measured.rests.push((before - measured.ended.cpuMs) / restMs)
       const looked: Timed[] = []
       for (let each = 0; each < lookups; each++) looked.push(await look(fleet))
-      byFleet.get(fleet)?.push({ looked, cpuMs: ((await fleet.usage()).cpuMs - before.cpuMs) / lookups })
+      const ms = performance.now() - startedMs
+      const { cpuMs } = await fleet.usage()
+      measured.rounds.push({ looked, ms, cpuMs: cpuMs - before })
+      measured.ended = { atMs: performance.now(), cpuMs }
     }
   }
-  return [...byFleet].flatMap(([{ variant }, measured]) => {
-    const all = measured.flatMap(({ looked }) => looked)
-    const hops = all.flatMap(({ hops: each }) => (each === null ? [] : [each]))
-    const found = measured.map(({ looked }) => (100 * looked.filter(({ isFound }) => isFound).length) / looked.length)
-    return [
-      figureOf(
-        `${variant}: ${name}`,
-        all.map(({ ms }) => ms),
-        'ms',
-      ),
-      figureOf(
-        `${variant}: ${name}, CPU`,
-        measured.map(({ cpuMs }) => cpuMs),
-        'ms',
-      ),
-      figureOf(
-        `${variant}: ${name}, requests`,
-        all.map(({ asked }) => asked),
-        'requests',
-      ),
-      ...(hops.length === 0 ? [] : [figureOf(`${variant}: ${name}, hops`, hops, 'hops')]),
-      figureOf(`${variant}: ${name}, found`, found, '%'),
-    ]
-  })
+  const [first = [], ...others] = [...byFleet].map(([{ variant }, measured]) =>
+    figuresOf(variant, name, measured, lookups),
+  )
+  return [first, ...others.map((figures) => figures.map((figure, at) => withRatio(figure, first[at])))].flat()
+}
+
+function figuresOf(variant: string, name: string, { rounds, rests }: Rounds, lookups: number): readonly Figure[] {
+  const all = rounds.flatMap(({ looked }) => looked)
+  const hops = all.flatMap(({ hops: each }) => (each === null ? [] : [each]))
+  const rest = rests.length === 0 ? null : summaryOf(rests).median
+  const found = rounds.map(({ looked }) => (100 * looked.filter(({ isFound }) => isFound).length) / looked.length)
+  const figure = (what: string, values: readonly number[], unit: Figure['unit']): Figure =>
+    figureOf(`${variant}: ${name}${what}`, values, unit)
+  const cpu = (restShare: number): number[] => rounds.map(({ cpuMs, ms }) => (cpuMs - ms * restShare) / lookups)
+  return [
+    figure(
+      '',
+      all.map(({ ms }) => ms),
+      'ms',
+    ),
+    figure(', CPU', cpu(0), 'ms'),
+    ...(rest === null ? [] : [figure(', CPU above rest', cpu(rest), 'ms')]),
+    figure(
+      ', requests',
+      all.map(({ asked }) => asked),
+      'requests',
+    ),
+    figure(', found', found, '%'),
+    ...(hops.length === 0 ? [] : [figure(', hops', hops, 'hops')]),
+  ]
+}
+
+/** Over the same figure of the first variant. */
+function withRatio(figure: Figure, first: Figure | undefined): Figure {
+  const isRatio = first !== undefined && first.median > 0 && figure.unit === 'ms'
+  return isRatio ? { ...figure, ratio: figure.median / first.median } : figure
 }
 
 interface KeptValue {

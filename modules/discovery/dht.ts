@@ -55,6 +55,7 @@ export class Dht {
   #lookups = 0
   #queries = 0
   #queriesFailed = 0
+  #hops = 0
   answered = 0
   limited = 0
 
@@ -94,6 +95,7 @@ export class Dht {
       target,
       { ...options, timeoutMs: this.#options.lookupTimeoutMs },
     )
+    this.#hops += walked.hops
     return walked
   }
 
@@ -210,6 +212,7 @@ export class Dht {
   counters(): DiscoveryCounters {
     return {
       lookups: this.#lookups,
+      hops: this.#hops,
       queries: this.#queries,
       queriesFailed: this.#queriesFailed,
       answered: this.answered,

@@ -8,6 +8,8 @@ export type { ServiceHealth } from '../../protocols/discovery/record.ts'
 
 export interface DiscoveryCounters {
   readonly lookups: number
+  /** Of all lookups together. */
+  readonly hops: number
   readonly queries: number
   readonly queriesFailed: number
   readonly answered: number

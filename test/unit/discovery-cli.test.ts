@@ -52,6 +52,7 @@ const screens: readonly Screen[] = [
         recordBytes: 2_048,
         counters: {
           lookups: 4,
+          hops: 5,
           queries: 61,
           queriesFailed: 2,
           answered: 90,

@@ -61,6 +61,7 @@ export const discoveryContract = defineContract({
         recordBytes: count,
         counters: z.strictObject({
           lookups: count,
+          hops: count.describe('answers between the table and what was found, of all lookups together'),
           queries: count.describe('requests to other nodes'),
           queriesFailed: count,
           answered: count.describe('requests of other nodes'),
