@@ -16,7 +16,7 @@ inline constexpr size_t kSlabBytes = 512 * 1024;
 // To lend: four that wait, one that is filled, one that is read, two for what cannot wait.
 inline constexpr size_t kLentSlabs = 8;
 // Slabs of which JS may keep pieces at a time.
-inline constexpr size_t kMaxKeptSlabs = 16;
+inline constexpr size_t kMaxKeptSlabs = 32;
 inline constexpr size_t kSharedSlabs = kLentSlabs + kMaxKeptSlabs;
 // Calls of `trim`, one a second, that find a slab unused before its memory is given to the system: the next burst should
 // find it warm.

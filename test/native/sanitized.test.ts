@@ -18,7 +18,7 @@ import { run, Toolchain } from './toolchain.ts'
 const root = resolve(import.meta.dirname, '../..')
 const isFull = process.env['NZ_FULL'] !== undefined
 const FOLDERS = ['kernel', 'modules', 'protocols', 'native', 'cli', 'sdk', 'spec', 'test']
-const TESTS = ['test/interop/native.test.ts', 'test/native/attacks.test.ts']
+const TESTS = ['test/interop/native.test.ts', 'test/native/kept.test.ts', 'test/native/attacks.test.ts']
 const MORE_TESTS = [
   'test/native/lifecycle.test.ts',
   'test/interop/matrix.test.ts',
