@@ -121,7 +121,10 @@ export class Replication {
       const progress = exchange.answered(id, await this.#ask(peer, payload))
       if (progress === null) return
       await this.#keep(progress.receipts, peer)
-      if (progress.state === 'broken') throw trustErrors.NZ_TRUST_PROTOCOL({ data: { peerId: peer } })
+      if (progress.state === 'broken') {
+        this.#drive(() => exchange.taken(progress.receipts, peer))
+        throw trustErrors.NZ_TRUST_PROTOCOL({ data: { peerId: peer } })
+      }
       this.#drive(() => {
         const finished = exchange.proceed(id)
         if (finished === null) return
@@ -162,7 +165,12 @@ export class Replication {
   /** Makes durable what was taken, and tells this node of it. */
   async #keep(receipts: readonly Receipt[], from: string): Promise<void> {
     const { ledger, events, log } = this.#services
-    await ledger.write(receipts)
+    try {
+      await ledger.write(receipts)
+    } catch (error) {
+      this.#exchange.notKept(receipts)
+      throw error
+    }
     const refusals = new Map<string, number>()
     for (const { code, update, added } of receipts) {
       if (code === 'NZ_TRUST_FORKED' && update !== null) {

@@ -107,6 +107,8 @@ export class TrustExchange {
   readonly #peers = new Map<string, PeerState>()
   readonly #pending = new Map<number, Pending>()
   #lastId = 0
+  /** Something was received that is durable only with what comes next: no peer was told of it. */
+  #isOwing = false
 
   constructor(options: ExchangeOptions) {
     this.#options = options
@@ -243,8 +245,15 @@ export class TrustExchange {
     return { code: null, payload: encodeAnswer(answer), receipts }
   }
 
-  /** What was received from the peer is durable: the others are told. */
+  /** What was received could not be made durable; it will be with what comes next, and then peers are compared with. */
+  notKept(receipts: readonly Receipt[]): void {
+    if (receipts.some(({ added }) => added.length > 0)) this.#isOwing = true
+  }
+
+  /** What was received from the peer is durable, and all before it: the others are told. */
   taken(receipts: readonly Receipt[], from: string): void {
+    if (this.#isOwing) for (const state of this.#peers.values()) this.#soon(state)
+    this.#isOwing = false
     for (const { added } of receipts) for (const update of added) this.announce(update, from)
   }
 

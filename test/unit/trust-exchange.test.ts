@@ -183,6 +183,39 @@ describe('an update that a node states', () => {
 const headOf = (node: Node, issuer: string): string =>
   node.standpoint.replica.log(keyNamed(issuer))?.chain.at(-1)?.id ?? assert.fail()
 
+describe('an update that a node could not keep at once', () => {
+  it('reaches its other peers as soon as it is durable, however quiet it is then', async () => {
+    const { clock, ann, bob } = await pair()
+    const cid = new Node('cid', clock)
+    cid.say(trusting(keyNamed('ann'), 2, { vouchDepth: 1 }))
+    cid.say(trusting(keyNamed('bob'), 2, { vouchDepth: 1 }))
+    bob.exchange.connected('cid')
+    cid.exchange.connected('bob')
+    // Who has new subjects asks again within a second, once for each that it hears of.
+    for (let round = 0; round < 4; round++) {
+      await clock.advance(RECONCILE_SOON_MS)
+      carryAll([ann, bob, cid])
+    }
+    assert.equal(saysOf(cid, 'dan')?.level, 1)
+    ann.say(trusting(keyNamed('dan'), 3))
+    const [push] = ann.asks()
+    assert.equal(push?.request?.kind, 'push')
+    const answered = bob.exchange.answer('ann', push.payload)
+    assert.ok(answered.code === null && answered.receipts.some(({ added }) => added.length > 0))
+    // The disk refuses: ann is told so, and cid nothing.
+    bob.exchange.notKept(answered.receipts)
+    ann.exchange.failed(push.id)
+    carryAll([ann, bob, cid])
+    assert.equal(saysOf(cid, 'dan')?.level, 1)
+    // Ann compares, which brings nothing new; what bob writes then has what was refused before it.
+    await clock.advance(2 * RECONCILE_SOON_MS)
+    carryAll([ann, bob, cid])
+    await clock.advance(RECONCILE_SOON_MS)
+    carryAll([ann, bob, cid])
+    assert.equal(saysOf(cid, 'dan')?.level, 3)
+  })
+})
+
 describe('trust replication is bounded:', () => {
   it('so many updates in a push, so many that wait; what is beyond comes by a reconciliation within a second', async () => {
     const { clock, ann, bob, carry } = await pair()

@@ -184,8 +184,11 @@ export class TrustNode implements Process {
     }
     this.#unwritten = []
     host.disk.write(writes, (isKept) => {
-      if (!isKept) this.#unwritten = [...writes, ...this.#unwritten]
-      else for (const { added } of receipts) observer.kept(host.node, added)
+      if (isKept) for (const { added } of receipts) observer.kept(host.node, added)
+      else {
+        this.#unwritten = [...writes, ...this.#unwritten]
+        this.#exchange.notKept(receipts)
+      }
       done(isKept)
     })
   }
