@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { isNzError, SimulatedClock, systemClock } from '../../kernel/index.ts'
 import { RESTORED_FILE } from '../../modules/home/service.ts'
+import { REQUEST_TIMEOUT_MS } from '../../modules/trust/replication.ts'
 import { trustEvents, TrustService } from '../../modules/trust/service.ts'
 import { decodeAnswer, encodeRequest, RECONCILE_METHOD } from '../../protocols/trust/reconcile-messages.ts'
 import { trustCodes } from '../../protocols/trust/errors.ts'
@@ -179,6 +180,33 @@ describe('the module trust', () => {
       trustOf(one).reconcile(other.network.peerId, { signal }),
       (error) => isNzError(error) && error.code === 'NZ_TRUST_NOT_ALLOWED',
     )
+  })
+
+  it('gives a peer that does not answer so long, and no longer', async () => {
+    const clock = new SimulatedClock()
+    const mesh = createFakeNetwork({ clock })
+    await using one = await startApiNode({ mesh, clock, seed: 1 })
+    const mute = mesh.add(third)
+    const asked = Promise.withResolvers<void>()
+    mute.handleRequests(
+      RECONCILE_METHOD,
+      async (_payload, options) => {
+        asked.resolve()
+        return await new Promise((_resolve, reject) =>
+          options.signal.addEventListener('abort', () => reject(options.signal.reason as Error)),
+        )
+      },
+      { signal },
+    )
+    await trustOf(one).set(third, { level: 'MEDIUM' })
+    await one.network.connect(third, { addresses: mute.addresses(), signal })
+    let isOver = false
+    const over = assert.rejects(trustOf(one).reconcile(third, { signal })).finally(() => (isOver = true))
+    await asked.promise
+    await clock.advance(REQUEST_TIMEOUT_MS - 1)
+    assert.equal(isOver, false)
+    await clock.advance(1)
+    await over
   })
 
   it('hangs up on a peer that it revokes, refuses it from then on, and never takes that back', async () => {
