@@ -1,7 +1,12 @@
 /** `nzcore bench`: the project's benches on this machine, between processes of this machine alone. */
+import { benchText } from '../bench-text.ts'
 import { cliErrors } from '../errors.ts'
-import type { Figure, ScenarioResult } from '../../bench/scenario.ts'
+import type { ScenarioResult } from '../../bench/scenario.ts'
 import type { CommandSpec, Presenters } from '../command.ts'
+
+/** What somebody who says nothing else is told, in the order it is measured: minutes; all together take hours. */
+const ASKED_FIRST = ['burst', 'echo', 'throughput', 'dial', 'streams', 'daemon', 'store-put']
+const ALL = 'all'
 
 export const benchPresenters: Presenters = {}
 
@@ -11,8 +16,11 @@ export const benchCommands: readonly CommandSpec[] = [
     summary: 'Measure what this machine does: messages, round trips, throughput, the node, the store',
     options: [
       { flags: '--compare', summary: 'also measure stock libp2p, raw TCP and TLS 1.3, in turn with nzcore' },
-      { flags: '--only <scenarios>', summary: 'such as burst, echo, daemon, store-put; separated by commas' },
-      { flags: '--quick', summary: 'a few seconds in place of a minute; the figures are rough' },
+      {
+        flags: '--only <scenarios>',
+        summary: 'others than the usual ones, such as mesh,send, or all; separated by commas',
+      },
+      { flags: '--quick', summary: 'seconds in place of minutes; the figures are rough' },
     ],
     schemaNames: ['nz.bench/1'],
     async run({ output, signal }, { options }) {
@@ -20,20 +28,21 @@ export const benchCommands: readonly CommandSpec[] = [
         import('../../bench/scenarios.ts'),
         import('../../bench/machine.ts'),
       ])
-      const only = typeof options['only'] === 'string' ? options['only'].split(',') : scenarios.map(({ name }) => name)
-      const unknown = only.find((name) => !scenarios.some((scenario) => scenario.name === name))
+      const names = scenarios.map(({ name }) => name)
+      const asked = typeof options['only'] === 'string' ? options['only'].split(',') : ASKED_FIRST
+      const only = asked.includes(ALL) ? names : asked
+      const unknown = only.find((name) => !names.includes(name))
       if (unknown !== undefined) {
-        const known = scenarios.map(({ name }) => name).join(', ')
-        throw cliErrors.NZ_CLI_USAGE({ why: `"${unknown}" is none of ${known}` })
+        throw cliErrors.NZ_CLI_USAGE({ why: `"${unknown}" is none of ${names.join(', ')}, ${ALL}` })
       }
       const results: ScenarioResult[] = []
-      for (const scenario of scenarios.filter(({ name }) => only.includes(name))) {
+      for (const [i, scenario] of scenarios.filter(({ name }) => only.includes(name)).entries()) {
         const why = scenario.whyNot?.() ?? null
         if (why !== null) {
           output.note(`left out: ${scenario.name}, ${why}`)
           continue
         }
-        output.progress(`measuring: ${scenario.name}`)
+        output.progress(`measuring: ${scenario.name}, ${i + 1} of ${only.length}`)
         const size = options['quick'] === true ? 'small' : 'full'
         results.push(await scenario.run({ size, isCompared: options['compare'] === true, signal }))
       }
@@ -41,25 +50,10 @@ export const benchCommands: readonly CommandSpec[] = [
       const machine = thisMachine()
       output.answer('nz.bench/1', { machine, results }, () =>
         [
-          ...results.map((result) => resultText(result)),
-          `${machine.cpu}, ${machine.cores} cores, ${machine.system}, Node ${machine.node}`,
-        ].join('\n'),
+          ...results.map((result) => benchText(result)),
+          `${machine.cpu}, ${machine.cores} cores, ${machine.system}, Node ${machine.node}, load ${machine.load}`,
+        ].join('\n\n'),
       )
     },
   },
 ]
-
-/** `burst: nzcore 640k/s · tcp 1.2M/s (0.53×)   median of 9`: beside each alternative, what nzcore makes of it. */
-function resultText({ scenario, rounds, figures, title, failures = [] }: ScenarioResult): string {
-  const parts = figures.map((figure) => {
-    const share = figure.ratio === null ? '' : ` (${(1 / figure.ratio).toFixed(2)}×)`
-    return `${figure.name} ${amountText(figure)}${share}`
-  })
-  return `${scenario}: ${parts.join(' · ')}   median of ${rounds}\n    ${title}${failures.map(({ variant, why }) => `\n    ${variant}: no figure, ${why}`).join('')}`
-}
-
-function amountText({ median, unit }: Figure): string {
-  const digits = median >= 100 ? 0 : median >= 10 ? 1 : 2
-  if (unit !== 'messages/s') return `${median.toFixed(digits)} ${unit}`
-  return median >= 1_000_000 ? `${(median / 1_000_000).toFixed(2)}M/s` : `${(median / 1_000).toFixed(0)}k/s`
-}

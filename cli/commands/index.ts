@@ -103,6 +103,7 @@ export const commandGroups: CommandGroups = {
 export const parentSummaries: Readonly<Record<string, string>> = {
   backup: 'Keep encrypted archives of everything, prove them, and come back from them',
   config: 'Read, check and change the configuration',
+  dns: 'Look up nodes at DNS names',
   docs: 'Keep versioned documents that never lose a fork',
   files: 'Keep large files, encrypted, by name',
   forward: 'Carry a local TCP port to a service of a peer',

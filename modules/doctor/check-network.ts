@@ -35,7 +35,7 @@ export const checkPorts: Check = async (subject) => {
   if (subject.node !== null) {
     const addresses = subject.node.addresses()
     return addresses.length > 0
-      ? [ok('ports', `the node listens on ${addresses.length} addresses`)]
+      ? [ok('ports', `the node listens on ${addresses.length === 1 ? 'one address' : `${addresses.length} addresses`}`)]
       : [warn('ports', 'the node listens on no address: nobody can reach it', 'nzcore config explain network.listen')]
   }
   return await Promise.all((await configuredPorts(subject)).map(async (each) => await checkPort(each)))

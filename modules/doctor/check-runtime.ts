@@ -73,15 +73,25 @@ export const checkDescriptors: Check = async ({ node }) => {
   ]
 }
 
-/** Information only: nothing of nzcore needs it yet, and containers commonly refuse it. */
+/** Information only: the native stack does without it, and containers commonly refuse it. */
 export const checkIoUring: Check = async () => {
   try {
     const disabled = (await readFile('/proc/sys/kernel/io_uring_disabled', 'utf8')).trim()
     const words = { '0': 'is available', '1': 'is for privileged processes only', '2': 'is switched off' }[disabled]
-    return [ok('runtime.ioUring', `io_uring ${words ?? `is in state ${disabled}`}; not needed`)]
+    return [
+      ok(
+        'runtime.ioUring',
+        `io_uring ${words ?? `is in state ${disabled}`}${disabled === '0' ? '' : '; the native stack uses epoll then'}`,
+      ),
+    ]
   } catch (error) {
     if (!isErrno(error, 'ENOENT', 'EACCES')) throw error
-    return [ok('runtime.ioUring', 'io_uring is not told of by this system; not needed')]
+    return [
+      ok(
+        'runtime.ioUring',
+        'this system does not tell whether it has io_uring; the native stack uses epoll where it has none',
+      ),
+    ]
   }
 }
 

@@ -15,6 +15,14 @@ import type { Endpoint } from '../../protocols/ipc/endpoint.ts'
 /** Of the environment; they look like codes. */
 const VARIABLES = ['NZ_PASSPHRASE_FD', 'NZ_PASSPHRASE_FILE', 'NZ_WORDS_FD', 'NZ_WORDS_FILE', 'NZ_MONOTONIC_MS']
 
+it('the help says of every command and group of commands what it is for', async () => {
+  const { stdout } = await runCli(['--help'])
+  const listed = stdout.slice(stdout.indexOf('Commands:')).split('\n').slice(1)
+  const names = listed.filter((line) => /^ {2}\S/.test(line))
+  assert.ok(names.length > 30)
+  for (const line of names) assert.match(line, /^ {2}\S+(?: [[<]\S+)* {2,}\S/, line)
+})
+
 describe('a mistake on the command line', () => {
   for (const [argv, help] of [
     [['ping'], 'nzcore ping --help'],

@@ -4,7 +4,10 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
+import { withRatios } from '../../bench/scenario.ts'
+import { benchText } from '../../cli/bench-text.ts'
 import { runCli } from '../fake/cli.ts'
+import type { Figure } from '../../bench/scenario.ts'
 
 const finding = (state: 'ok' | 'warn' | 'fail', ...fix: readonly string[]) => ({
   check: `some.${state}`,
@@ -59,5 +62,21 @@ describe('nzcore bench', () => {
     const { code, stderr } = await runCli(['bench', '--only', 'brust'])
     assert.equal(code, 2)
     assert.match(stderr, /burst, echo, throughput, mesh, dial, streams, /)
+  })
+
+  it('says of each alternative how many times as fast the first one is, whether less or more is better', () => {
+    const text = (unit: Figure['unit'], medians: readonly number[]): string[] => {
+      const figures = medians.map((median, i) => ({ name: `variant ${i}`, median, min: median, max: median, unit }))
+      return benchText({ scenario: 'echo', title: 'there and back', rounds: 2, figures: withRatios(figures) }).split(
+        '\n',
+      )
+    }
+    const rates = text('messages/s', [2_500_000, 50_000, 800])
+    assert.match(rates[0] ?? '', /^echo: there and back; 2 rounds$/)
+    assert.match(rates[1] ?? '', /VARIANT 0 IS/)
+    assert.match(rates[3] ?? '', /variant 1 +50k\/s +50k\/s – 50k\/s +50\.0× as fast$/)
+    assert.match(rates[4] ?? '', /variant 2 +800 messages\/s .* 3125× as fast$/)
+    assert.match(text('µs', [20, 100])[3] ?? '', /100 µs .* 5\.00× as fast$/)
+    assert.match(text('KB', [10, 5])[3] ?? '', / 0\.50× as small$/)
   })
 })
