@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import { withRatios } from '../../bench/scenario.ts'
-import { benchText } from '../../cli/bench-text.ts'
+import { benchText } from '../../cli/commands/bench.ts'
 import { runCli } from '../fake/cli.ts'
 import type { Figure } from '../../bench/scenario.ts'
 
