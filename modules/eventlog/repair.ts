@@ -50,8 +50,10 @@ export async function repairLog(log: Log, services: RepairServices): Promise<Rep
     const following = proofs[at + 1]
     const next =
       following?.segment.first ?? Math.max(proof.chain?.next ?? proof.segment.first, (known?.sequence ?? 0) + 1)
-    const previous = following === undefined ? known?.hash : ((await previousOf(log, following.segment)) ?? undefined)
-    await repair.mend(proof, { uid, next, previous: previous ?? null })
+    const told = following === undefined ? null : await previousOf(log, following.segment)
+    // Also of an empty last segment that cannot tell: whatever is mended before it ends where the log is known to end.
+    const previous = told ?? (known !== null && next === known.sequence + 1 ? known.hash : null)
+    await repair.mend(proof, { uid, next, previous })
   }
   await repair.finish(uid)
   return { setAside: repair.setAside, lost: repair.lost }

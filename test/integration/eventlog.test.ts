@@ -78,7 +78,8 @@ async function usedHome(
     await under.logs.rotate('audit')
     if (part === 5) {
       await under.logs.keepWitnesses()
-      await cp(used, older, { recursive: true })
+      // A file on its way to its name may be gone before it is copied.
+      await cp(used, older, { recursive: true, filter: (path) => !path.endsWith('.tmp') })
     }
   }
   return { used, older, count }

@@ -216,6 +216,23 @@ it('takes no entry behind an end that is not what was acknowledged, until it is 
   }
 })
 
+it('is whole after a repair of two segments in the place of each other, of which the last was empty', async () => {
+  await using under = await fakeLogs()
+  const folder = await filled(under)
+  await under.logs.rotate('audit')
+  await under.logs.close()
+  const [last = '', one = ''] = (await segmentsOf(folder)).toReversed()
+  await rename(join(folder, last), join(folder, 'aside'))
+  await rename(join(folder, one), join(folder, last))
+  await rename(join(folder, 'aside'), join(folder, one))
+  const logs = await under.reopen()
+  assert.equal((await logs.verify('audit', all)).isIntact, false)
+  await logs.repair('audit')
+  const repaired = await under.reopen()
+  assert.equal((await repaired.verify('audit', all)).isIntact, true)
+  assert.ok((await repaired.append('audit', [bytes('on')])).first > 9)
+})
+
 it('survives the loss of one place of its head', async () => {
   for (const at of [60, 4_096 + 60]) {
     await using under = await fakeLogs()
