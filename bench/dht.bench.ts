@@ -12,7 +12,7 @@ import type { Figure, Scenario, VariantFailure } from './scenario.ts'
 
 const SIZES = {
   small: { nodes: 10, processes: 2, lookups: 5, rounds: 2, killed: 0 },
-  full: { nodes: 128, processes: 16, lookups: 20, rounds: 7, killed: 5 },
+  full: { nodes: 128, processes: 16, lookups: 15, rounds: 7, killed: 5 },
 } as const
 /** Entries that every table is to have, or all there are. */
 const FULL_TABLE = 100
