@@ -67,7 +67,7 @@ describe('the way to a peer that has several', why === null ? {} : { skip: `no t
       assert.equal(await near.echo(peer, 10_000), 10_000)
     })
 
-  it('is the one that answers, beside an older one that is silent', { timeout: 180_000 }, async () => {
+  it('is the one that answers, beside an older one that is silent', { timeout: 300_000 }, async () => {
     const peer = await connectPast(2, 'ipv4')
     const families = async (): Promise<readonly string[]> =>
       ((await near.peer(peer))?.paths ?? []).map(({ address }) => address.split('/')[1] ?? '')
@@ -77,6 +77,7 @@ describe('the way to a peer that has several', why === null ? {} : { skip: `no t
     const beside = await until(families, ([used]) => used === 'ip4')
     assert.ok(beside.includes('ip6'), 'the older connection is there still, behind the one that answers')
     assert.equal(await near.echo(peer, 10_000), 10_000)
-    await until(families, (left) => left.length > 0 && !left.includes('ip6'))
+    // A connection whose answers were slow, as on a busy machine, is given up later: after twelve pings at most.
+    await until(families, (left) => left.length > 0 && !left.includes('ip6'), 150_000)
   })
 })
