@@ -42,6 +42,7 @@ void Session::erase(uint32_t id) {
   if (found == streams_.end()) return;
   Stream& stream = found->second;
   budget_.give(stream.window_size - yamux::kInitialWindowBytes);
+  ahead_bytes_ -= stream.ahead;
   change_queued(0, stream.queued());
   counters_.take(Counter::open_streams, 1);
   if (stream.is_inbound) inbound_streams_ -= 1;

@@ -94,6 +94,10 @@ inline constexpr uint32_t kMaxUnacknowledged = 256;
 inline constexpr size_t kMaxPendingPongs = 64;
 inline constexpr size_t kMaxPendingResets = 1'024;
 inline constexpr size_t kMaxMarks = 16;
+// What a new stream may be given of a window that earlier ones have used, and what all streams of a connection may have
+// been given like that: a peer that opens streams and sends nothing takes no more of the budget.
+inline constexpr uint32_t kMaxShownBytes = 2 * 1024 * 1024;
+inline constexpr uint32_t kMaxAheadBytes = 4 * 1024 * 1024;
 // Streams that are gone and still listed among those that owe something, beyond as many as there are.
 inline constexpr size_t kMaxGoneListed = 256;
 
@@ -163,6 +167,8 @@ class Session {
     // What the peer may still send, and what it may send in all before we answer.
     uint32_t receive_window = yamux::kInitialWindowBytes;
     uint32_t window_size = yamux::kInitialWindowBytes;
+    // Of that, given before the stream had shown that it needs it.
+    uint32_t ahead = 0;
     // Consumed and not yet given back to the peer.
     uint32_t credit = 0;
     uint32_t unconsumed = 0;
@@ -212,6 +218,7 @@ class Session {
   bool pump_answers();
   bool pump_streams();
   bool send_control(uint32_t id, Stream& stream);
+  uint32_t growth_of(const Stream& stream);
   bool send_window(uint32_t id, Stream& stream);
   size_t send_bytes(uint32_t id, Stream& stream, const uint8_t* bytes, size_t size);
   bool send_queue(uint32_t id, Stream& stream);
@@ -255,6 +262,10 @@ class Session {
   uint32_t unacknowledged_ = 0;
   Fifo<uint32_t> awaiting_turn_;
   size_t queued_bytes_ = 0;
+  // The largest window that was used up, when that was, and what streams have that were given as much.
+  uint32_t shown_window_ = 0;
+  uint64_t shown_at_us_ = 0;
+  uint32_t ahead_bytes_ = 0;
 
   std::vector<uint32_t> owing_;
   Fifo<uint32_t> ready_;

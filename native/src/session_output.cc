@@ -16,6 +16,8 @@ constexpr size_t kTurnBytes = 64 * 1024;
 constexpr size_t kKeptQueueBytes = 64 * 1024;
 // What both ends may need to wake up for a window and its credit.
 constexpr uint64_t kWakeUpsUs = 4'000;
+// How long a window that was used up counts for streams that are opened later.
+constexpr uint64_t kShownUs = 60'000'000;
 
 }  // namespace
 
@@ -112,29 +114,45 @@ bool Session::send_control(uint32_t id, Stream& stream) {
   return true;
 }
 
-// Gives credit back. A window that is used up within four round trips is too small for the path: it doubles. On a fast
-// path the threads that have to wake up at both ends are slower than the wire.
-bool Session::send_window(uint32_t id, Stream& stream) {
-  uint32_t growth = 0;
-  const bool is_fast = rtt_us_ > 0 && *now_us_ - stream.window_began_us <= std::max(4 * rtt_us_, kWakeUpsUs);
-  if (stream.owes_window && is_fast && stream.window_size < limits_.max_window_bytes) {
-    growth = std::min(stream.window_size, limits_.max_window_bytes - stream.window_size);
-    if (!budget_.take(growth)) growth = 0;
+// What a window grows by now; taken from the budget. One that is used up within four round trips is too small for the
+// path: it doubles. On a fast path the threads that have to wake up at both ends are slower than the wire. The first
+// streams of a connection have shown what the path takes: later ones begin with that, as far as `kMaxAheadBytes` go.
+uint32_t Session::growth_of(const Stream& stream) {
+  uint32_t wanted = 0;
+  if (stream.owes_window) {
+    const bool is_fast = rtt_us_ > 0 && *now_us_ - stream.window_began_us <= std::max(4 * rtt_us_, kWakeUpsUs);
+    if (is_fast) wanted = std::min(stream.window_size, limits_.max_window_bytes - stream.window_size);
+  } else if (stream.greeting != 0 && *now_us_ - shown_at_us_ <= kShownUs) {
+    wanted = shown_window_ - std::min(shown_window_, stream.window_size);
+    if (ahead_bytes_ + wanted > kMaxAheadBytes) wanted = 0;
   }
-  const uint32_t delta = stream.owes_window ? stream.credit + growth : 0;
-  if (!builder_.control({Type::window_update, stream.greeting, id, delta})) {
+  return wanted > 0 && budget_.take(wanted) ? wanted : 0;
+}
+
+// Greets, and gives credit back.
+bool Session::send_window(uint32_t id, Stream& stream) {
+  const uint32_t growth = growth_of(stream);
+  const uint32_t credit = stream.owes_window ? stream.credit : 0;
+  if (!builder_.control({Type::window_update, stream.greeting, id, credit + growth})) {
     budget_.give(growth);
     return false;
   }
   stream.greeting = 0;
-  if (!stream.owes_window) return true;
-  stream.owes_window = false;
-  stream.credit = 0;
-  stream.receive_window += delta;
+  stream.receive_window += credit + growth;
   stream.window_size += growth;
-  stream.window_began_us = *now_us_;
   if (stream.window_size > counters_.get(Counter::receive_window_bytes))
     counters_.set(Counter::receive_window_bytes, stream.window_size);
+  if (!stream.owes_window) {
+    stream.ahead = growth;
+    ahead_bytes_ += growth;
+    return true;
+  }
+  stream.owes_window = false;
+  stream.credit = 0;
+  stream.window_began_us = *now_us_;
+  if (growth > 0) shown_window_ = std::min(std::max(shown_window_, stream.window_size), kMaxShownBytes);
+  // One that uses what it was given has shown it again.
+  if (growth > 0 || stream.ahead > 0) shown_at_us_ = *now_us_;
   return true;
 }
 

@@ -107,6 +107,53 @@ TEST("windows grow where a window is too small for the path, up to the bound and
   CHECK(world.server.sink.count(EventType::reset, 1) == 1);
 }
 
+TEST("a stream begins with the window that earlier ones have used, within a bound and for a while") {
+  World world;
+  const auto left = [&world] { return world.server.budget.left(); };
+  const uint64_t all = left();
+  const auto open = [&world](uint32_t id) {
+    world.client.session->open_stream(id);
+    world.settle();
+    world.server.session->accept(id);
+    world.settle();
+  };
+  world.client.session->ping();
+  world.server.session->ping();
+  open(1);
+  CHECK(left() == all);
+  for (int i = 0; i < 16; ++i) world.client.write(1, pattern(512 * 1024, static_cast<unsigned>(i)));
+  world.settle();
+  CHECK(world.server.session->counters().get(Counter::receive_window_bytes) >= kMaxShownBytes);
+  const uint64_t used = left();
+  constexpr uint64_t kAhead = kMaxShownBytes - yamux::kInitialWindowBytes;
+  constexpr uint64_t kStreams = kMaxAheadBytes / kAhead;
+  for (uint32_t i = 1; i <= kStreams + 3; ++i) open(1 + 2 * i);
+  CHECK(left() == used - kStreams * kAhead);
+  // All of it may be sent before any of it is used up.
+  world.client.write(3, pattern(kMaxShownBytes));
+  world.client.write(9, pattern(kMaxShownBytes));
+  world.settle(false);
+  CHECK(world.server.sink.received[3].size() == kMaxShownBytes);
+  CHECK(world.server.sink.received[9].size() == yamux::kInitialWindowBytes);
+  // One that goes makes room for another.
+  world.client.session->reset(5);
+  world.settle(false);
+  CHECK(left() == used - (kStreams - 1) * kAhead);
+  world.client.session->open_stream(101);
+  world.settle(false);
+  world.server.session->accept(101);
+  world.settle(false);
+  CHECK(left() == used - kStreams * kAhead);
+  world.client.session->reset(101);
+  world.settle(false);
+  world.client.now_us = world.server.now_us += 61'000'000;
+  world.client.session->open_stream(103);
+  world.settle(false);
+  world.server.session->accept(103);
+  world.settle(false);
+  CHECK(left() == used - (kStreams - 1) * kAhead);
+}
+
 TEST("many streams share a connection fairly, and all of them arrive") {
   World world;
   constexpr uint32_t kStreams = 100;
