@@ -60,7 +60,7 @@ describe('docs/sdk.md', () => {
         .replaceAll("'nzcore'", `'${pathToFileURL(join(root, 'sdk/index.ts')).href}'`)
       const file = join(folder, `example${i}.mts`)
       await writeFile(file, code)
-      const { stdout } = await run(process.execPath, [file], { env, timeout: 30_000 })
+      const { stdout } = await run(process.execPath, [file], { env, timeout: 120_000 })
       assert.match(stdout, prints)
     })
   }
