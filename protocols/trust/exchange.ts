@@ -70,6 +70,8 @@ export type Progress =
 
 interface Run {
   readonly reconciliation: Reconciliation
+  /** How often the peer had asked when it began. */
+  readonly asks: number
   /** What answers brought and `answered` has not told yet. */
   readonly receipts: Receipt[]
   /** To be asked next; `null` while an answer or its being made durable is waited for. */
@@ -88,8 +90,10 @@ interface PeerState {
   toPush: TrustUpdate[]
   /** The next push goes then, at the earliest. */
   pushFromMs: number
-  /** Issuers that the peer does not follow. */
+  /** Issuers that the peer did not follow when it last asked. */
   readonly refused: Set<Key>
+  /** How often the peer has asked: it does when it follows more. */
+  asks: number
   /** Whether its word on this node's own log was heard to the end, or will not be. */
   ownLog: 'unheard' | 'heard' | 'mute'
 }
@@ -98,6 +102,8 @@ interface Pending {
   readonly state: PeerState
   /** `null`: a request of the peer's run. */
   readonly pushed: readonly TrustUpdate[] | null
+  /** How often the peer had asked when this was sent. */
+  readonly asks: number
   receipts: readonly Receipt[]
 }
 
@@ -187,7 +193,7 @@ export class TrustExchange {
     const isFit =
       pushed === null
         ? answer !== null && state.run?.reconciliation.accept(answer) === true
-        : this.#pushed(state, pushed, answer)
+        : this.#pushed(pending, pushed, answer)
     pending.receipts = pushed === null ? (state.run?.receipts.splice(0) ?? []) : []
     if (isFit) return { state: 'taken', receipts: pending.receipts }
     const { receipts } = pending
@@ -236,6 +242,11 @@ export class TrustExchange {
     const request = decodeRequest(payload)
     if (request === null) return { code: 'NZ_TRUST_PROTOCOL' }
     standpoint.interest.refresh()
+    const state = this.#peers.get(peer)
+    if (state !== undefined && request.kind !== 'push') {
+      state.asks += 1
+      state.refused.clear()
+    }
     const receipts: Receipt[] = []
     const answer = answerReconcile(standpoint.replica, request, (bytes) => {
       const receipt = standpoint.receive(bytes)
@@ -268,6 +279,7 @@ export class TrustExchange {
       toPush: [],
       pushFromMs: -Infinity,
       refused: new Set(),
+      asks: 0,
       ownLog: 'unheard',
     }
     this.#peers.set(peer, state)
@@ -310,20 +322,21 @@ export class TrustExchange {
       isOfInterest: (issuer) => standpoint.interest.has(issuer),
       isRefused: (issuer) => state.refused.has(issuer),
     })
-    state.run = { reconciliation, receipts, request: reconciliation.next(), askedMs: this.#nowMs() }
+    state.run = { reconciliation, asks: state.asks, receipts, request: reconciliation.next(), askedMs: this.#nowMs() }
   }
 
   #asking(state: PeerState, request: ReconcileRequest, pushed: Pending['pushed']): Asking {
     const id = (this.#lastId += 1)
-    this.#pending.set(id, { state, pushed, receipts: [] })
+    this.#pending.set(id, { state, pushed, asks: state.asks, receipts: [] })
     return { id, peer: state.peer, payload: encodeRequest(request) }
   }
 
-  #pushed(state: PeerState, pushed: readonly TrustUpdate[], answer: ReconcileAnswer | null): boolean {
+  #pushed({ state, asks }: Pending, pushed: readonly TrustUpdate[], answer: ReconcileAnswer | null): boolean {
     if (answer?.kind !== 'pushed' || answer.codes.length !== pushed.length) return false
     for (const [at, { issuer }] of pushed.entries()) {
       const code = trustCodes[answer.codes[at] ?? 0]
-      if (code === 'NZ_TRUST_NOT_INTERESTED') this.#refuse(state, [issuer])
+      // Unless it has asked since: then it may follow the issuer by now.
+      if (code === 'NZ_TRUST_NOT_INTERESTED' && asks === state.asks) this.#refuse(state, [issuer])
       // It lacks what came before: a push alone brings nothing.
       if (code === 'NZ_TRUST_GAP') this.#soon(state)
     }
@@ -334,10 +347,10 @@ export class TrustExchange {
     for (const issuer of issuers) if (state.refused.size < MAX_REFUSED_BY_PEER) state.refused.add(issuer)
   }
 
-  #finish(state: PeerState, { reconciliation }: Run): Finished {
+  #finish(state: PeerState, { reconciliation, asks }: Run): Finished {
     state.run = null
     state.failures = 0
-    this.#refuse(state, reconciliation.refused)
+    if (asks === state.asks) this.#refuse(state, reconciliation.refused)
     state.ownLog = reconciliation.refused.has(this.#options.standpoint.self) ? 'mute' : 'heard'
     this.#settleOwnLog()
     const { received, sent, refused } = reconciliation

@@ -184,6 +184,27 @@ const headOf = (node: Node, issuer: string): string =>
   node.standpoint.replica.log(keyNamed(issuer))?.chain.at(-1)?.id ?? assert.fail()
 
 describe('an update that a node could not keep at once', () => {
+  it('reaches a peer that follows it from now on, though it did not when it was pushed the last one', async () => {
+    const clock = new SimulatedClock()
+    const [ann, bob] = [new Node('ann', clock), new Node('bob', clock)]
+    const settle = async (): Promise<void> => {
+      carryAll([ann, bob])
+      await clock.advance(RECONCILE_SOON_MS)
+      carryAll([ann, bob])
+    }
+    ann.exchange.connected('bob')
+    bob.exchange.connected('ann')
+    await settle()
+    ann.say(trusting(keyNamed('bob'), 2))
+    await settle()
+    assert.equal(bob.standpoint.replica.log(keyNamed('ann')), undefined)
+    bob.say(trusting(keyNamed('ann'), 2, { vouchDepth: 1 }))
+    await settle()
+    const update = ann.say(trusting(keyNamed('cid'), 1))
+    carryAll([ann, bob])
+    assert.equal(bob.standpoint.replica.log(keyNamed('ann'))?.chain.at(-1)?.id, update.id)
+  })
+
   it('reaches its other peers as soon as it is durable, however quiet it is then', async () => {
     const { clock, ann, bob } = await pair()
     const cid = new Node('cid', clock)
