@@ -73,7 +73,9 @@ describe('the way to a peer that has several', why === null ? {} : { skip: `no t
       ((await near.peer(peer))?.paths ?? []).map(({ address }) => address.split('/')[1] ?? '')
     assert.equal((await families())[0], 'ip6')
     await near.keep(peer)
-    drop('third', 'ipv6')
+    // Whatever port it is of, and whoever has dialled: no other way over IPv6 takes its place.
+    lab.run('third', 'nft', 'add rule inet walls in meta nfproto ipv6 meta l4proto tcp drop')
+    lab.run('third', 'nft', 'insert rule inet walls in meta nfproto ipv4 accept')
     const beside = await until(families, ([used]) => used === 'ip4')
     assert.ok(beside.includes('ip6'), 'the older connection is there still, behind the one that answers')
     assert.equal(await near.echo(peer, 10_000), 10_000)

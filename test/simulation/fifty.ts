@@ -12,6 +12,7 @@ const SEEDS_PER_TEST = 5
 /** What shows that liars lied, and were seen to lie: in more than half of the runs. */
 const LIES = [
   'answered NZ_TRUST_FORGED',
+  'answered NZ_TRUST_FORKED',
   'answered NZ_TRUST_GAP',
   'refused NZ_ROUTE_FORGED',
   'refused NZ_ROUTE_REPLAYED',
@@ -33,10 +34,7 @@ export function fiftyNodes(first: number): void {
       assert.ok((agreedMs.at(-1) ?? Infinity) <= CONVERGE_MS)
       for (const what of LIES)
         assert.ok(verdicts.filter(({ counts }) => (counts[what] ?? 0) > 0).length > SEEDS / 2, what)
-      for (const { nodes, counts } of verdicts) {
-        assert.equal(nodes, 50)
-        assert.ok((counts['answered NZ_TRUST_FORKED'] ?? 0) > 0)
-      }
+      for (const { nodes } of verdicts) assert.equal(nodes, 50)
     })
   })
 }
